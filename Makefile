@@ -1,0 +1,164 @@
+# Atrium's one Makefile. `make help` explains the targets; each service adds itself by services/<name>/service.mk.
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+
+# B is where everything is built; sanitizer builds have folders of their own: make BUILD=asan|tsan|release …
+BUILD ?= release
+B_release := build
+B_asan := build/asan
+B_tsan := build/tsan
+B := $(B_$(BUILD))
+ifeq ($(B),)
+$(error BUILD=$(BUILD): use release, asan or tsan)
+endif
+G := build/gen
+
+VERSION ?= $(shell cat VERSION)
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+BUILD_DATE ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+
+CC := gcc
+WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Werror
+CPPFLAGS := -I. -I$(G) -D_GNU_SOURCE
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DATRIUM_ASAN
+CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS := -std=gnu17 $(CFLAGS_$(BUILD)) -pthread
+LDFLAGS_release := -pie -Wl,-z,relro,-z,now
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
+PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto
+LIBS := $(shell pkg-config --libs $(PKGS)) -lnats
+CPPFLAGS += $(shell pkg-config --cflags $(PKGS))
+
+# ---------------------------------------------------------------------------------------------------- what there is
+PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*.proto) $(wildcard proto/atrium/*/v1/*.proto))
+DOMAIN_PROTOS := $(filter atrium/%/v1/%,$(PROTOS))
+WELL_KNOWN := google/protobuf/descriptor google/protobuf/struct google/protobuf/timestamp google/protobuf/duration \
+	google/protobuf/field_mask google/protobuf/wrappers google/protobuf/empty google/protobuf/any
+PB_STEMS := $(PROTOS:.proto=) google/api/http $(WELL_KNOWN)
+# Files with reasons, events or rpcs have our generated C beside protobuf-c's.
+ATRIUM_STEMS := atrium/reasons $(DOMAIN_PROTOS:.proto=)
+
+SERVICES :=
+include $(wildcard services/*/service.mk)
+
+SHARED_SRC := $(filter-out %_test.c %_fuzz.c,$(wildcard shared/*.c))
+SHARED_TESTS := $(wildcard shared/*_test.c)
+LIB_SRC := $(SHARED_SRC) $(PB_STEMS:%=$(G)/%.pb-c.c) $(ATRIUM_STEMS:%=$(G)/%.atrium.c) $(G)/migrations.c
+LIB := $(B)/libatrium.a
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---------------------------------------------------------------------------------------------------- the proto toolchain
+# Generated files come before anything that is compiled: one stamp stands for all of them.
+PLUGIN := build/bin/protoc-gen-atrium
+PLUGIN_SRC := $(filter-out %_test.c,$(wildcard tools/protoc-gen-atrium/*.c)) shared/arena.c shared/slice.c shared/strbuf.c
+PLUGIN_PB := google/protobuf/descriptor google/protobuf/compiler/plugin google/api/http atrium/options atrium/tables
+PROTO_PATH := -Iproto -I/usr/include
+
+build/gen/.pb: $(PROTOS:%=proto/%) proto/google/api/http.proto Makefile
+	@mkdir -p $(G)
+	@echo "  PROTO   $(words $(PROTOS)) files"
+	@protoc $(PROTO_PATH) --c_out=$(G) $(PROTOS) google/api/http.proto google/protobuf/compiler/plugin.proto \
+		$(WELL_KNOWN:%=%.proto)
+	@touch $@
+
+$(PLUGIN): $(PLUGIN_SRC) $(wildcard tools/protoc-gen-atrium/*.h) build/gen/.pb
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	@$(CC) -std=gnu17 -O1 -g $(CPPFLAGS) $(WARN) -o $@ $(PLUGIN_SRC) $(PLUGIN_PB:%=$(G)/%.pb-c.c) -lprotobuf-c
+
+build/gen/.atrium: $(PLUGIN) build/gen/.pb
+	@echo "  GEN     tables, handlers, stubs, OpenAPI, AsyncAPI, bus permissions"
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(G) $(ATRIUM_STEMS:%=%.proto)
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=platform:$(G) atrium/reasons.proto $(DOMAIN_PROTOS)
+	@touch $@
+
+$(G)/migrations.c: tools/embed-migrations $(wildcard shared/migrations/*.sql) $(wildcard services/*/migrations/*.sql)
+	@mkdir -p $(@D)
+	@tools/embed-migrations > $@
+
+# Every service's settings in one list, for the union that a configuration file is checked against.
+$(G)/settings_all.h: $(wildcard services/*/settings.def) Makefile
+	@mkdir -p $(@D)
+	@for f in $(sort $(wildcard services/*/settings.def)); do echo "#include \"$$f\""; done > $@
+
+GENERATED := build/gen/.pb build/gen/.atrium $(G)/migrations.c $(G)/settings_all.h
+.PHONY: generate
+generate: $(GENERATED) ## Generated sources, tables and documents (build/gen)
+$(G)/%.pb-c.c: build/gen/.pb ;
+$(G)/%.atrium.c: build/gen/.atrium ;
+$(G)/%.service.c: build/gen/.atrium ;
+
+# ---------------------------------------------------------------------------------------------------- compiling
+VERSION_DEFINES = -DATRIUM_VERSION='"$(VERSION)"' -DATRIUM_COMMIT='"$(COMMIT)"' -DATRIUM_BUILD_DATE='"$(BUILD_DATE)"'
+$(B)/obj/shared/service.o $(B)/obj/tools/atrium/main.o: CPPFLAGS += $(VERSION_DEFINES)
+
+$(B)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+$(LIB): $(LIB_OBJ)
+	@echo "  AR      $@"
+	@rm -f $@ && ar rcs $@ $^
+
+# A service: its own sources, the generated dispatch tables of its protos, and the library.
+BINS :=
+define service_rules
+$(1)_OBJ := $$($(1)_SOURCES:%.c=$(B)/obj/services/$(1)/%.o) $$($(1)_PROTOS:%.proto=$(B)/obj/$(G)/%.service.o)
+BINS += $(B)/bin/$(1)
+$(B)/bin/$(1): $$($(1)_OBJ) $(LIB)
+	@mkdir -p $$(@D)
+	@echo "  LD      $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$($(1)_OBJ) $(LIB) $$(LIBS) $$($(1)_LIBS)
+.PHONY: $(1)
+$(1): $(B)/bin/$(1)
+endef
+$(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
+
+TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c,$(wildcard tools/atrium/*.c)))
+$(B)/bin/atrium-tool: $(TOOL_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $(TOOL_OBJ) $(LIB) $(LIBS)
+
+.PHONY: build
+build: $(BINS) $(B)/bin/atrium-tool ## All programs (BUILD=asan or tsan for sanitizer builds)
+
+# ---------------------------------------------------------------------------------------------------- unit tests
+# shared/x_test.c links the library. A service says in service.mk which of its sources a test links: auth_test: auth.c
+UNIT_TESTS := $(SHARED_TESTS:shared/%.c=$(B)/test/shared/%)
+$(B)/test/shared/%: $(B)/obj/shared/%.o $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
+
+define service_test_rules
+UNIT_TESTS += $(B)/test/$(1)/$(2)
+$(B)/test/$(1)/$(2): $(B)/obj/services/$(1)/$(2).o $$($(2)_LINKS:%.c=$(B)/obj/services/$(1)/%.o) \
+		$$($(1)_PROTOS:%.proto=$(B)/obj/$(G)/%.service.o) $(LIB)
+	@mkdir -p $$(@D)
+	@$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(LIB) $$(LIBS) $$($(1)_LIBS) -lcmocka
+endef
+$(foreach s,$(SERVICES),$(foreach t,$($(s)_TESTS),$(eval $(call service_test_rules,$(s),$(t)))))
+
+.PHONY: test-unit
+test-unit: $(UNIT_TESTS) ## Unit tests, with private PostgreSQL, NATS and Redis
+	@tests/run-units $(UNIT_TESTS)
+
+.PHONY: clean
+clean: ## Removes everything that was built (not the stack's data)
+	rm -rf build
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

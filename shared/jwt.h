@@ -1,0 +1,24 @@
+/* jwt: JSON Web Tokens, HS256 only (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Any other
+ * algorithm, a missing exp, or a positive-looking token of the wrong shape is refused. Leeway 0. Thread-safe. */
+#pragma once
+#include "shared/clock.h"
+#include "shared/err.h"
+
+typedef struct JwtKey JwtKey;
+enum { JWT_SECRET_MIN_BYTES = 32, JWT_MAX_BYTES = 4096 };
+Err jwt_key_new(Slice secret, JwtKey **out) MUST_CHECK; /* INVALID_ARGUMENT when too short */
+void jwt_key_free(JwtKey *key);
+CLEANUP_FN(JwtKey, jwt_key_free)
+
+typedef struct JwtClaims {
+    int64_t user_id;      /* positive; a decimal string on the wire */
+    const char *username, *email, *role; /* "" when absent */
+    const char *login_id; /* sid */
+    const char *jti, *issuer;
+    int64_t issued_s, not_before_s, expires_s; /* Unix seconds; 0 when absent, expires_s never is */
+} JwtClaims;
+
+/* Borrowed from `mem`. */
+char *jwt_mint(const JwtKey *key, Arena *mem, const JwtClaims *claims);
+/* UNAUTHENTICATED for anything but a good, live token. Claims are borrowed from `mem`. */
+Err jwt_verify(const JwtKey *key, Arena *mem, const Clock *clock, Slice token, JwtClaims *out) MUST_CHECK;

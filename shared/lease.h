@@ -1,0 +1,18 @@
+/* lease: something that one process at a time holds: a relay, a scheduler, a worker number. A held advisory lock on a
+ * database connection of its own; lost with the connection, taken again by itself, by this process or another. */
+#pragma once
+#include "shared/db.h"
+
+typedef struct Lease Lease;
+/* Starts trying in the background, every `retry_ms`. `name` is unique within the service's schema. */
+Lease *lease_new(Db *db, Log *log, const char *name, int64_t retry_ms);
+void lease_free(Lease *lease); /* gives it up; NULL is fine */
+CLEANUP_FN(Lease, lease_free)
+/* True while held; checked against the server at most `retry_ms` ago. Any thread. */
+bool lease_held(const Lease *lease);
+
+/* The first free number of 0..count-1 under `name`, held until lease_free. For snowflake workers. Blocks for at most
+ * `timeout_ms`. When the connection is lost the number is taken again before anything else; lease_number_valid is false
+ * meanwhile. */
+Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
+                 unsigned *out_number) MUST_CHECK;
