@@ -31,15 +31,16 @@ LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
 PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto
-LIBS := $(shell pkg-config --libs $(PKGS)) -lnats
-CPPFLAGS += $(shell pkg-config --cflags $(PKGS))
+# Silent where they are missing: `make setup` and `make help` work without.
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnats
+CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 # ---------------------------------------------------------------------------------------------------- what there is
-PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*.proto) $(wildcard proto/atrium/*/v1/*.proto))
-DOMAIN_PROTOS := $(filter atrium/%/v1/%,$(PROTOS))
+DOMAIN_PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*/v1/*.proto))
+PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*.proto)) $(DOMAIN_PROTOS)
 WELL_KNOWN := google/protobuf/descriptor google/protobuf/struct google/protobuf/timestamp google/protobuf/duration \
 	google/protobuf/field_mask google/protobuf/wrappers google/protobuf/empty google/protobuf/any
-PB_STEMS := $(PROTOS:.proto=) google/api/http $(WELL_KNOWN)
+PLATFORM_STEMS := $(filter-out $(DOMAIN_PROTOS:.proto=),$(PROTOS:.proto=)) google/api/http $(WELL_KNOWN)
 # Files with reasons, events or rpcs have our generated C beside protobuf-c's.
 ATRIUM_STEMS := atrium/reasons $(DOMAIN_PROTOS:.proto=)
 
@@ -48,8 +49,12 @@ include $(wildcard services/*/service.mk)
 
 SHARED_SRC := $(filter-out %_test.c %_fuzz.c,$(wildcard shared/*.c))
 SHARED_TESTS := $(wildcard shared/*_test.c)
-LIB_SRC := $(SHARED_SRC) $(PB_STEMS:%=$(G)/%.pb-c.c) $(ATRIUM_STEMS:%=$(G)/%.atrium.c) $(G)/migrations.c
+# Two libraries: the platform's, and what is generated for the domains. The gateway links only the first, so that a new
+# rpc in any domain does not rebuild it.
+LIB_SRC := $(filter-out shared/migrate.c,$(SHARED_SRC)) $(PLATFORM_STEMS:%=$(G)/%.pb-c.c) $(G)/atrium/reasons.atrium.c
 LIB := $(B)/libatrium.a
+DOMAINS_SRC := $(DOMAIN_PROTOS:%.proto=$(G)/%.pb-c.c) $(DOMAIN_PROTOS:%.proto=$(G)/%.atrium.c) shared/migrate.c $(G)/migrations.c
+DOMAINS_LIB := $(B)/libatrium-domains.a
 
 .PHONY: help
 help: ## This list
@@ -62,23 +67,35 @@ PLUGIN_SRC := $(filter-out %_test.c,$(wildcard tools/protoc-gen-atrium/*.c)) sha
 PLUGIN_PB := google/protobuf/descriptor google/protobuf/compiler/plugin google/api/http atrium/options atrium/tables
 PROTO_PATH := -Iproto -I/usr/include
 
-build/gen/.pb: $(PROTOS:%=proto/%) proto/google/api/http.proto Makefile
-	@mkdir -p $(G)
-	@echo "  PROTO   $(words $(PROTOS)) files"
-	@protoc $(PROTO_PATH) --c_out=$(G) $(PROTOS) google/api/http.proto google/protobuf/compiler/plugin.proto \
-		$(WELL_KNOWN:%=%.proto)
-	@touch $@
+# Generates into a fresh folder beside, then takes over what differs: what did not change is not compiled again.
+define take_over
+@(cd $(G).new && find . -type f) | while read -r f; do \
+	cmp -s "$(G).new/$$f" "$(G)/$$f" || { mkdir -p "$$(dirname "$(G)/$$f")"; cp "$(G).new/$$f" "$(G)/$$f"; }; done
+@rm -rf $(G).new
+@touch $@
+endef
 
-$(PLUGIN): $(PLUGIN_SRC) $(wildcard tools/protoc-gen-atrium/*.h) build/gen/.pb
+build/gen/.pb: $(PROTOS:%=proto/%) proto/google/api/http.proto
+	@rm -rf $(G).new && mkdir -p $(G) $(G).new
+	@echo "  PROTO   $(words $(PROTOS)) files"
+	@protoc $(PROTO_PATH) --c_out=$(G).new $(PROTOS) google/api/http.proto google/protobuf/compiler/plugin.proto \
+		$(WELL_KNOWN:%=%.proto)
+	@# protobuf-c makes structs of services, with rpcs for members; nobody uses them, but Register must compile.
+	@sed -i -E 's/\(\*(auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while)\)\(/(*\1_)(/' $(G).new/atrium/*/v1/*.pb-c.h
+	$(take_over)
+
+$(PLUGIN): $(PLUGIN_SRC) $(wildcard tools/protoc-gen-atrium/*.h) $(PLUGIN_PB:%=$(G)/%.pb-c.c)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	@$(CC) -std=gnu17 -O1 -g $(CPPFLAGS) $(WARN) -o $@ $(PLUGIN_SRC) $(PLUGIN_PB:%=$(G)/%.pb-c.c) -lprotobuf-c
 
 build/gen/.atrium: $(PLUGIN) build/gen/.pb
 	@echo "  GEN     tables, handlers, stubs, OpenAPI, AsyncAPI, bus permissions"
-	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(G) $(ATRIUM_STEMS:%=%.proto)
-	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=platform:$(G) atrium/reasons.proto $(DOMAIN_PROTOS)
-	@touch $@
+	@rm -rf $(G).new && mkdir -p $(G).new
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(G).new $(ATRIUM_STEMS:%=%.proto)
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=platform,tables=$(G).new/gateway.tables:$(G).new \
+		atrium/reasons.proto $(DOMAIN_PROTOS)
+	$(take_over)
 
 $(G)/migrations.c: tools/embed-migrations $(wildcard shared/migrations/*.sql) $(wildcard services/*/migrations/*.sql)
 	@mkdir -p $(@D)
@@ -110,52 +127,108 @@ $(B)/obj/%.o: %.c | $(GENERATED)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+DOMAINS_OBJ := $(DOMAINS_SRC:%.c=$(B)/obj/%.o)
 $(LIB): $(LIB_OBJ)
+$(DOMAINS_LIB): $(DOMAINS_OBJ)
+$(LIB) $(DOMAINS_LIB):
 	@echo "  AR      $@"
 	@rm -f $@ && ar rcs $@ $^
 
-# A service: its own sources, the generated dispatch tables of its protos, and the library.
+# A service: its own sources, the generated dispatch tables of its protos, and the libraries.
 BINS :=
 define service_rules
 $(1)_OBJ := $$($(1)_SOURCES:%.c=$(B)/obj/services/$(1)/%.o) $$($(1)_PROTOS:%.proto=$(B)/obj/$(G)/%.service.o)
+$(1)_ARCHIVES := $$(if $$($(1)_PROTOS),$(DOMAINS_LIB)) $(LIB)
 BINS += $(B)/bin/$(1)
-$(B)/bin/$(1): $$($(1)_OBJ) $(LIB)
+$(B)/bin/$(1): $$($(1)_OBJ) $$($(1)_ARCHIVES)
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	@$$(CC) $$(LDFLAGS) -o $$@ $$($(1)_OBJ) $(LIB) $$(LIBS) $$($(1)_LIBS)
+	@$$(CC) $$(LDFLAGS) -o $$@ $$($(1)_OBJ) $$($(1)_ARCHIVES) $$(LIBS) $$($(1)_LIBS)
 .PHONY: $(1)
 $(1): $(B)/bin/$(1)
 endef
 $(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
 
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c,$(wildcard tools/atrium/*.c)))
-$(B)/bin/atrium-tool: $(TOOL_OBJ) $(LIB)
+$(B)/bin/atrium-tool: $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $(TOOL_OBJ) $(LIB) $(LIBS)
+	@$(CC) $(LDFLAGS) -o $@ $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB) $(LIBS)
 
 .PHONY: build
 build: $(BINS) $(B)/bin/atrium-tool ## All programs (BUILD=asan or tsan for sanitizer builds)
 
 # ---------------------------------------------------------------------------------------------------- unit tests
-# shared/x_test.c links the library. A service says in service.mk which of its sources a test links: auth_test: auth.c
+# shared/x_test.c links the library. A service says in service.mk which of its sources a test links: auth_store_test_LINKS
 UNIT_TESTS := $(SHARED_TESTS:shared/%.c=$(B)/test/shared/%)
-$(B)/test/shared/%: $(B)/obj/shared/%.o $(LIB)
+$(B)/test/shared/%: $(B)/obj/shared/%.o $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	@$(CC) $(LDFLAGS) -o $@ $< $(DOMAINS_LIB) $(LIB) $(LIBS) -lcmocka
 
 define service_test_rules
 UNIT_TESTS += $(B)/test/$(1)/$(2)
-$(B)/test/$(1)/$(2): $(B)/obj/services/$(1)/$(2).o $$($(2)_LINKS:%.c=$(B)/obj/services/$(1)/%.o) \
-		$$($(1)_PROTOS:%.proto=$(B)/obj/$(G)/%.service.o) $(LIB)
+$(B)/test/$(1)/$(2): $(B)/obj/services/$(1)/$(2).o $$($(1)_$(2)_LINKS:%.c=$(B)/obj/services/$(1)/%.o) \
+		$$($(1)_PROTOS:%.proto=$(B)/obj/$(G)/%.service.o) $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $$(@D)
-	@$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(LIB) $$(LIBS) $$($(1)_LIBS) -lcmocka
+	@$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(DOMAINS_LIB) $(LIB) $$(LIBS) $$($(1)_LIBS) -lcmocka
 endef
 $(foreach s,$(SERVICES),$(foreach t,$($(s)_TESTS),$(eval $(call service_test_rules,$(s),$(t)))))
 
 .PHONY: test-unit
 test-unit: $(UNIT_TESTS) ## Unit tests, with private PostgreSQL, NATS and Redis
 	@tests/run-units $(UNIT_TESTS)
+
+# ---------------------------------------------------------------------------------------------------- the stack
+.PHONY: setup
+setup: ## Installs the Debian packages that are missing
+	@deploy/local/setup
+
+.PHONY: setup-test
+setup-test: ## The same, with those that tests, lint and benchmarks need
+	@deploy/local/setup test
+
+.PHONY: up
+up: setup ## Builds and starts the platform on this machine
+	@$(MAKE) --no-print-directory build
+	@bin/atrium up
+
+.PHONY: down
+down: ## Stops it; its data stays
+	@bin/atrium down
+
+# ---------------------------------------------------------------------------------------------------- tests
+.PHONY: test
+test: setup-test ## Unit tests, then the generator's and the black-box suites
+	@tests/run-all
+
+.PHONY: test-integration
+test-integration: setup-test ## The black-box suites (ATRIUM_URL and NATS_URL: against a deployed stack)
+	@$(MAKE) --no-print-directory build
+	@tests/run-integration
+
+.PHONY: test-asan
+test-asan: setup-test ## Unit tests under address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory BUILD=asan test-unit
+
+.PHONY: test-tsan
+test-tsan: setup-test ## Unit tests of threaded code under thread sanitizer
+	@$(MAKE) --no-print-directory BUILD=tsan test-unit
+
+.PHONY: test-long
+test-long: setup-test ## What takes long: sanitizers, and the suites against sanitizer builds
+	@$(MAKE) --no-print-directory test-asan
+	@$(MAKE) --no-print-directory BUILD=asan build
+	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
+
+.PHONY: bench
+bench: setup-test ## The gateway's rate beside a bare reference, from one run
+	@$(MAKE) --no-print-directory build
+	@tests/bench/run
+
+.PHONY: lint
+lint: setup-test ## clang-format, clang-tidy, cppcheck, shellcheck, yamllint
+	@$(MAKE) --no-print-directory generate
+	@tests/lint
 
 .PHONY: clean
 clean: ## Removes everything that was built (not the stack's data)

@@ -22,25 +22,30 @@ typedef struct BusOptions {
     const char *slot;     /* "main" */
     const char *version;  /* SemVer, for discovery */
     Log *log;
-    Loop *loop; /* where I/O runs; NULL starts a loop thread of the bus's own */
+    /* Where I/O runs; NULL starts a loop thread of the bus's own. With a loop of the caller's, what waits for an answer
+     * (bus_jetstream, bus_ensure_stream, bus_slot_active) must not be called from that loop's thread. */
+    Loop *loop;
     bool threaded; /* plain cnats threads instead of a loop: for JetStream beside a busy loop */
-    /* From the I/O thread, may be NULL. */
+    /* Lost and found again. From the loop's thread; from a thread of cnats when threaded. May be NULL. */
     void (*on_connection)(void *data, bool connected);
     void *data;
 } BusOptions;
 
-/* Tries until the server answers or `timeout_ms` is over; then reconnects for ever by itself. */
+/* Tries until the server answers or `timeout_ms` is over; then reconnects for ever by itself. UNAUTHENTICATED, at once,
+ * when the credential is wrong; should it become so later, the process exits: nothing here could mend that. */
 Err bus_connect(const BusOptions *options, int64_t timeout_ms, Bus **out) MUST_CHECK;
-/* Flushes what was published, then closes. */
+/* Flushes what was published, then closes. With a loop of the caller's: from its thread, or when it does not run.
+ * Subscriptions are destroyed before. */
 void bus_close(Bus *bus);
 CLEANUP_FN(Bus, bus_close)
 
 bool bus_connected(const Bus *bus);
-const char *bus_name(const Bus *bus);     /* "auth" */
+const char *bus_name(const Bus *bus); /* "auth" */
 const char *bus_slot(const Bus *bus);
 const char *bus_instance(const Bus *bus); /* unique per process, a NUID; also the service id of discovery */
 Log *bus_log(const Bus *bus);
-/* Ends the start-up phase: from here on a denial is not fatal. Waits for the server to have seen all subscriptions. */
+/* Ends the start-up phase: from here on a denial is not fatal. Waits for the server to have seen all subscriptions; a
+ * loop of the caller's that does not run yet is turned meanwhile. */
 Err bus_started(Bus *bus) MUST_CHECK;
 /* Denials since the start, for tests and metrics. */
 uint64_t bus_denials(const Bus *bus);
@@ -51,9 +56,11 @@ jsCtx *bus_jetstream(Bus *bus);     /* borrowed */
 typedef struct BusHeader {
     const char *name, *value;
 } BusHeader;
-/* `reply` and `headers` may be NULL. */
+/* `reply` and `headers` may be NULL; a header with a NULL value is left out. Header values are one line. */
 Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeader *headers, size_t header_count,
                 Slice body) MUST_CHECK;
+/* The same where a loss is as good as an answer that nobody waited for: heartbeats, answers to those who time out. */
+void bus_publish_lossy(Bus *bus, const char *subject, const BusHeader *headers, size_t header_count, Slice body);
 /* Borrowed from the message; NULL when absent. Exact case. */
 const char *bus_header(natsMsg *msg, const char *name);
 /* "rpc.main.auth.v1.Login" and "svc.main.chat.auth.v1.Login". */
@@ -64,8 +71,19 @@ char *bus_svc_subject(Arena *mem, const Bus *bus, const char *domain, const char
 Err bus_err(natsStatus status, const char *what);
 
 /* True when this slot is the active one (KV bucket "atrium", key "slot"; unset means every slot). Cached, follows
- * changes within a second. Consumers, relays and schedulers ask before they work. */
+ * changes within a second. Consumers, relays and schedulers ask before they work. Never blocks: the first call starts
+ * the asking in the background, and until there is an answer it is false. */
 bool bus_slot_active(Bus *bus);
 
 /* Creates or updates a stream to what is asked (subjects, age, size, replicas); safe from several instances. */
 Err bus_ensure_stream(Bus *bus, const jsStreamConfig *config) MUST_CHECK;
+
+/* --- for rpc.c, client.c and the like ----------------------------------------------------------------------------- */
+/* Longest subject that we publish or subscribe to. */
+enum { BUS_SUBJECT_MAX_BYTES = 256 };
+/* A new unique name, 22 letters and digits: part of an inbox, a message id. */
+#define BUS_NUID_BYTES 23
+void bus_nuid(char out[BUS_NUID_BYTES]);
+/* Async callbacks of all subscriptions run in one delivery thread unless the bus is threaded: they must not block. Ends
+ * the subscription and returns when its callback runs no more. NULL is fine. Not from a callback. */
+void bus_unsubscribe(natsSubscription *sub);

@@ -12,7 +12,7 @@ typedef enum CallerKind { CALLER_NOBODY, CALLER_PERSON, CALLER_SERVICE, CALLER_G
 
 typedef struct Caller {
     CallerKind kind;
-    int64_t user_id;      /* of CALLER_PERSON; else 0 */
+    int64_t user_id; /* of CALLER_PERSON; else 0 */
     Role role;
     const char *username; /* "" when none */
     const char *login_id; /* UUID text; "" when none */
@@ -22,7 +22,7 @@ typedef struct Caller {
     size_t permission_count;
 } Caller;
 
-const char *role_name(Role role);            /* "user" … */
+const char *role_name(Role role); /* "user" … */
 bool role_parse(Slice text, Role *out);
 bool caller_may(const Caller *caller, const char *permission);
 

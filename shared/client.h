@@ -1,7 +1,7 @@
 /* client: calls to other services over svc. subjects, through generated stubs (auth_v1_resolve_token_call …). Replies
- * come to a private inbox `_INBOX.<me>.<callee>.<instance>.<n>`. Blocking, from any thread; many calls may be in flight.
- * A request is never sent twice by itself, except when nobody was there to take it ("no responders"): then up to
- * CLIENT_TRIES times within the deadline. */
+ * come to a private inbox `_INBOX.<me>.<callee>.<instance>.<n>`. Blocking, from any thread; many calls may be in
+ * flight. A request is never sent twice by itself, except when nobody was there to take it ("no responders"): then up
+ * to CLIENT_TRIES times within the deadline. */
 #pragma once
 #include "shared/rpc.h"
 
@@ -24,7 +24,8 @@ typedef struct CallOptions {
 Err client_call(Client *c, const CallOptions *options, Arena *mem, const RpcMethod *method, const ProtobufCMessage *in,
                 ProtobufCMessage **out) MUST_CHECK;
 
-/* Server-streaming: messages in order; a gap, a missed heartbeat or a lost producer is an error, never a short success. */
+/* Server-streaming: messages in order; a gap, a missed heartbeat or a lost producer is an error, never a short success.
+ */
 typedef struct ClientStream ClientStream;
 Err client_stream_open(Client *c, const CallOptions *options, const RpcMethod *method, const ProtobufCMessage *in,
                        ClientStream **out) MUST_CHECK;

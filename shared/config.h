@@ -12,8 +12,10 @@
  *   #undef SETTING
  *   } AuthSettings;
  *
- * Order of precedence: environment (NAME, then NAME_FILE), the file, the default. The file is the first that can be
- * read of $ATRIUM_CONFIG (must exist when set), ./atrium.toml, /etc/atrium/config.toml; `#` and `[` lines are skipped. */
+ * Order of precedence: environment (NAME, then NAME_FILE), the file (the same), the default. An empty environment
+ * variable counts as unset; an empty value in the file is a value. The file is the first that can be read of
+ * $ATRIUM_CONFIG (must exist when set), ./atrium.toml, /etc/atrium/config.toml; `#` and `[` lines are skipped, values
+ * may stand in double quotes. Variables of the replaced systems that nothing uses are known too, and noted. */
 #pragma once
 #include "shared/err.h"
 #include "shared/slice.h"
@@ -63,8 +65,11 @@ void config_print_help(const Setting *table, size_t count, FILE *to);
 void config_print(const Setting *table, size_t count, const void *from, FILE *to);
 /* The union of all services' settings as .env.example. */
 void config_print_example(FILE *to);
-/* Is `name` a setting of any service, or a known variable of the originals? */
+/* Is `name` a setting of any service (or one with _FILE), or a known variable of the originals? */
 bool config_name_known(Slice name);
+/* Calls `note` for each environment variable that is known from an original and does nothing here; `why` says what
+ * takes its place. For a line in the log at start. */
+void config_note_originals(void (*note)(void *data, const char *name, const char *why), void *data);
 
 /* Next item of a CONFIG_LIST value, trimmed; false at the end. Start with *rest = slice(value). */
 bool config_list_next(Slice *rest, Slice *out);

@@ -3,7 +3,8 @@
  * A small pool of connections per service; a worker borrows one only while it needs it. Statements are constants,
  * prepared once per connection and found again by their address; values go in as $n. Lost connections are made anew:
  * a statement that failed for that answers UNAVAILABLE, and is never sent again by itself. Every statement runs under
- * what is left of the request's deadline (statement_timeout). Binary format on the wire. */
+ * what is left of the request's deadline (kept by the client, which cancels it on the server). Binary format on the
+ * wire: say $1::int where a function wants an int4, and cast what is no plain type ($1::text::jsonb, x::text). */
 #pragma once
 #include "shared/err.h"
 #include "shared/id.h"
@@ -33,7 +34,18 @@ Err db_ping(Db *db, int64_t timeout_ms) MUST_CHECK;
 
 /* --- values ------------------------------------------------------------------------------------------------- */
 typedef struct DbValue {
-    enum { DB_NULL, DB_INT64, DB_BOOL, DB_TEXT, DB_BYTES, DB_UUID, DB_TIME, DB_DOUBLE, DB_TEXT_ARRAY, DB_INT64_ARRAY } kind;
+    enum {
+        DB_NULL,
+        DB_INT64,
+        DB_BOOL,
+        DB_TEXT,
+        DB_BYTES,
+        DB_UUID,
+        DB_TIME,
+        DB_DOUBLE,
+        DB_TEXT_ARRAY,
+        DB_INT64_ARRAY
+    } kind;
     union {
         int64_t int64; /* DB_TIME: Unix microseconds */
         bool boolean;
@@ -50,11 +62,11 @@ DbValue db_null(void);
 DbValue db_int64(int64_t v);
 DbValue db_bool(bool v);
 DbValue db_double(double v);
-DbValue db_text(Slice v);             /* a NULL pointer with length 0 is '' */
+DbValue db_text(Slice v);               /* a NULL pointer with length 0 is '' */
 DbValue db_text_or_null(const char *v); /* NULL is NULL */
 DbValue db_bytes(Slice v);
 DbValue db_uuid(Uuid v);
-DbValue db_time_us(int64_t unix_us); /* timestamptz */
+DbValue db_time_us(int64_t unix_us);         /* timestamptz */
 DbValue db_time_us_or_null(int64_t unix_us); /* 0 is NULL */
 DbValue db_text_array(const Slice *items, size_t count);
 DbValue db_int64_array(const int64_t *items, size_t count);
@@ -63,7 +75,8 @@ typedef struct DbArgs {
     const DbValue *list;
     size_t count;
 } DbArgs;
-#define DB_ARGS(...) ((DbArgs){(const DbValue[]){__VA_ARGS__}, sizeof((const DbValue[]){__VA_ARGS__}) / sizeof(DbValue)})
+#define DB_ARGS(...)                                                                                                   \
+    ((DbArgs){(const DbValue[]){__VA_ARGS__}, sizeof((const DbValue[]){__VA_ARGS__}) / sizeof(DbValue)})
 #define DB_NO_ARGS ((DbArgs){NULL, 0})
 
 /* --- transactions and statements ------------------------------------------------------------------------------ */
@@ -106,8 +119,8 @@ bool db_is_null(const DbRows *rows, int row, int column);
 int64_t db_get_int64(const DbRows *rows, int row, int column); /* int2, int4, int8 */
 bool db_get_bool(const DbRows *rows, int row, int column);
 double db_get_double(const DbRows *rows, int row, int column);
-Slice db_get_text(const DbRows *rows, int row, int column);    /* text, varchar, json */
-char *db_get_cstr(Arena *mem, const DbRows *rows, int row, int column);        /* "" for NULL */
+Slice db_get_text(const DbRows *rows, int row, int column);             /* text, varchar, json */
+char *db_get_cstr(Arena *mem, const DbRows *rows, int row, int column); /* "" for NULL */
 char *db_get_cstr_or_null(Arena *mem, const DbRows *rows, int row, int column);
 Slice db_get_bytes(const DbRows *rows, int row, int column);
 Uuid db_get_uuid(const DbRows *rows, int row, int column);
@@ -129,7 +142,12 @@ Err db_lock_shared(DbTx *tx, const char *kind, Slice key) MUST_CHECK;
 Err db_conn_open(Db *db, int64_t timeout_ms, DbConn **out) MUST_CHECK;
 void db_conn_close(DbConn *conn); /* NULL is fine */
 bool db_conn_alive(DbConn *conn);
+/* A transaction on it; db_tx_done leaves the connection open. */
+Err db_conn_begin(DbConn *conn, int64_t timeout_ms, DbTx *out) MUST_CHECK;
 Err db_conn_query(DbConn *conn, int64_t timeout_ms, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 /* Several statements as one text, without arguments: for migrations. On failure `out_detail` (may be NULL, borrowed
  * from `mem`) is PostgreSQL's own message. */
 Err db_conn_script(DbConn *conn, int64_t timeout_ms, Arena *mem, const char *script, char **out_detail) MUST_CHECK;
+/* The SCRAM verifier of a role's password, for ALTER ROLE … PASSWORD: the plain one appears in no statement and no log.
+ * Holds no quote. Borrowed from `mem`. */
+Err db_conn_encrypt_password(DbConn *conn, Arena *mem, const char *role, const char *password, char **out) MUST_CHECK;

@@ -1,7 +1,9 @@
 /* jobs: durable work on a JetStream work queue, JOBS_<DOMAIN>, subjects job.<domain>.<type>. Explicit ack, in-progress
- * acks by themselves while a handler runs, back-off, a bound on deliveries, dead letters that can be listed and replayed
- * (stream DEAD_<DOMAIN>). Handlers are idempotent: a job may run again after a crash. */
+ * acks by themselves while a handler runs, back-off, a bound on deliveries, dead letters that can be listed and
+ * replayed (stream DEAD_<DOMAIN>). Handlers are idempotent: a job may run again after a crash. */
 #pragma once
+#include <stdatomic.h>
+
 #include "shared/bus.h"
 #include "shared/message.h"
 #include "shared/metrics.h"
@@ -13,7 +15,7 @@ typedef struct Job {
     const ProtobufCMessage *body;
     int delivery;
     void *context;
-    volatile bool *stop; /* set when the service drains: give up soon, the job comes again */
+    const atomic_bool *stop; /* true when the service drains: give up soon, the job comes again */
 } Job;
 /* A failure whose reason may be retried comes again; another is dead at once. */
 typedef Err (*JobHandler)(Job *job);
@@ -42,7 +44,8 @@ Err job_queue_start(const JobQueueOptions *options, JobQueue **out) MUST_CHECK;
 /* Stops fetching, waits for handlers, at most `timeout_ms`. */
 void job_queue_stop(JobQueue *q, int64_t timeout_ms);
 /* Enqueues outside a transaction. Within one, use the outbox with subject "job.<domain>.<type>". `id` de-duplicates. */
-Err job_enqueue(Bus *bus, const char *domain, const char *type, const char *id, const ProtobufCMessage *body) MUST_CHECK;
+Err job_enqueue(Bus *bus, const char *domain, const char *type, const char *id,
+                const ProtobufCMessage *body) MUST_CHECK;
 
 typedef struct DeadJob {
     uint64_t sequence;
@@ -51,7 +54,8 @@ typedef struct DeadJob {
     int deliveries;
 } DeadJob;
 /* Calls `row` for each, oldest first, at most `limit`. */
-Err job_dead_list(Bus *bus, const char *domain, int limit, void (*row)(void *data, const DeadJob *job), void *data) MUST_CHECK;
+Err job_dead_list(Bus *bus, const char *domain, int limit, void (*row)(void *data, const DeadJob *job),
+                  void *data) MUST_CHECK;
 /* Puts a dead job back to work. NOT_FOUND. */
 Err job_dead_replay(Bus *bus, const char *domain, uint64_t sequence) MUST_CHECK;
 Err job_dead_drop(Bus *bus, const char *domain, uint64_t sequence) MUST_CHECK;

@@ -6,16 +6,16 @@
 #include "shared/types.h"
 
 enum {
-    JSON_MAX_DEPTH = 64,    /* nested objects, arrays and messages, both ways */
-    JSON_MAX_PROBLEMS = 32  /* reported per body; the rest is dropped */
+    JSON_MAX_DEPTH = 64,   /* nested objects, arrays and messages, both ways */
+    JSON_MAX_PROBLEMS = 32 /* reported per body; the rest is dropped */
 };
 
 typedef enum JsonProblemKind {
-    JSON_SYNTAX,        /* not JSON; `offset` says where; nothing else was looked at */
-    JSON_BAD_UTF8,      /* also a lone surrogate escape, and U+0000 in a string */
+    JSON_SYNTAX,   /* not JSON; `offset` says where; nothing else was looked at */
+    JSON_BAD_UTF8, /* also a lone surrogate escape, and U+0000 in a string */
     JSON_TOO_DEEP,
-    JSON_TOO_LARGE,     /* the output would pass its bound */
-    JSON_WRONG_TYPE,    /* `expected` names the type: "string", "integer", "object" … */
+    JSON_TOO_LARGE,  /* the output would pass its bound */
+    JSON_WRONG_TYPE, /* `expected` names the type: "string", "integer", "object" … */
     JSON_OUT_OF_RANGE,
     JSON_UNKNOWN_ENUM,
     JSON_UNKNOWN_FIELD, /* with refuse_unknown only */
@@ -38,11 +38,11 @@ typedef struct JsonProblems {
 } JsonProblems;
 
 typedef struct JsonReadOptions {
-    bool nocase;           /* member names in any case */
-    bool refuse_unknown;   /* default: unknown members are skipped */
-    bool lenient_scalars;  /* "5" for a number, "yes" for a bool, 5 for a string-typed 64-bit … (FastAPI's reading) */
-    bool ignore_trailing;  /* bytes after the first value */
-    bool null_is_empty;    /* a top-level null acts as {} */
+    bool nocase;          /* member names in any case */
+    bool refuse_unknown;  /* default: unknown members are skipped */
+    bool lenient_scalars; /* "5" for a number, "yes" for a bool, 5 for a string-typed 64-bit … (FastAPI's reading) */
+    bool ignore_trailing; /* bytes after the first value */
+    bool null_is_empty;   /* a top-level null acts as {} */
     bool skip_bom;
 } JsonReadOptions;
 
@@ -58,9 +58,9 @@ bool json_text_field_to_wire(const JsonReadOptions *options, const MessageType *
                              StrBuf *out, JsonProblem *problem) MUST_CHECK;
 
 typedef struct JsonWriteOptions {
-    int dialect;         /* Atrium__Dialect: chooses what absence looks like */
-    bool escape_html;    /* <, >, & and U+2028/9 as \uXXXX */
-    bool ascii;          /* everything outside ASCII as \uXXXX */
+    int dialect;      /* Atrium__Dialect: chooses what absence looks like */
+    bool escape_html; /* <, >, & and U+2028/9 as \uXXXX */
+    bool ascii;       /* everything outside ASCII as \uXXXX */
 } JsonWriteOptions;
 
 /* Appends the JSON form of wire bytes. Unknown fields are skipped. False when the bytes are not a message of this type

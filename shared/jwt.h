@@ -1,5 +1,5 @@
-/* jwt: JSON Web Tokens, HS256 only (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Any other
- * algorithm, a missing exp, or a positive-looking token of the wrong shape is refused. Leeway 0. Thread-safe. */
+/* jwt: JSON Web Tokens, HS256 only (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Any
+ * other algorithm, a missing exp, or a positive-looking token of the wrong shape is refused. Leeway 0. Thread-safe. */
 #pragma once
 #include "shared/clock.h"
 #include "shared/err.h"
@@ -11,9 +11,9 @@ void jwt_key_free(JwtKey *key);
 CLEANUP_FN(JwtKey, jwt_key_free)
 
 typedef struct JwtClaims {
-    int64_t user_id;      /* positive; a decimal string on the wire */
+    int64_t user_id;                     /* positive; a decimal string on the wire */
     const char *username, *email, *role; /* "" when absent */
-    const char *login_id; /* sid */
+    const char *login_id;                /* sid */
     const char *jti, *issuer;
     int64_t issued_s, not_before_s, expires_s; /* Unix seconds; 0 when absent, expires_s never is */
 } JwtClaims;

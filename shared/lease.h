@@ -12,7 +12,7 @@ CLEANUP_FN(Lease, lease_free)
 bool lease_held(const Lease *lease);
 
 /* The first free number of 0..count-1 under `name`, held until lease_free. For snowflake workers. Blocks for at most
- * `timeout_ms`. When the connection is lost the number is taken again before anything else; lease_number_valid is false
- * meanwhile. */
+ * `timeout_ms`. When the connection is lost the same number is taken again; lease_held is false meanwhile: mint nothing
+ * then. */
 Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
                  unsigned *out_number) MUST_CHECK;

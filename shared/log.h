@@ -75,7 +75,10 @@ static inline LogValue log_slice(Slice v)
         double: log_double, unsigned long: log_uint, unsigned long long: log_uint, default: log_int)(v)
 
 #define LOG_F0()
-#define LOG_F2(n, v) {n, LOG_VALUE(v)}
+#define LOG_F2(n, v)                                                                                                   \
+    {                                                                                                                  \
+        n, LOG_VALUE(v)                                                                                                \
+    }
 #define LOG_F4(n, v, ...) {n, LOG_VALUE(v)}, LOG_F2(__VA_ARGS__)
 #define LOG_F6(n, v, ...) {n, LOG_VALUE(v)}, LOG_F4(__VA_ARGS__)
 #define LOG_F8(n, v, ...) {n, LOG_VALUE(v)}, LOG_F6(__VA_ARGS__)
@@ -84,7 +87,8 @@ static inline LogValue log_slice(Slice v)
 #define LOG_PICK(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, name, ...) name
 #define LOG_FIELDS(...)                                                                                                \
     LOG_PICK(__VA_ARGS__, LOG_F12, LOG_ODD, LOG_F10, LOG_ODD, LOG_F8, LOG_ODD, LOG_F6, LOG_ODD, LOG_F4, LOG_ODD,       \
-             LOG_F2, LOG_ODD)(__VA_ARGS__)
+             LOG_F2, LOG_ODD)                                                                                          \
+    (__VA_ARGS__)
 #define LOG_AT(log, level, event, ...)                                                                                 \
     do {                                                                                                               \
         if (log_enabled((log), (level))) {                                                                             \

@@ -22,9 +22,11 @@ Histogram *metrics_histogram(Metrics *m, const char *name, const char *help, con
                              size_t bound_count);
 extern const double METRICS_LATENCY_BOUNDS[]; /* 0.5 ms … 10 s */
 extern const size_t METRICS_LATENCY_BOUND_COUNT;
-/* Asked at each scrape, from the scraping thread. */
+/* Asked at each scrape, from the scraping thread. The second is for a count that something else keeps. */
 void metrics_gauge_callback(Metrics *m, const char *name, const char *help, const char *labels,
                             double (*read)(void *data), void *data);
+void metrics_counter_callback(Metrics *m, const char *name, const char *help, const char *labels,
+                              double (*read)(void *data), void *data);
 
 void counter_add(Counter *c, uint64_t n);
 uint64_t counter_value(const Counter *c);

@@ -18,9 +18,9 @@ extern const char *const MIGRATION_SERVICES[]; /* services that have a schema */
 extern const size_t MIGRATION_SERVICE_COUNT;
 
 typedef struct MigrateOptions {
-    Db *admin;                  /* a role that may create roles and schemas */
-    int64_t lock_wait_ms;       /* for another run to finish */
-    int64_t statement_lock_ms;  /* lock_timeout of a migration; tried again until lock_wait_ms is over */
+    Db *admin;                 /* a role that may create roles and schemas */
+    int64_t lock_wait_ms;      /* for another run to finish */
+    int64_t statement_lock_ms; /* lock_timeout of a migration; tried again until lock_wait_ms is over */
     /* Password of a service's runtime role; NULL or "" leaves it as it is. */
     const char *(*password)(void *data, const char *service);
     void (*progress)(void *data, const char *service, const char *name); /* may be NULL */

@@ -15,8 +15,8 @@ typedef struct EventType {
 } EventType;
 
 typedef struct OutboxRow {
-    Uuid id;             /* also ce-id and Nats-Msg-Id */
-    const char *key;     /* ordered per key */
+    Uuid id;         /* also ce-id and Nats-Msg-Id */
+    const char *key; /* ordered per key */
     const char *subject;
     const char *ce_type;
     Slice payload;
@@ -38,10 +38,10 @@ typedef struct OutboxOptions {
     Log *log;
     Metrics *metrics;
     const char *domain;
-    int64_t poll_ms;        /* without a nudge */
-    int64_t keep_acked_ms;  /* ten minutes: JetStream does not fsync each message */
-    uint32_t retention_s;   /* age limit of the domain's stream */
-    bool dispatches;        /* also owns the stream DSP_<DOMAIN> */
+    int64_t poll_ms;       /* without a nudge */
+    int64_t keep_acked_ms; /* ten minutes: JetStream does not fsync each message */
+    uint32_t retention_s;  /* age limit of the domain's stream */
+    bool dispatches;       /* also owns the stream DSP_<DOMAIN> */
 } OutboxOptions;
 /* Creates the stream EVT_<DOMAIN> (evt.<domain>.>) and relays whenever it holds the lease. Rows acknowledged lately are
  * published again when the stream is found behind them (restored from an older state). */
@@ -51,7 +51,8 @@ void outbox_relay_stop(OutboxRelay *relay);
 /* Rows not yet acknowledged, as of the last turn. */
 uint64_t outbox_backlog(const OutboxRelay *relay);
 
-/* --- consuming ------------------------------------------------------------------------------------------------------ */
+/* --- consuming ------------------------------------------------------------------------------------------------------
+ */
 typedef struct Event {
     const char *subject, *id, *type, *source; /* CloudEvents attributes */
     const char *key;                          /* last token of the subject */

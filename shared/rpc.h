@@ -1,7 +1,7 @@
-/* rpc: the serving side of the bus. Requests arrive on rpc.<slot>.<domain>… (from the gateway) and svc.<slot>.*.<domain>…
- * (from services), queue group <domain>. A receiving loop puts each on its lane's bounded queue; worker threads decode,
- * check the caller, run the handler and answer. What is the same for every rpc stands here, driven by its row:
- * decoding, caller policy, deadline, idempotency, metrics, traces, error replies, arena.
+/* rpc: the serving side of the bus. Requests arrive on rpc.<slot>.<domain>… (from the gateway) and
+ * svc.<slot>.*.<domain>… (from services), queue group <domain>. A receiving loop puts each on its lane's bounded queue;
+ * worker threads decode, check the caller, run the handler and answer. What is the same for every rpc stands here,
+ * driven by its row: decoding, caller policy, deadline, idempotency, metrics, traces, error replies, arena.
  *
  * Headers in: traceparent, Atrium-Timeout-Ms, Atrium-Profile, Atrium-Client, Atrium-Caller, Idempotency-Key,
  * X-Request-Id, and "Http-<name>" for each request header that the rpc asked for. Headers out: Nats-Service-Error-Code,
@@ -21,13 +21,13 @@ typedef struct RpcStream RpcStream;
 
 /* --- the rows, generated from the protos ------------------------------------------------------------------------ */
 enum { /* who may call: Atrium__CallerPolicy */
-    RPC_ANYONE = 1,
-    RPC_OPTIONAL,
-    RPC_USER,
-    RPC_OPERATOR,
-    RPC_ADMIN,
-    RPC_SERVICE,
-    RPC_GATEWAY
+       RPC_ANYONE = 1,
+       RPC_OPTIONAL,
+       RPC_USER,
+       RPC_OPERATOR,
+       RPC_ADMIN,
+       RPC_SERVICE,
+       RPC_GATEWAY
 };
 enum { RPC_IDEMPOTENCY_NONE, RPC_IDEMPOTENCY_SAFE, RPC_IDEMPOTENCY_KEY }; /* Atrium__Idempotency */
 
@@ -64,28 +64,29 @@ typedef struct RequestHeader {
 } RequestHeader;
 
 struct Request {
-    Arena *mem;              /* lives until the reply is sent */
-    const void *service;     /* the service's own context */
+    Arena *mem;          /* lives until the reply is sent */
+    const void *service; /* the service's own context */
     Caller caller;
-    const char *profile;     /* "all", "chat-web" …; "all" when absent */
+    const char *profile; /* "all", "chat-web" …; "all" when absent */
     const char *client_address;
-    const char *id;          /* X-Request-Id */
+    const char *id; /* X-Request-Id */
     TraceContext trace;
     const Clock *clock;
-    int64_t deadline_ms;     /* on clock's monotonic time */
-    Db *db;                  /* NULL when the service has none */
-    Client *client;          /* to call others; acts for this caller */
+    int64_t deadline_ms; /* on clock's monotonic time */
+    Db *db;              /* NULL when the service has none */
+    Client *client;      /* to call others; acts for this caller */
     Log *log;
     const char *idempotency_key; /* NULL when none */
     const RequestHeader *headers;
     size_t header_count;
-    DbTx *outer_tx; /* the dispatcher's, under an Idempotency-Key; db.c joins it */
+    DbTx *outer_tx;            /* the dispatcher's, under an Idempotency-Key; db.c joins it */
+    const char *caller_header; /* Atrium-Caller as it came, believed or verified; the client passes it on; NULL none */
 
     struct RequestReply { /* what the reply needs beyond its message; use the functions below */
         int http_status;
         RequestHeader headers[16];
         size_t header_count;
-        struct _Atrium__Violation **violations;
+        struct Atrium__Violation **violations;
         size_t violation_count;
         uint32_t retry_after_s;
         const char *after_mark;
@@ -93,8 +94,8 @@ struct Request {
     void *server; /* the dispatcher's own */
 };
 
-int64_t request_remaining_ms(const Request *rq);                     /* never below 0 */
-const char *request_header(const Request *rq, const char *name);      /* lower-case name; NULL when absent */
+int64_t request_remaining_ms(const Request *rq);                 /* never below 0 */
+const char *request_header(const Request *rq, const char *name); /* lower-case name; NULL when absent */
 void request_set_status(Request *rq, int http_status);
 /* Sent on by the gateway when the name is on its list (Set-Cookie, ETag, Location, Link, …); 16 at most. Copied. */
 void request_set_header(Request *rq, const char *name, const char *value);
@@ -108,12 +109,18 @@ void request_set_retry_after(Request *rq, uint32_t seconds);
 /* The gateway holds the answer until it has written this dispatch, two seconds at most. */
 void request_set_after(Request *rq, const char *mark);
 
-/* --- streams ------------------------------------------------------------------------------------------------------- */
-/* Blocks until the reader has credit. CANCELLED when the reader is gone or the deadline is over: return it. */
+/* --- streams -------------------------------------------------------------------------------------------------------
+ */
+/* The handler keeps its worker to the end: give long streams a lane of their own. Each message costs its length and
+ * this of the reader's credit, so that even empty ones are bounded. */
+enum { RPC_STREAM_MESSAGE_COST_BYTES = 128 };
+/* Blocks until the reader has credit. From the handler's thread. CANCELLED when the reader is gone or the deadline is
+ * over: return it. */
 Err rpc_stream_send(RpcStream *stream, const ProtobufCMessage *message) MUST_CHECK;
 bool rpc_stream_cancelled(const RpcStream *stream);
 
-/* --- deferral ------------------------------------------------------------------------------------------------------- */
+/* --- deferral -------------------------------------------------------------------------------------------------------
+ */
 /* Frees the worker: return rpc_defer(rq, &d) from the handler, and call rpc_finish once, later, from any thread. The
  * request and its arena live until then. */
 typedef struct RpcDeferred RpcDeferred;
@@ -122,12 +129,13 @@ Err rpc_defer(Request *rq, RpcDeferred **out);
 void rpc_finish(RpcDeferred *d, Err e, const ProtobufCMessage *out);
 Request *rpc_deferred_request(RpcDeferred *d);
 
-/* --- the server ------------------------------------------------------------------------------------------------------ */
+/* --- the server ------------------------------------------------------------------------------------------------------
+ */
 typedef struct RpcLane {
     const char *name; /* "fast", "slow" … */
     int threads;
-    int queue_max;    /* full answers UNAVAILABLE with a retry hint at once */
-    int nice;         /* 0, or positive for work that must not disturb */
+    int queue_max; /* full answers UNAVAILABLE with a retry hint at once */
+    int nice;      /* 0, or positive for work that must not disturb */
 } RpcLane;
 
 typedef struct RpcServerOptions {

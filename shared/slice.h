@@ -41,6 +41,10 @@ bool slice_to_uint64(Slice s, uint64_t *out);
 bool utf8_valid(Slice s);
 /* Code points of valid UTF-8. */
 size_t utf8_length(Slice s);
+/* Bytes of the valid sequence that `s` begins with: 1 to 4, or 0 when there is none. */
+size_t utf8_first(Slice s);
+/* `s` cut to at most `max_bytes`, never inside a sequence. */
+Slice utf8_take(Slice s, size_t max_bytes);
 
 /* Text forms of bytes. Decoders return false on any character that does not belong; `out` is borrowed from `mem`. */
 char *hex_encode(Arena *mem, Slice bytes); /* lower case */

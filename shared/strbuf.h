@@ -12,6 +12,8 @@ typedef struct StrBuf {
 
 /* Grows in `mem`, up to `max_bytes`. */
 StrBuf strbuf_new(Arena *mem, size_t max_bytes);
+/* Over the caller's own `size_bytes` (at least 1; one is kept for the NUL); never grows. */
+StrBuf strbuf_over(char *bytes, size_t size_bytes);
 void strbuf_append(StrBuf *b, Slice s);
 void strbuf_append_cstr(StrBuf *b, const char *text);
 void strbuf_append_char(StrBuf *b, char c);

@@ -8,6 +8,7 @@ typedef struct TraceContext {
     char trace_id[33]; /* hex; "" is none */
     char span_id[17];
     bool sampled;
+    bool root; /* made by trace_root: span_id is that of the span to come, see span_start */
 } TraceContext;
 
 #define TRACEPARENT_BYTES 56
@@ -25,14 +26,16 @@ typedef struct TracerOptions {
     Log *log;
 } TracerOptions;
 Tracer *tracer_new(const TracerOptions *options);
-void tracer_free(Tracer *t); /* flushes for at most a second; NULL is fine */
+void tracer_free(Tracer *t);   /* flushes for at most a second; NULL is fine */
 bool tracer_sample(Tracer *t); /* a new root: record it? false for NULL */
+/* Spans that were not exported: the queue was full, or the endpoint did not take them. 0 for NULL. */
+uint64_t tracer_dropped(const Tracer *t);
 
 typedef struct Span {
     TraceContext self;
     char parent_id[17];
-    const char *name;   /* constant or alive until span_end */
-    int kind;           /* OTLP: 1 internal, 2 server, 3 client, 4 producer, 5 consumer */
+    const char *name; /* constant or alive until span_end */
+    int kind;         /* OTLP: 1 internal, 2 server, 3 client, 4 producer, 5 consumer */
     int64_t start_us;
     struct {
         const char *key;
@@ -40,7 +43,9 @@ typedef struct Span {
     } attributes[8];
     size_t attribute_count;
 } Span;
+/* A child of `parent`; of a fresh trace_root() it is the root span itself, with that context's ids. Pass `self` on. */
 Span span_start(const TraceContext *parent, const char *name, int kind);
+/* `key` and `text` are borrowed until span_end; a ninth attribute is left out. */
 void span_attribute(Span *s, const char *key, Slice text);
 /* Copies what it needs. `error` may be NULL. No-op when the tracer is NULL or the span is not sampled. */
 void span_end(Tracer *t, Span *s, const char *error);

@@ -1,0 +1,276 @@
+/* accounts: making, showing and changing them. */
+#include "services/auth/accounts.h"
+
+#include "services/auth/answers.h"
+#include "services/auth/events.h"
+#include "services/auth/passwords.h"
+#include "services/auth/text.h"
+
+enum { USERNAME_ATTEMPTS = 8 };
+
+const PasswordRule CHAT_PASSWORD = {.min_chars = 6, .max_chars = 128};
+const PasswordRule LONG_PASSWORD = {.min_chars = 8, .max_chars = PASSWORD_MAX_BYTES};
+
+static bool is_empty(const char *text)
+{
+    return !text || text[0] == '\0';
+}
+
+/* ---------------------------------------------------------------------------------------------------- shared rules */
+bool password_fits(const PasswordRule *rule, const char *password)
+{
+    Slice text = slice(password);
+    size_t chars;
+
+    if (text.len > PASSWORD_MAX_BYTES)
+        return false;
+    chars = utf8_length(text);
+    return chars >= rule->min_chars && chars <= rule->max_chars;
+}
+
+void auth_nudge(const Request *rq)
+{
+    const Auth *auth = rq->service;
+
+    outbox_nudge(auth->outbox);
+}
+
+Uuid login_of_caller(const Request *rq)
+{
+    Uuid id;
+
+    return uuid_parse(slice(rq->caller.login_id), &id) ? id : (Uuid){{0}};
+}
+
+Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
+{
+    const Auth *auth = rq->service;
+    int64_t now_us = clock_unix_us(rq->clock);
+    char *hash;
+
+    TRY(password_hash(auth->settings, rq->mem, draft->password, &hash));
+    *out = (Account){
+        .id = id_next_user(auth->ids),
+        .username = is_empty(draft->username) ? NULL : draft->username,
+        .display_name = draft->username,
+        .email = is_empty(draft->email) ? NULL : draft->email,
+        .password_hash = hash,
+        .provider = "local",
+        .role = draft->role,
+        .active = true,
+        .created_us = now_us,
+        .updated_us = now_us,
+    };
+    return OK;
+}
+
+static Err store_once(Request *rq, const Account *account, const Tokens *tokens, Uuid *out_login_id)
+{
+    const Auth *auth = rq->service;
+    OutboxRow announce = user_registered_event(rq->mem, auth->ids, account->id, account->role, account->created_us);
+    NewLogin login;
+
+    if (!tokens)
+        return auth_store_insert_account(rq, account, NULL, &announce);
+    login = tokens_new_login(rq, tokens, account->id);
+    *out_login_id = login.id;
+    return auth_store_insert_account(rq, account, &login, &announce);
+}
+
+Err account_store(Request *rq, Account *account, Tokens *tokens)
+{
+    bool make_name = account->username == NULL;
+    Uuid login_id = {{0}};
+    Err e = OK;
+
+    if (tokens)
+        account->last_login_us = tokens->now_us;
+    for (int attempt = 0; attempt < USERNAME_ATTEMPTS; attempt++) {
+        if (make_name)
+            account->display_name = account->username = username_for_email(rq->mem, slice(account->email), attempt);
+        e = store_once(rq, account, tokens, &login_id);
+        if (e.reason != &USERNAME_TAKEN || !make_name)
+            break;
+    }
+    TRY(e);
+    auth_nudge(rq);
+    if (tokens)
+        tokens_mint(rq, tokens, account, login_id);
+    return OK;
+}
+
+static Err find_account(Request *rq, const char *name, Account *out)
+{
+    size_t len = strlen(name);
+
+    *out = (Account){.id = 0};
+    if (len == 0 || len > EMAIL_MAX_BYTES)
+        return OK;
+    return strchr(name, '@') ? auth_store_account_by_email(rq, name, out)
+                             : auth_store_account_by_username(rq, name, out);
+}
+
+Err account_check_credentials(Request *rq, const char *name, const char *password, const char *refusal, Account *out)
+{
+    const Auth *auth = rq->service;
+    Account account;
+    bool known, right;
+
+    if (strlen(password) > PASSWORD_MAX_BYTES)
+        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
+    TRY(find_account(rq, name, &account));
+    known = account.id != 0 && account.password_hash;
+    right = password_matches(known ? account.password_hash : auth->dummy_hash, password);
+    if (!known || !right || !account.active)
+        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
+    *out = account;
+    return OK;
+}
+
+Err account_of_caller(Request *rq, Account *out)
+{
+    Account account;
+
+    TRY(auth_store_account(rq, rq->caller.user_id, &account));
+    if (account.id == 0)
+        return err_make(&NOT_FOUND, "user not found");
+    if (!account.active)
+        return err_make(&PERMISSION_DENIED, "this account is disabled");
+    *out = account;
+    return OK;
+}
+
+Err account_change_password(Request *rq, const char *old_password, const char *new_password)
+{
+    const Auth *auth = rq->service;
+    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__PASSWORD_CHANGED, .at_us = clock_unix_us(rq->clock)};
+    Account account;
+    char *hash;
+
+    TRY(account_of_caller(rq, &account));
+    if (!account.password_hash)
+        return err_make(&NO_PASSWORD, "this account signs in elsewhere and has no password here");
+    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password))
+        return err_make(&INVALID_CREDENTIALS, "the old password is wrong");
+    TRY(password_hash(auth->settings, rq->mem, new_password, &hash));
+    TRY(auth_store_change_password(rq, account.id, hash, login_of_caller(rq), &ending));
+    auth_nudge(rq);
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- handlers */
+static Err check_email(Request *rq, const char *text, const char **out)
+{
+    const Auth *auth = rq->service;
+    const char *problem;
+    Slice email;
+
+    problem = email_parse(slice(text), auth->settings->email_allow_reserved, &email);
+    if (problem)
+        return err_make(&INVALID_EMAIL, "%s", problem);
+    *out = slice_cstr(rq->mem, email);
+    return OK;
+}
+
+static bool registration_is_open(const Request *rq)
+{
+    const Auth *auth = rq->service;
+
+    return slice_eq_cstr(slice(auth->settings->registration), "open");
+}
+
+/* An e-mail address is ours: the original takes a username only. */
+Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1__AuthResult *out)
+{
+    AccountDraft draft = {.username = in->username, .password = in->password ? in->password : "", .role = ROLE_USER};
+    Tokens tokens;
+    Account account;
+
+    if (!registration_is_open(rq))
+        return err_make(&REGISTRATION_CLOSED, "registration is closed");
+    if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
+        return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
+    if (!password_fits(&CHAT_PASSWORD, draft.password))
+        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    if (!is_empty(in->email))
+        TRY(check_email(rq, in->email, &draft.email));
+    TRY(account_prepare(rq, &draft, &account));
+    tokens = tokens_make(rq, token_set_of(rq));
+    TRY(account_store(rq, &account, &tokens));
+    answer_tokens(rq, &tokens, &account, out);
+    return OK;
+}
+
+Err auth_v1_get_me(Request *rq, const Auth__V1__GetMeRequest *in, Auth__V1__User *out)
+{
+    Account account;
+    (void)in;
+
+    TRY(account_of_caller(rq, &account));
+    answer_user(rq, &account, out);
+    return OK;
+}
+
+Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1__User *out)
+{
+    const char *avatar = in->avatar ? in->avatar : in->avatar_hash;
+    size_t name_chars = utf8_length(slice(in->display_name));
+    Account account;
+
+    if (in->display_name && (name_chars == 0 || name_chars > DISPLAY_NAME_MAX_CHARS))
+        return err_make(&INVALID_DISPLAY_NAME, "display name must be 1-32 characters");
+    if (avatar && utf8_length(slice(avatar)) > AVATAR_MAX_CHARS)
+        return err_make(&INVALID_AVATAR, "avatar must be at most %d characters", AVATAR_MAX_CHARS);
+    if (!in->display_name && !avatar)
+        return auth_v1_get_me(rq, NULL, out);
+    TRY(auth_store_update_profile(rq, rq->caller.user_id, in->display_name, avatar, clock_unix_us(rq->clock),
+                                  &account));
+    if (account.id == 0)
+        return err_make(&NOT_FOUND, "user not found");
+    answer_user(rq, &account, out);
+    return OK;
+}
+
+Err auth_v1_change_password(Request *rq, const Auth__V1__ChangePasswordRequest *in, Auth__V1__MessageReply *out)
+{
+    if (is_empty(in->old_password))
+        return err_make(&INVALID_ARGUMENT, "oldPassword is required");
+    if (!password_fits(&LONG_PASSWORD, in->new_password))
+        return err_make(&INVALID_PASSWORD, "newPassword must have at least %zu characters", LONG_PASSWORD.min_chars);
+    TRY(account_change_password(rq, in->old_password, in->new_password));
+    out->message = arena_strdup(rq->mem, "password changed");
+    return OK;
+}
+
+static Err check_new_user(Request *rq, const Auth__V1__CreateUserRequest *in, AccountDraft *out)
+{
+    AccountDraft draft = {.username = in->username, .role = ROLE_USER};
+
+    if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
+        return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
+    if (!is_empty(in->password) && !password_fits(&CHAT_PASSWORD, in->password))
+        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    if (!is_empty(in->email))
+        TRY(check_email(rq, in->email, &draft.email));
+    if (!is_empty(in->role) && (!role_parse(slice(in->role), &draft.role) || draft.role == ROLE_NONE))
+        return err_make(&INVALID_ARGUMENT, "role must be user, operator or admin");
+    *out = draft;
+    return OK;
+}
+
+Err auth_v1_create_user(Request *rq, const Auth__V1__CreateUserRequest *in, Auth__V1__CreateUserReply *out)
+{
+    bool made_up = is_empty(in->password);
+    AccountDraft draft;
+    Account account;
+
+    TRY(check_new_user(rq, in, &draft));
+    draft.password = made_up ? password_make(rq->mem) : in->password;
+    TRY(account_prepare(rq, &draft, &account));
+    TRY(account_store(rq, &account, NULL));
+    out->user = MESSAGE_NEW(rq->mem, Auth__V1__User, auth__v1__user__init);
+    answer_user(rq, &account, out->user);
+    if (made_up)
+        out->password = arena_strdup(rq->mem, draft.password);
+    return OK;
+}

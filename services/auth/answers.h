@@ -1,0 +1,6 @@
+/* answers: accounts and tokens as the profile's contract wants to see them. Everything is borrowed from rq->mem. */
+#pragma once
+#include "services/auth/tokens.h"
+
+void answer_user(Request *rq, const Account *account, Auth__V1__User *out);
+void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Auth__V1__AuthResult *out);

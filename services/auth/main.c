@@ -1,0 +1,143 @@
+/* main: the wiring of auth. */
+#include <sodium.h>
+
+#include "services/auth/admin.h"
+#include "services/auth/auth.h"
+#include "services/auth/passwords.h"
+#include "services/auth/purge.h"
+#include "services/auth/text.h"
+#include "shared/service.h"
+
+enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, HASH_THREADS = 2 };
+
+#define CONFIG_STRUCT AuthSettings
+#define SETTING CONFIG_ROW
+static const Setting SETTINGS[] = {
+#include "services/auth/settings.def"
+};
+#undef SETTING
+#undef CONFIG_STRUCT
+
+typedef struct Running {
+    Auth auth; /* first: handlers get it */
+    JwtKey *key;
+    Purge *purge;
+} Running;
+
+static Err check_admin_password(const char *name, const char *value)
+{
+    if (value[0] && strlen(value) < ADMIN_PASSWORD_MIN_BYTES)
+        return err_make(&INVALID_ARGUMENT, "%s: at least %d characters, or empty", name, ADMIN_PASSWORD_MIN_BYTES);
+    return OK;
+}
+
+static Err check_settings(const CommonSettings *common, const void *settings)
+{
+    const AuthSettings *s = settings;
+    (void)common;
+
+    if (strcmp(s->registration, "open") != 0 && strcmp(s->registration, "closed") != 0)
+        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
+    if (!username_valid(slice(s->admin_username)))
+        return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
+    return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
+}
+
+static Err make_dummy_hash(Auth *auth, Arena *mem)
+{
+    char *hash;
+
+    TRY(password_hash(auth->settings, mem, "", &hash));
+    snprintf(auth->dummy_hash, sizeof(auth->dummy_hash), "%s", hash);
+    return OK;
+}
+
+static Err bootstrap(Service *service, const Auth *auth)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Request rq = {.mem = mem,
+                  .service = auth,
+                  .clock = service->clock,
+                  .db = service->db,
+                  .log = service->log,
+                  .deadline_ms = clock_monotonic_ms(service->clock) + BOOTSTRAP_TIMEOUT_MS};
+
+    return admin_bootstrap(&rq);
+}
+
+static Err open_auth(Service *service, void **out_context)
+{
+    Running *running = ARENA_NEW(service->mem, Running);
+    Auth *auth = &running->auth;
+
+    if (sodium_init() < 0)
+        return err_make(&INTERNAL, "libsodium cannot be used");
+    auth->settings = service->settings;
+    auth->ids = service->ids;
+    auth->outbox = service->outbox;
+    TRY(err_wrap(jwt_key_new(slice(auth->settings->jwt_secret), &running->key), "JWT_SECRET"));
+    auth->key = running->key;
+    TRY(make_dummy_hash(auth, service->mem));
+    TRY(bootstrap(service, auth));
+    *out_context = running;
+    return OK;
+}
+
+static Err start_purge(Service *service, void *context)
+{
+    Running *running = context;
+
+    return purge_start(&(PurgeOptions){.auth = &running->auth,
+                                       .db = service->db,
+                                       .clock = service->clock,
+                                       .log = service->log,
+                                       .metrics = service->metrics,
+                                       .interval_ms = running->auth.settings->purge_interval_ms},
+                       &running->purge);
+}
+
+static void stop_purge(void *context)
+{
+    Running *running = context;
+
+    purge_stop(MOVE(running->purge));
+}
+
+static void close_auth(void *context)
+{
+    Running *running = context;
+
+    jwt_key_free(running->key);
+}
+
+int main(int argc, char **argv)
+{
+    static const RpcService *const RPCS[] = {&AUTH_V1_AUTH_SERVICE};
+    /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
+    static const RpcLane LANES[] = {
+        {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
+        {.name = "slow", .threads = HASH_THREADS, .queue_max = 64, .nice = 10},
+    };
+    const ServiceDefinition definition = {
+        .name = "auth",
+        .summary = "accounts, logins and their tokens",
+        .settings = SETTINGS,
+        .setting_count = ARRAY_LEN(SETTINGS),
+        .settings_bytes = sizeof(AuthSettings),
+        .uses_database = true,
+        .has_events = true,
+        .event_retention_s = EVENT_RETENTION_S,
+        .rpcs = RPCS,
+        .rpc_count = ARRAY_LEN(RPCS),
+        .lanes = LANES,
+        .lane_count = ARRAY_LEN(LANES),
+        .check = check_settings,
+        .open = open_auth,
+        .started = start_purge,
+        .stopping = stop_purge,
+        .close = close_auth,
+    };
+
+    return service_main(&definition, argc, argv);
+}

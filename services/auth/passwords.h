@@ -1,0 +1,11 @@
+/* passwords: argon2id by libsodium. Every function here that hashes takes tens of milliseconds and 64 MiB: only rpcs of
+ * lane "slow" call them. */
+#pragma once
+#include "services/auth/auth.h"
+
+/* libsodium's text form, borrowed from `mem`. UNAVAILABLE when there is no memory for it. */
+Err password_hash(const AuthSettings *settings, Arena *mem, const char *password, char **out) MUST_CHECK;
+/* Cost and parallelism are those of `stored`. `stored` may be NULL: never. */
+bool password_matches(const char *stored, const char *password);
+/* For accounts made by operators: 20 letters and digits, borrowed from `mem`. */
+char *password_make(Arena *mem);

@@ -1,0 +1,17 @@
+/* purge: deletes logins and refresh tokens that nobody can use any more, in the background, in one instance at a time.
+ */
+#pragma once
+#include "services/auth/auth.h"
+#include "shared/lease.h"
+
+typedef struct Purge Purge;
+typedef struct PurgeOptions {
+    const Auth *auth;
+    Db *db;
+    const Clock *clock;
+    Log *log;
+    Metrics *metrics;
+    int64_t interval_ms;
+} PurgeOptions;
+Err purge_start(const PurgeOptions *options, Purge **out) MUST_CHECK;
+void purge_stop(Purge *purge); /* NULL is fine */

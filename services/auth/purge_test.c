@@ -1,0 +1,44 @@
+/* The background purge on a real PostgreSQL (TEST_DATABASE_URL), in a schema of its own. */
+#include "services/auth/purge.h"
+
+#include "services/auth/store_schema.h"
+
+static bool soon_empty(StoreSchema *s)
+{
+    for (int left = 2000; left > 0; left--) {
+        if (store_schema_count(s, "SELECT count(*) FROM login") == 0)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return false;
+}
+
+static void expired_logins_go_by_themselves(void **state)
+{
+    StoreSchema *s = *state;
+    CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
+    const Auth auth = {.ids = s->ids};
+    Purge *purge;
+
+    store_schema_script(s, "INSERT INTO account (id, username, display_name, created_at, updated_at)"
+                           " VALUES (1, 'ann', 'ann', now(), now());"
+                           "INSERT INTO login (id, family_id, user_id, profile, user_agent, address, created_at,"
+                           "  last_used_at, expires_at)"
+                           " SELECT gen_random_uuid(), gen_random_uuid(), 1, 'all', '', '', now(), now(),"
+                           "  now() - interval '1 s' FROM generate_series(1, 1200)");
+    assert_ok(purge_start(
+        &(PurgeOptions){.auth = &auth, .db = s->db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
+        &purge));
+    assert_true(soon_empty(s));
+    purge_stop(purge);
+    purge_stop(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(expired_logins_go_by_themselves),
+    };
+
+    return cmocka_run_group_tests_name("purge", tests, store_schema_make, store_schema_drop);
+}

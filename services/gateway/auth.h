@@ -1,0 +1,49 @@
+/* auth: whose credential is this? JWTs are verified here; opaque tokens are resolved by the auth service, once for all
+ * requests that wait for the same one. Both are remembered: JWTs until they expire, opaque ones (and their refusal) for
+ * seconds. A revoked login is refused at once. For each credential the signed identities (Atrium-Caller) are kept, one
+ * per domain. Loop thread only. */
+#pragma once
+#include "services/gateway/revocations.h"
+#include "services/gateway/tables.h"
+#include "services/gateway/upstream.h"
+#include "shared/caller.h"
+#include "shared/jwt.h"
+
+enum { AUTH_TOKEN_MAX_BYTES = 4096, AUTH_OPAQUE_MAX_BYTES = 512 };
+
+typedef struct Auth Auth;
+typedef struct AuthOptions {
+    const Clock *clock;
+    Log *log;
+    Metrics *metrics;
+    Upstream *upstream; /* may be NULL in tests: opaque tokens are then nobody's */
+    Revocations *revocations;
+    const char *slot;
+    const char *jwt_secret, *signing_key; /* the settings */
+    int64_t caller_ttl_ms, token_cache_ttl_ms;
+    size_t entries_max;
+} AuthOptions;
+Err auth_new(const AuthOptions *options, Auth **out) MUST_CHECK; /* INVALID_ARGUMENT for bad keys */
+void auth_free(Auth *a);
+CLEANUP_FN(Auth, auth_free)
+
+/* A verified identity; borrowed until the loop's next turn. */
+typedef struct Identity {
+    int64_t user_id, expires_ms;
+    Role role;
+    const char *username, *login_id;
+    struct Credential *credential;
+} Identity;
+
+typedef enum AuthVerdict {
+    AUTH_GOOD,
+    AUTH_BAD,         /* nobody's, expired, revoked */
+    AUTH_UNAVAILABLE, /* cannot be told now */
+    AUTH_WAIT         /* `done` will be called */
+} AuthVerdict;
+typedef void (*AuthDone)(void *data, AuthVerdict verdict, const Identity *identity);
+
+/* `out` is of AUTH_GOOD. */
+AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity *out);
+/* The Atrium-Caller header for `op`; borrowed like the identity. */
+const char *auth_caller_header(Auth *a, const Identity *identity, const Operation *op);

@@ -1,0 +1,38 @@
+/* cors: which pages may use the API from other origins; one row per contract. */
+#pragma once
+#include "services/gateway/profiles.h"
+
+enum { HEADERS_MAX = 32 };
+
+/* Headers of an answer under construction; values are borrowed until it is sent. */
+typedef struct HeaderList {
+    struct {
+        const char *name, *value;
+    } list[HEADERS_MAX];
+    size_t count;
+} HeaderList;
+/* What does not fit is dropped: HEADERS_MAX covers all of ours and 16 of a service's. */
+void header_add(HeaderList *h, const char *name, const char *value);
+/* Appends to a header of this name, comma-separated, or adds it. */
+void header_join(Arena *mem, HeaderList *h, const char *name, const char *value);
+
+typedef struct Cors Cors; /* immutable */
+/* `origins` and `more` are lists ("*" is any); `development`: profile events lets any origin in. */
+const Cors *cors_new(Arena *mem, const char *origins, const char *more, bool development);
+
+typedef struct CorsRequest {
+    const char *origin; /* NULL: not from a page, or from one of our own */
+    const char *method, *headers; /* Access-Control-Request-…; NULL when absent */
+    bool with_credentials;        /* a cookie or an Authorization header came along */
+} CorsRequest;
+/* Is this origin one whose pages may act with a user's cookies? */
+bool cors_origin_listed(const Cors *c, const char *origin);
+/* Headers for an ordinary answer. */
+void cors_headers(const Cors *c, CorsFlavour flavour, const CorsRequest *rq, Arena *mem, HeaderList *out);
+
+typedef struct CorsAnswer {
+    int status;
+    const char *body;
+} CorsAnswer;
+/* The answer to a preflight. */
+CorsAnswer cors_preflight(const Cors *c, CorsFlavour flavour, const CorsRequest *rq, Arena *mem, HeaderList *out);

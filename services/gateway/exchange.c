@@ -1,0 +1,694 @@
+/* exchange: see exchange.h. This file reads from top to bottom as a request goes: headers, body, steps, end. */
+#include "services/gateway/exchange.h"
+
+#include "atrium/reasons.atrium.h"
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, const char *uri)
+{
+    Exchange *x = g->idle;
+    Arena *mem;
+    size_t len = strlen(uri);
+    const char *query = memchr(uri, '?', len);
+
+    if (x) {
+        g->idle = x->next;
+        g->idle_count--;
+        mem = x->mem;
+    } else {
+        x = xmalloc(sizeof(*x));
+        mem = arena_new(EXCHANGE_ARENA_BYTES);
+    }
+    g->exchange_count++;
+    memset(x, 0, offsetof(Exchange, headers));
+    memset(&x->header_count, 0, sizeof(*x) - offsetof(Exchange, header_count));
+    x->gateway = g;
+    x->mem = mem;
+    x->connection = connection;
+    x->port = port;
+    x->uri_end = uri + len;
+    x->tables = tables_ref(g->tables);
+    x->assets = assets_ref(g->assets);
+    /* MHD takes the text to pieces in place. */
+    x->raw_path = slice_of(arena_memdup(mem, uri, len), query ? (size_t)(query - uri) : len);
+    if (query)
+        x->raw_query = slice_of(x->raw_path.ptr + (query - uri) + 1, (size_t)(uri + len - query) - 1);
+    x->started_us = clock_monotonic_us(g->service->clock);
+    return x;
+}
+
+void exchange_end(Exchange *x)
+{
+    Gateway *g = x->gateway;
+
+    g->exchange_count--;
+    g->body_bytes -= x->body_counted;
+    if (x->response)
+        MHD_destroy_response(x->response);
+    tables_unref(x->tables);
+    assets_unref(x->assets);
+    arena_reset(x->mem);
+    if (g->idle_count >= EXCHANGES_IDLE_MAX) {
+        arena_free(x->mem);
+        free(x);
+        return;
+    }
+    x->next = g->idle;
+    g->idle = x;
+    g->idle_count++;
+}
+
+void exchanges_free_idle(Gateway *g)
+{
+    while (g->idle) {
+        Exchange *x = g->idle;
+
+        g->idle = x->next;
+        arena_free(x->mem);
+        free(x);
+    }
+    g->idle_count = 0;
+}
+
+void exchange_suspend(Exchange *x)
+{
+    Gateway *g = x->gateway;
+
+    x->suspended = true;
+    g->suspended++;
+    x->previous = NULL;
+    x->next = g->sleeping;
+    if (g->sleeping)
+        g->sleeping->previous = x;
+    g->sleeping = x;
+    MHD_suspend_connection(x->connection);
+}
+
+void exchange_resume(Exchange *x)
+{
+    Gateway *g = x->gateway;
+
+    if (!x->suspended)
+        return;
+    x->suspended = false;
+    g->suspended--;
+    *(x->previous ? &x->previous->next : &g->sleeping) = x->next;
+    if (x->next)
+        x->next->previous = x->previous;
+    x->next = x->previous = NULL;
+    MHD_resume_connection(x->connection);
+}
+
+void exchanges_abandon(Gateway *g)
+{
+    while (g->sleeping)
+        (void)exchange_fail(g->sleeping,
+                            (Failure){.key = "UNAVAILABLE", .text = "the server is stopping", .retry_after_s = 1});
+}
+
+/* --- headers -------------------------------------------------------------------------------------------------------- */
+const char *exchange_header(const Exchange *x, const char *name)
+{
+    Slice wanted = slice(name);
+
+    for (size_t i = 0; i < x->header_count; i++)
+        if (slice_eq_nocase(x->headers[i].name, wanted))
+            return x->headers[i].value.ptr;
+    return NULL;
+}
+
+Slice exchange_header_joined(const Exchange *x, const char *name)
+{
+    Slice wanted = slice(name), first = {0};
+    StrBuf joined;
+    size_t count = 0;
+
+    for (size_t i = 0; i < x->header_count; i++)
+        if (slice_eq_nocase(x->headers[i].name, wanted) && count++ == 0)
+            first = x->headers[i].value;
+    if (count < 2)
+        return first;
+    joined = strbuf_new(x->mem, SIZE_MAX);
+    for (size_t i = 0; i < x->header_count; i++) {
+        if (!slice_eq_nocase(x->headers[i].name, wanted))
+            continue;
+        if (joined.len)
+            strbuf_append_cstr(&joined, ", ");
+        strbuf_append(&joined, x->headers[i].value);
+    }
+    return strbuf_slice(&joined);
+}
+
+/* MHD parses headers in its buffer: names and values are pieces of the text as it came, ended by NULs that stand where
+ * colon and line end were. What it got wrong shows as a gap: a NUL inside a value (it cuts there), a folded line, or white
+ * space before a colon, with which two programs may read two different lengths into one request. */
+typedef struct HeaderScan {
+    Exchange *x;
+    const char *at, *end; /* where the next name must begin; end of the head */
+    const char *bad;
+} HeaderScan;
+
+static bool is_token(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (name[i] <= ' ' || name[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", name[i]))
+            return false;
+    return len > 0;
+}
+
+static bool only_nuls(const char *from, const char *to)
+{
+    while (from < to && *from == '\0')
+        from++;
+    return from == to;
+}
+
+static enum MHD_Result scan_header(void *data, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                   const char *value, size_t value_len)
+{
+    HeaderScan *scan = data;
+    Exchange *x = scan->x;
+    Slice trimmed;
+
+    (void)kind;
+    if (x->header_count == REQUEST_HEADERS_MAX)
+        scan->bad = "too many headers";
+    else if (!is_token(name, name_len) || !value || name < scan->at || value < name || value + value_len >= scan->end ||
+             !only_nuls(scan->at, name))
+        scan->bad = "malformed header";
+    if (scan->bad)
+        return MHD_NO;
+    scan->at = value + value_len;
+    /* White space after a value is not part of it. */
+    trimmed = slice_trim(slice_of(value, value_len));
+    x->headers[x->header_count].name = slice_of(name, name_len);
+    x->headers[x->header_count++].value = slice_of(slice_cstr(x->mem, trimmed), trimmed.len);
+    return MHD_YES;
+}
+
+/* NULL when the head is well-formed and says one thing about the body's length. */
+static const char *read_head(Exchange *x, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    HeaderScan scan = {.x = x};
+    size_t lengths = 0, encodings = 0;
+
+    if (!info || version < method)
+        return "malformed request line";
+    scan.end = method + info->header_size;
+    scan.at = version + strlen(version);
+    if (x->uri_end < method || version != x->uri_end + 1)
+        return "malformed request line"; /* a NUL or a space within the path */
+    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, scan_header, &scan);
+    if (scan.bad)
+        return scan.bad;
+    if (!only_nuls(scan.at, scan.end))
+        return "malformed header";
+    for (size_t i = 0; i < x->header_count; i++) {
+        if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("content-length"))) {
+            lengths++;
+            if (!slice_to_uint64(x->headers[i].value, &x->content_length) || x->headers[i].value.ptr[0] == '+')
+                return "malformed Content-Length";
+        } else if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("transfer-encoding"))) {
+            encodings++;
+            if (!slice_eq_nocase(x->headers[i].value, SLICE_LIT("chunked")))
+                return "unknown Transfer-Encoding";
+        }
+    }
+    if (lengths + encodings > 1)
+        return "ambiguous length";
+    x->chunked = encodings > 0;
+    x->has_body = x->chunked || x->content_length > 0;
+    return NULL;
+}
+
+/* --- who and what ----------------------------------------------------------------------------------------------------- */
+static void take_request_id(Exchange *x)
+{
+    const char *given = exchange_header(x, "x-request-id");
+    size_t len = given ? strlen(given) : 0;
+    bool fine = len > 0 && len <= REQUEST_ID_MAX_BYTES;
+
+    for (size_t i = 0; fine && i < len; i++)
+        fine = (given[i] >= 'a' && given[i] <= 'z') || (given[i] >= 'A' && given[i] <= 'Z') ||
+               (given[i] >= '0' && given[i] <= '9') || strchr("._-", given[i]);
+    if (fine)
+        memcpy(x->request_id, given, len + 1);
+    else
+        uuid_format(uuid_v4(), x->request_id);
+}
+
+static void take_client(Exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    Address peer;
+
+    (void)address_of(info ? info->client_addr : NULL, &peer); /* false leaves ::, which nobody trusts */
+    x->client = client_address(x->gateway->trusted, &peer, exchange_header_joined(x, "x-forwarded-for"));
+    address_format(&x->client, x->client_text);
+}
+
+static void take_trace(Exchange *x)
+{
+    const char *given = exchange_header(x, "traceparent");
+    TraceContext parent;
+
+    if (!given || !trace_parse(slice(given), &parent))
+        parent = trace_root(tracer_sample(x->gateway->service->tracer));
+    x->span = span_start(&parent, "unmatched", 2);
+    memcpy(x->trace_id, x->span.self.trace_id, sizeof(x->trace_id));
+}
+
+static void set_dialect(Exchange *x, int dialect)
+{
+    x->dialect_id = dialect;
+    x->dialect = dialect_get(dialect);
+}
+
+static void take_operation(Exchange *x)
+{
+    x->op = x->match.target;
+    x->span.name = x->op->path; /* the tables outlive the exchange */
+    set_dialect(x, profile_dialect(x->profile, x->op));
+}
+
+/* The path with a slash more or less at its end. */
+static bool match_other_slash(Exchange *x, RouteMatch *out)
+{
+    RoutePath other = x->path;
+
+    if (other.count > 1 && other.segments[other.count - 1].len == 0)
+        other.count--;
+    else if (other.count < ROUTES_MAX_SEGMENTS)
+        other.segments[other.count++] = SLICE_LIT("");
+    return routes_match(tables_routes(x->tables), x->mem, x->lookup_method, &other, out);
+}
+
+static StepResult redirect_to_slash(Exchange *x)
+{
+    bool slashed = x->raw_path.ptr[x->raw_path.len - 1] == '/';
+    Slice path = slashed ? slice_take(x->raw_path, x->raw_path.len - 1) : x->raw_path;
+
+    header_add(&x->out, "Location",
+               arena_printf(x->mem, SLICE_FMT "%s%s" SLICE_FMT, SLICE_ARG(path), slashed ? "" : "/",
+                            x->raw_query.len ? "?" : "", SLICE_ARG(x->raw_query)));
+    return exchange_answer(x, slice_eq_cstr(x->lookup_method, "GET") ? 301 : 308, NULL, SLICE_LIT(""));
+}
+
+/* Strangers learn nothing about chat's paths, not even that there is none. */
+static bool tells_strangers_first(const Exchange *x)
+{
+    return x->profile->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
+           slice_eq_cstr(x->path.segments[1], "v1") && !slice_eq_cstr(x->path.segments[2], "auth");
+}
+
+static StepResult answer_unmatched(Exchange *x)
+{
+    const void *target = NULL;
+    const char *allow = routes_allow(tables_routes(x->tables), x->mem, &x->path, &target);
+    bool api = x->path.count > 1 && slice_eq_cstr(x->path.segments[0], "api");
+    Failure f = {.key = "NOT_FOUND", .text = "Not Found", .from_router = true};
+
+    counter_add(x->gateway->metrics.unmatched, 1);
+    if (allow && !x->profile->hides_methods && !(x->profile->strangers_first && api)) {
+        /* The path is known: its own dialect says so. */
+        set_dialect(x, profile_dialect(x->profile, target));
+        header_add(&x->out, "Allow", allow);
+        f.key = "METHOD_NOT_ALLOWED";
+        f.text = "Method Not Allowed";
+    }
+    if (x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT)
+        f.text = "endpoint not found";
+    return exchange_fail(x, f);
+}
+
+/* --- preflights ------------------------------------------------------------------------------------------------------- */
+static CorsRequest cors_request(const Exchange *x)
+{
+    return (CorsRequest){.origin = exchange_header(x, "origin"),
+                         .method = exchange_header(x, "access-control-request-method"),
+                         .headers = exchange_header(x, "access-control-request-headers"),
+                         .with_credentials = exchange_header(x, "authorization") || exchange_header(x, "cookie")};
+}
+
+static bool answer_options(Exchange *x, StepResult *out)
+{
+    const Profile *profile = x->profile;
+    CorsRequest rq = cors_request(x);
+    const char *allow;
+    CorsAnswer answer;
+
+    if (strcmp(x->method, "OPTIONS") != 0)
+        return false;
+    if (rq.method || profile->options_anywhere) {
+        answer = cors_preflight(x->gateway->cors, profile->cors, &rq, x->mem, &x->out);
+        x->cors_done = true;
+        *out = exchange_answer(x, answer.status, answer.body ? "text/plain; charset=utf-8" : NULL, slice(answer.body));
+        return true;
+    }
+    allow = profile->options_refused ? NULL : routes_allow(tables_routes(x->tables), x->mem, &x->path, NULL);
+    if (!allow)
+        return false;
+    header_add(&x->out, "Allow", allow);
+    *out = exchange_answer(x, 204, NULL, SLICE_LIT(""));
+    return true;
+}
+
+/* --- finding what it is about ----------------------------------------------------------------------------------------- */
+static StepResult find_operation(Exchange *x)
+{
+    const RouteTree *routes = tables_routes(x->tables);
+    RouteMatch other;
+    StepResult result;
+
+    if (!routes_split(x->mem, x->raw_path, &x->path))
+        return exchange_fail_with(x, "INVALID_ARGUMENT", "the path is not valid percent-encoded UTF-8");
+    if (answer_options(x, &result))
+        return result;
+    if (routes_match(routes, x->mem, x->lookup_method, &x->path, &x->match)) {
+        take_operation(x);
+        return STEP_NEXT;
+    }
+    if (match_other_slash(x, &other)) {
+        const Operation *op = other.target;
+
+        if (dialect_get(op->dialect)->slash_tolerant) {
+            x->match = other;
+            take_operation(x);
+            return STEP_NEXT;
+        }
+        if (x->profile->slash_redirects)
+            return redirect_to_slash(x);
+    }
+    return STEP_NEXT; /* own paths, or none: with the body read */
+}
+
+static bool needs_credential(const Exchange *x)
+{
+    return x->op && x->op->caller >= ATRIUM__CALLER_POLICY__USER;
+}
+
+static StepResult refuse_stranger(Exchange *x, AuthFault fault)
+{
+    if (x->dialect->www_authenticate)
+        header_add(&x->out, "WWW-Authenticate", "Bearer");
+    return exchange_fail_with(x, "UNAUTHENTICATED", x->dialect->auth_texts[fault]);
+}
+
+/* What can be told from the head alone, so that no body is kept for it. */
+static StepResult check_head(Exchange *x)
+{
+    if (!x->op)
+        return STEP_NEXT;
+    if (!x->chunked && x->content_length > x->op->max_bytes)
+        return exchange_fail(x, (Failure){.key = "PAYLOAD_TOO_LARGE",
+                                          .text = "the request body is too large",
+                                          .max_bytes = x->op->max_bytes});
+    if (needs_credential(x) && !x->dialect->syntax_before_auth && x->credential != CREDENTIAL_GIVEN)
+        return refuse_stranger(x, x->credential == CREDENTIAL_NONE ? AUTH_FAULT_MISSING : AUTH_FAULT_MALFORMED);
+    return STEP_NEXT;
+}
+
+bool exchange_begin(Exchange *x, const char *method, const char *version)
+{
+    Gateway *g = x->gateway;
+    const char *bad;
+
+    x->begun = true;
+    x->method = method;
+    x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
+    bad = read_head(x, method, version);
+    x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
+    set_dialect(x, x->profile->dialect);
+    take_request_id(x);
+    take_client(x);
+    take_trace(x);
+    x->body = strbuf_new(x->mem, SIZE_MAX);
+    if (bad) {
+        counter_add(g->metrics.refused_framing, 1);
+        x->unread = true; /* nobody knows where the next request begins */
+        (void)exchange_fail_with(x, "INVALID_ARGUMENT", bad);
+        return true;
+    }
+    if (find_operation(x) == STEP_NEXT) {
+        if (x->op)
+            request_find_credential(x);
+        (void)check_head(x); /* answers, or not: x->answered tells */
+    }
+    return true;
+}
+
+/* --- the body ----------------------------------------------------------------------------------------------------------- */
+bool exchange_is_refused_early(const Exchange *x)
+{
+    return x->answered && (x->unread || (x->has_body && x->content_length > DISCARD_MAX_BYTES));
+}
+
+bool exchange_take_body(Exchange *x, const char *data, size_t len)
+{
+    Gateway *g = x->gateway;
+
+    x->received += len;
+    if (x->answered || !x->op)
+        return x->received <= DISCARD_CHUNKED_MAX_BYTES; /* only a chunked one can be that long here */
+    if (x->received > x->op->max_bytes) {
+        (void)exchange_fail(x, (Failure){.key = "PAYLOAD_TOO_LARGE",
+                                         .text = "the request body is too large",
+                                         .max_bytes = x->op->max_bytes});
+        return true;
+    }
+    if (g->body_bytes + (int64_t)len > g->settings->body_memory_bytes) {
+        (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE", .text = "too many uploads at a time", .retry_after_s = 1});
+        return true;
+    }
+    g->body_bytes += (int64_t)len;
+    x->body_counted += (int64_t)len;
+    strbuf_append(&x->body, slice_of(data, len));
+    return true;
+}
+
+/* --- the steps ------------------------------------------------------------------------------------------------------------ */
+static StepResult answer_own_paths(Exchange *x)
+{
+    StepResult result;
+
+    if (x->op)
+        return STEP_NEXT;
+    if (own_path(x, &result))
+        return result;
+    if (!tells_strangers_first(x))
+        return answer_unmatched(x);
+    request_find_credential(x);
+    return x->credential == CREDENTIAL_GIVEN
+               ? STEP_NEXT
+               : refuse_stranger(x, x->credential == CREDENTIAL_NONE ? AUTH_FAULT_MISSING : AUTH_FAULT_MALFORMED);
+}
+
+/* Broken JSON, in dialects that tell even strangers. Other faults are kept for later. */
+static StepResult check_syntax(Exchange *x)
+{
+    if (!x->op || !x->dialect->syntax_before_auth)
+        return STEP_NEXT;
+    request_transcode(x);
+    if (x->fault && x->fault->fault_count && strcmp(x->fault->faults[0].kind, "json_invalid") == 0)
+        return exchange_fail(x, *x->fault);
+    if (x->fault && x->fault->from_router)
+        return exchange_fail(x, *x->fault);
+    return STEP_NEXT;
+}
+
+static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity *identity)
+{
+    switch (verdict) {
+    case AUTH_GOOD:
+        x->user_id = identity->user_id;
+        x->role = identity->role;
+        if (x->op)
+            x->caller_header =
+                arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
+        return STEP_NEXT;
+    case AUTH_UNAVAILABLE:
+        return exchange_fail(x, (Failure){.key = "UNAVAILABLE",
+                                          .text = "credentials cannot be checked at the moment",
+                                          .retry_after_s = 1});
+    case AUTH_WAIT:
+        return STEP_WAIT;
+    case AUTH_BAD:
+        break;
+    }
+    if (x->op && !needs_credential(x))
+        return STEP_NEXT; /* OPTIONAL: a bad credential is as none */
+    return refuse_stranger(x, AUTH_FAULT_INVALID);
+}
+
+static void verdict_came(void *data, AuthVerdict verdict, const Identity *identity)
+{
+    Exchange *x = data;
+
+    if (take_verdict(x, verdict, identity) == STEP_NEXT)
+        exchange_continue(x);
+}
+
+static StepResult authenticate(Exchange *x)
+{
+    Identity identity;
+    AuthVerdict verdict;
+
+    if (x->op && x->op->caller == ATRIUM__CALLER_POLICY__ANYONE)
+        return STEP_NEXT;
+    if (x->credential != CREDENTIAL_GIVEN) {
+        if (!needs_credential(x))
+            return STEP_NEXT;
+        return refuse_stranger(x, x->credential == CREDENTIAL_NONE ? AUTH_FAULT_MISSING : AUTH_FAULT_MALFORMED);
+    }
+    verdict = auth_check(x->gateway->auth, x->token, verdict_came, x, &identity);
+    return take_verdict(x, verdict, &identity);
+}
+
+/* A page of another origin can make a browser send a cookie, but not an Authorization header. */
+static bool is_forgeable(const Exchange *x)
+{
+    const char *origin = exchange_header(x, "origin"), *host = exchange_header(x, "host");
+    const char *scheme_end = origin ? strstr(origin, "://") : NULL;
+
+    if (!x->by_cookie || slice_eq_cstr(x->lookup_method, "GET"))
+        return false;
+    if (!origin)
+        return true;
+    return !(scheme_end && host && strcmp(scheme_end + 3, host) == 0) && !cors_origin_listed(x->gateway->cors, origin);
+}
+
+static StepResult authorize(Exchange *x)
+{
+    if (!x->op)
+        return answer_unmatched(x); /* a known caller may know that there is nothing */
+    if (x->user_id && is_forgeable(x))
+        return exchange_fail_with(x, "PERMISSION_DENIED", "a cookie alone does not allow this from another page");
+    if ((x->op->caller == ATRIUM__CALLER_POLICY__OPERATOR && x->role < ROLE_OPERATOR) ||
+        (x->op->caller == ATRIUM__CALLER_POLICY__ADMIN && x->role < ROLE_ADMIN))
+        return exchange_fail_with(x, "PERMISSION_DENIED",
+                                  x->op->caller == ATRIUM__CALLER_POLICY__ADMIN ? "for administrators only"
+                                                                                : "for operators only");
+    return STEP_NEXT;
+}
+
+static StepResult refuse_too_many(Exchange *x)
+{
+    return exchange_fail(x, (Failure){.key = "RATE_LIMITED",
+                                      .text = "too many requests, please try again later",
+                                      .retry_after_s = (uint32_t)((x->rate.reset_ms + 999) / 1000)});
+}
+
+static void rate_came(void *data, RateDecision decision)
+{
+    Exchange *x = data;
+
+    x->rate = decision;
+    x->has_rate = true;
+    if (decision.allowed)
+        exchange_continue(x);
+    else
+        (void)refuse_too_many(x);
+}
+
+static StepResult limit(Exchange *x)
+{
+    const RateRule *rule = x->op->rate;
+    StrBuf key;
+    Address network = x->client;
+
+    if (!rule)
+        return STEP_NEXT;
+    key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
+    strbuf_printf(&key, "%s|%s|", rule->name, rule->per_rpc ? x->op->rpc : "");
+    if (rule->by_user && x->user_id) {
+        strbuf_append_char(&key, 'u');
+        strbuf_append_int64(&key, x->user_id);
+    } else {
+        char text[ADDRESS_TEXT_BYTES];
+
+        /* Who has one IPv6 address has 2^64 of them. */
+        if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
+            memset(network.bytes + 8, 0, 8);
+        address_format(&network, text);
+        strbuf_append_cstr(&key, text);
+    }
+    if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x,
+                    &x->rate))
+        return STEP_WAIT;
+    x->has_rate = true;
+    return x->rate.allowed ? STEP_NEXT : refuse_too_many(x);
+}
+
+static StepResult limit_first(Exchange *x)
+{
+    return x->dialect->validates_before_rate ? STEP_NEXT : limit(x);
+}
+
+static StepResult transcode(Exchange *x)
+{
+    if (!x->transcoded)
+        request_transcode(x);
+    return x->fault ? exchange_fail(x, *x->fault) : STEP_NEXT;
+}
+
+static StepResult limit_last(Exchange *x)
+{
+    return x->dialect->validates_before_rate ? limit(x) : STEP_NEXT;
+}
+
+static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
+{
+    Exchange *x = data;
+
+    if (outcome == UPSTREAM_REPLIED)
+        (void)exchange_answer_reply(x, msg);
+    else if (outcome == UPSTREAM_NOBODY)
+        (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
+                                         .text = arena_printf(x->mem, "%s is not available", x->op->domain),
+                                         .retry_after_s = 1});
+    else
+        (void)exchange_fail_with(x, "DEADLINE_EXCEEDED", "no answer in time; it may have happened");
+}
+
+static StepResult send_to_service(Exchange *x)
+{
+    Err e;
+
+    if (x->op->streams)
+        return exchange_fail_with(x, "UNIMPLEMENTED", "streams are not served over plain HTTP");
+    e = request_send(x, reply_came);
+    if (!err_failed(e))
+        return STEP_WAIT;
+    if (e.reason == &PAYLOAD_TOO_LARGE)
+        return exchange_fail(x, (Failure){.key = "PAYLOAD_TOO_LARGE",
+                                          .text = "the request is too large",
+                                          .max_bytes = x->op->max_bytes});
+    return exchange_fail(x, (Failure){.key = e.reason == &INVALID_ARGUMENT ? "INVALID_ARGUMENT" : "UNAVAILABLE",
+                                      .text = e.reason == &INVALID_ARGUMENT ? arena_strdup(x->mem, e.text)
+                                                                            : "the service cannot be reached",
+                                      .retry_after_s = e.reason == &INVALID_ARGUMENT ? 0 : 1});
+}
+
+/* The way of a request whose body is complete. */
+typedef StepResult (*Step)(Exchange *x);
+static const Step STEPS[] = {answer_own_paths, check_syntax, authenticate, authorize,      limit_first,
+                             transcode,        limit_last,   send_to_service};
+
+void exchange_run(Exchange *x)
+{
+    while (!x->answered && x->step < ARRAY_LEN(STEPS)) {
+        StepResult result = STEPS[x->step](x);
+
+        x->step++;
+        if (result == STEP_WAIT)
+            return;
+    }
+}
+
+void exchange_continue(Exchange *x)
+{
+    exchange_run(x);
+}

@@ -1,0 +1,279 @@
+/* gateway: see gateway.h. Start, the loop's turns, reload, stop. */
+#include "services/gateway/gateway.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "atrium/reasons.atrium.h"
+#include "services/gateway/edge_metrics.h"
+#include "services/gateway/exchange.h"
+#include "services/gateway/listener.h"
+
+enum {
+    BUS_WAIT_MS = 10000,
+    DRAIN_POLL_MS = 10,
+    DRAIN_IDLE_MS = 50,     /* answers are on their way when nothing was in flight for so long */
+    TURN_MAX_MS = 1000,     /* health and gauges are looked at at least so often */
+    SEED_HEX_BYTES = 64
+};
+
+/* --- settings --------------------------------------------------------------------------------------------------------- */
+static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
+{
+    bool development = strcmp(s->environment, "development") == 0 || strcmp(s->environment, "test") == 0;
+
+    TRY(profiles_parse(mem, s->hosts, &into->profiles));
+    TRY(err_wrap(networks_parse(mem, s->trusted_proxies, &into->trusted), "TRUSTED_PROXY_CIDRS"));
+    TRY(err_wrap(networks_parse(mem, s->metrics_from, &into->metrics_from), "METRICS_ALLOWED_CIDRS"));
+    into->cors = cors_new(mem, s->cors_origins, s->allowed_origins, development);
+    return OK;
+}
+
+Err gateway_check(const CommonSettings *common, const void *settings)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    const GatewaySettings *s = settings;
+    Gateway scratch = {.service = NULL};
+    Slice seed;
+
+    (void)common;
+    if (!hex_decode(mem, slice(s->signing_key), &seed) || seed.len != SEED_HEX_BYTES / 2)
+        return err_make(&INVALID_ARGUMENT, "GATEWAY_SIGNING_KEY: %d hexadecimal digits", SEED_HEX_BYTES);
+    TRY(rates_apply_overrides(NULL, 0, s->rate_limits));
+    return read_settings(mem, s, &scratch);
+}
+
+/* --- tables --------------------------------------------------------------------------------------------------------------- */
+static Err load_tables(Gateway *g, Tables **out)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
+    Slice file;
+
+    TRY(file_read(mem, g->settings->tables_file, TABLES_MAX_BYTES, &file));
+    return err_wrap(tables_load(file, g->slot, g->settings->rate_limits, out), "GATEWAY_TABLES");
+}
+
+static void load_assets(Gateway *g)
+{
+    const AssetSources sources = {.docs_dir = g->settings->docs_dir,
+                                  .openapi_file = g->settings->openapi_file,
+                                  .asyncapi_file = g->settings->asyncapi_file};
+    Assets *old = g->assets;
+
+    g->assets = assets_load(&sources, g->service->log);
+    assets_unref(old);
+}
+
+/* The next tables beside the present ones; a file that is not good changes nothing. */
+static void reload(Gateway *g)
+{
+    Tables *next, *old = g->tables;
+    Err e = load_tables(g, &next);
+
+    if (err_failed(e)) {
+        counter_add(g->metrics.failed_reloads, 1);
+        LOG_ERROR(g->service->log, "tables_kept", "file", g->settings->tables_file, "error", e.text);
+        return;
+    }
+    g->tables = next;
+    tables_unref(old);
+    load_assets(g);
+    counter_add(g->metrics.reloads, 1);
+    gauge_set(g->metrics.operations, (double)tables_operation_count(next));
+    LOG_INFO(g->service->log, "tables_loaded", "routes", tables_operation_count(next));
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------------- */
+Err gateway_open(Service *service, void **out)
+{
+    Gateway *g = ARENA_NEW(service->mem, Gateway);
+    const GatewaySettings *s = service->settings;
+
+    g->service = service;
+    g->settings = s;
+    g->slot = service->common->slot;
+    *out = g;
+    edge_metrics_open(g);
+    TRY(read_settings(service->mem, s, g));
+    TRY(load_tables(g, &g->tables));
+    gauge_set(g->metrics.operations, (double)tables_operation_count(g->tables));
+    load_assets(g);
+    g->loop = loop_new();
+    return revocations_start(&(RevocationsOptions){.bus = service->bus,
+                                                   .clock = service->clock,
+                                                   .log = service->log,
+                                                   .metrics = service->metrics,
+                                                   .age_ms = s->revocation_age_ms,
+                                                   .entries_max = (size_t)s->revocations_max},
+                             &g->revocations);
+}
+
+static Err open_bus(Gateway *g)
+{
+    const CommonSettings *c = g->service->common;
+
+    return err_wrap(bus_connect(&(BusOptions){.url = c->bus_url,
+                                              .user = c->bus_user[0] ? c->bus_user : g->service->name,
+                                              .password = c->bus_password,
+                                              .ca_file = c->bus_ca_file,
+                                              .slot = c->slot,
+                                              .version = g->service->version,
+                                              .log = g->service->log,
+                                              .loop = g->loop},
+                                BUS_WAIT_MS, &g->bus),
+                    "bus");
+}
+
+static Err open_parts(Gateway *g)
+{
+    Service *service = g->service;
+    const GatewaySettings *s = g->settings;
+
+    TRY(open_bus(g));
+    TRY(upstream_new(g->bus, g->loop, service->metrics, &g->upstream));
+    TRY(auth_new(&(AuthOptions){.clock = service->clock,
+                                .log = service->log,
+                                .metrics = service->metrics,
+                                .upstream = g->upstream,
+                                .revocations = g->revocations,
+                                .slot = g->slot,
+                                .jwt_secret = s->jwt_secret,
+                                .signing_key = s->signing_key,
+                                .caller_ttl_ms = s->caller_ttl_ms,
+                                .token_cache_ttl_ms = s->token_cache_ttl_ms,
+                                .entries_max = (size_t)s->token_cache_max},
+                 &g->auth));
+    g->rates = rates_new(&(RatesOptions){.loop = g->loop,
+                                         .cache = service->cache,
+                                         .metrics = service->metrics,
+                                         .shared = service->common->redis_url[0] != '\0',
+                                         .entries_max = (size_t)s->rate_table_max});
+    return err_wrap(bus_started(g->bus), "bus");
+}
+
+static Err open_listeners(Gateway *g)
+{
+    Slice rest = slice(g->settings->server_addr), address;
+
+    while (config_list_next(&rest, &address)) {
+        if (address.len == 0)
+            continue;
+        if (g->listener_count == LISTENERS_MAX)
+            return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: at most %d addresses", LISTENERS_MAX);
+        TRY(listener_start(g, address, &g->listeners[g->listener_count]));
+        LOG_INFO(g->service->log, "listening", "address", address, "port",
+                 listener_port(g->listeners[g->listener_count]));
+        g->listener_count++;
+    }
+    return g->listener_count ? OK : err_make(&INVALID_ARGUMENT, "SERVER_ADDR: no address");
+}
+
+/* --- the loop --------------------------------------------------------------------------------------------------------------- */
+static void end_turn(void *data)
+{
+    Gateway *g = data;
+
+    for (size_t i = 0; i < g->listener_count; i++)
+        listener_run(g->listeners[i]);
+}
+
+static int64_t turn_wait_ms(void *data)
+{
+    Gateway *g = data;
+    int64_t wait = TURN_MAX_MS;
+
+    for (size_t i = 0; i < g->listener_count; i++) {
+        int64_t asked = listener_wait_ms(g->listeners[i]);
+
+        if (asked >= 0 && asked < wait)
+            wait = asked;
+    }
+    return wait;
+}
+
+static void on_stop(void *data, uint32_t events)
+{
+    Gateway *g = data;
+
+    (void)events;
+    loop_remove_fd(g->loop, service_stop_fd(g->service));
+    g->draining = true; /* /readyz says 503 from now on, answers close their connections */
+    LOG_INFO(g->service->log, "draining", "grace_ms", g->settings->drain_grace_ms, "in_flight", g->exchange_count);
+    loop_stop(g->loop);
+}
+
+static void on_reload(void *data, uint32_t events)
+{
+    Gateway *g = data;
+    uint64_t count;
+
+    (void)events;
+    if (read(service_reload_fd(g->service), &count, sizeof(count)) == (ssize_t)sizeof(count))
+        reload(g);
+}
+
+/* Turns until `done` says so or the time is over. */
+static void turn_until(Gateway *g, int64_t timeout_ms, bool (*done)(const Gateway *g))
+{
+    int64_t end_ms = clock_monotonic_ms(g->service->clock) + timeout_ms;
+
+    while (clock_monotonic_ms(g->service->clock) < end_ms && !(done && done(g)))
+        loop_turn(g->loop, DRAIN_POLL_MS);
+}
+
+static bool nothing_in_flight(const Gateway *g)
+{
+    return g->exchange_count == 0;
+}
+
+/* Requests that are here are finished; then what waits is answered with what there is, so that MHD can stop. */
+static void drain(Gateway *g)
+{
+    turn_until(g, g->settings->drain_grace_ms, NULL);
+    for (size_t i = 0; i < g->listener_count; i++)
+        listener_quiet(g->listeners[i]);
+    /* A request that is being received counts: it ends, or its connection times out. */
+    turn_until(g, g->service->common->shutdown_timeout_ms, nothing_in_flight);
+    turn_until(g, DRAIN_IDLE_MS, NULL);
+    if (g->exchange_count)
+        LOG_WARN(g->service->log, "drain_cut_short", "in_flight", g->exchange_count);
+}
+
+Err gateway_run(Service *service, void *context)
+{
+    Gateway *g = context;
+
+    TRY(open_parts(g));
+    TRY(open_listeners(g));
+    loop_set_turn(g->loop, end_turn, turn_wait_ms, g);
+    loop_add_fd(g->loop, service_stop_fd(service), EPOLLIN, on_stop, g);
+    loop_add_fd(g->loop, service_reload_fd(service), EPOLLIN, on_reload, g);
+    loop_run(g->loop);
+    drain(g);
+    return OK;
+}
+
+/* --- stop ------------------------------------------------------------------------------------------------------------------- */
+void gateway_close(void *context)
+{
+    Gateway *g = context;
+
+    if (!g)
+        return;
+    if (g->loop)
+        loop_set_turn(g->loop, NULL, NULL, NULL);
+    exchanges_abandon(g);
+    for (size_t i = 0; i < g->listener_count; i++) {
+        listener_run(g->listeners[i]); /* resumes, and sends what was said last */
+        listener_stop(g->listeners[i]);
+    }
+    rates_free(g->rates);
+    upstream_free(g->upstream);
+    auth_free(g->auth);
+    bus_close(g->bus);
+    revocations_stop(g->revocations);
+    tables_unref(g->tables);
+    assets_unref(g->assets);
+    exchanges_free_idle(g);
+    loop_free(g->loop);
+}

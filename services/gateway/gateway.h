@@ -1,0 +1,64 @@
+/* gateway: the edge, put together. One thread and one loop: libmicrohttpd's connections, the bus, timers, and all that
+ * happens between a request and its answer. */
+#pragma once
+#include "services/gateway/address.h"
+#include "services/gateway/assets.h"
+#include "services/gateway/auth.h"
+#include "services/gateway/cors.h"
+#include "services/gateway/profiles.h"
+#include "services/gateway/rates.h"
+#include "services/gateway/revocations.h"
+#include "services/gateway/tables.h"
+#include "services/gateway/upstream.h"
+#include "shared/service.h"
+
+typedef struct GatewaySettings {
+#define SETTING CONFIG_MEMBER
+#include "services/gateway/settings.def"
+#undef SETTING
+} GatewaySettings;
+
+typedef struct Listener Listener;
+typedef struct Exchange Exchange;
+
+enum { LISTENERS_MAX = 16 };
+
+typedef struct Gateway {
+    Service *service;
+    const GatewaySettings *settings;
+    const char *slot;
+    Loop *loop;
+    Bus *bus; /* on the loop; service->bus is the threaded one */
+    const Profiles *profiles;
+    const Cors *cors;
+    const Networks *trusted, *metrics_from;
+    Tables *tables; /* in use; exchanges hold references to theirs */
+    Assets *assets;
+    Revocations *revocations;
+    Auth *auth;
+    Rates *rates;
+    Upstream *upstream;
+    Listener *listeners[LISTENERS_MAX];
+    size_t listener_count;
+    Exchange *idle, *sleeping; /* to be used again; suspended */
+    size_t idle_count, exchange_count, suspended;
+    int64_t body_bytes; /* of all requests, held now */
+    bool draining;      /* /readyz says 503, answers close their connections */
+    struct HealthCache {
+        int64_t at_ms;
+        bool bus, revocations, redis;
+    } health;
+    struct GatewayMetrics {
+        Gauge *connections, *suspended, *bus, *body_bytes, *operations;
+        Counter *rate_limited, *refused_framing, *reloads, *failed_reloads;
+        Counter *unmatched;
+    } metrics;
+} Gateway;
+
+/* Reads what is only read at start; `config check` does so too. */
+Err gateway_check(const CommonSettings *common, const void *settings);
+Err gateway_open(Service *service, void **out);
+Err gateway_run(Service *service, void *context);
+void gateway_close(void *context);
+/* May it take requests: bus, revocations, not draining. */
+bool gateway_ready(Gateway *g);

@@ -1,0 +1,161 @@
+/* health: see health.h. */
+#include "services/gateway/health.h"
+
+#include "atrium/options.pb-c.h"
+
+enum { LOOK_EVERY_MS = 1000, BODY_MAX_BYTES = 4096 };
+
+typedef struct Check {
+    const char *name;
+    bool fine, needed;
+} Check;
+enum { CHECK_COUNT = 3 };
+
+static void look(Gateway *g, Check out[CHECK_COUNT])
+{
+    struct HealthCache *h = &g->health;
+    int64_t now_ms = loop_now_ms(g->loop);
+
+    if (h->at_ms == 0 || now_ms - h->at_ms >= LOOK_EVERY_MS) {
+        h->at_ms = now_ms;
+        h->bus = bus_connected(g->bus);
+        h->revocations = revocations_ready(g->revocations);
+        h->redis = rates_settled(g->rates);
+    }
+    out[0] = (Check){"bus", h->bus, true};
+    out[1] = (Check){"revocations", h->revocations, true};
+    out[2] = (Check){"redis", h->redis, false}; /* without it limits are counted per gateway */
+}
+
+bool gateway_ready(Gateway *g)
+{
+    Check checks[CHECK_COUNT];
+
+    look(g, checks);
+    return !g->draining && checks[0].fine && checks[1].fine;
+}
+
+/* The first that is needed and is not fine. */
+static const char *failing(Gateway *g, const Check *checks)
+{
+    for (size_t i = 0; i < CHECK_COUNT; i++)
+        if (checks[i].needed && !checks[i].fine)
+            return checks[i].name;
+    return g->draining ? "stopping" : NULL;
+}
+
+static StepResult answer_json(Exchange *x, int status, const char *format, ...) PRINTF_LIKE(3, 4);
+static StepResult answer_json(Exchange *x, int status, const char *format, ...)
+{
+    char *text = arena_alloc_raw(x->mem, BODY_MAX_BYTES, 1);
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, BODY_MAX_BYTES, format, args);
+    va_end(args);
+    header_add(&x->out, "Cache-Control", "no-store");
+    return exchange_answer(x, status, "application/json", slice_of(text, (size_t)MIN(len, BODY_MAX_BYTES - 1)));
+}
+
+StepResult health_live(Exchange *x)
+{
+    return answer_json(x, 200, "{\"status\":\"ok\"}\n");
+}
+
+/* One body satisfies those who look at `status` and media's clients, who look at `code`. */
+StepResult health_healthz(Exchange *x)
+{
+    const Service *s = x->gateway->service;
+
+    return answer_json(x, 200,
+                       "{\"status\":\"ok\",\"code\":\"ok\",\"message\":\"Atrium is up.\",\"details\":{\"app_revision\":\"%s\","
+                       "\"encore_compiler\":\"\",\"deploy_id\":\"%s\",\"checks\":null,\"enabled_experiments\":null}}\n",
+                       s->commit, x->gateway->slot);
+}
+
+static const char *checks_json(Exchange *x, const Check *checks, const char *fine, const char *warn, const char *bad)
+{
+    StrBuf out = strbuf_new(x->mem, BODY_MAX_BYTES / 2);
+    Slice text;
+
+    for (size_t i = 0; i < CHECK_COUNT; i++)
+        strbuf_printf(&out, "%s\"%s\":{\"status\":\"%s\"}", i ? "," : "", checks[i].name,
+                      checks[i].fine ? fine : checks[i].needed ? bad : warn);
+    return strbuf_finish(&out, &text) ? text.ptr : "";
+}
+
+StepResult health_ready(Exchange *x)
+{
+    Check checks[CHECK_COUNT];
+    const char *bad;
+
+    look(x->gateway, checks);
+    bad = failing(x->gateway, checks);
+    if (!bad)
+        return answer_json(x, 200, "{\"status\":\"ready\",\"checks\":{%s}}\n",
+                           checks_json(x, checks, "pass", "warn", "fail"));
+    header_add(&x->out, "Retry-After", "1");
+    return answer_json(x, 503, "{\"status\":\"not_ready\",\"component\":\"%s\",\"checks\":{%s}}\n", bad,
+                       checks_json(x, checks, "pass", "warn", "fail"));
+}
+
+static StepResult events_health(Exchange *x, const Check *checks, const char *bad)
+{
+    const Service *s = x->gateway->service;
+    char now[TIME_TEXT_BYTES];
+
+    time_format(clock_unix_us(s->clock), 0, now);
+    return answer_json(x, bad ? 503 : 200,
+                       "{\"status\":\"%s\",\"version\":\"%s\",\"git_commit\":\"%s\",\"slot\":\"%s\",\"docs_url\":"
+                       "\"/api/docs\",\"checks\":{%s},\"timestamp\":\"%s\"}\n",
+                       bad                ? "unhealthy"
+                       : checks[2].fine ? "healthy"
+                                          : "degraded",
+                       s->version, s->commit, x->gateway->slot, checks_json(x, checks, "pass", "warn", "fail"), now);
+}
+
+StepResult health_health(Exchange *x)
+{
+    Check checks[CHECK_COUNT];
+    const char *bad;
+
+    look(x->gateway, checks);
+    bad = failing(x->gateway, checks);
+    switch (x->profile->dialect) {
+    case ATRIUM__DIALECT__RETROCAST:
+    case ATRIUM__DIALECT__RETROCAST_WEB:
+        if (bad)
+            return answer_json(x, 503, "{\"status\":\"error\",\"component\":\"%s\"}\n", bad);
+        return answer_json(x, 200, "{\"status\":\"ok\"}\n");
+    case ATRIUM__DIALECT__STREAMSPACE:
+        return answer_json(x, 200, "{\"status\":\"healthy\",\"service\":\"streamspace-api\"}\n");
+    case ATRIUM__DIALECT__TOGATHER:
+        return events_health(x, checks, bad);
+    case ATRIUM__DIALECT__YOUTUBETALKER:
+        return answer_json(x, bad ? 503 : 200, "{\"status\":\"%s\",\"service\":\"atrium\",\"environment\":\"%s\"}",
+                           bad ? "unhealthy" : "healthy", x->gateway->settings->environment);
+    default:
+        break;
+    }
+    if (bad)
+        return answer_json(x, 503, "{\"status\":\"error\",\"component\":\"%s\",\"service\":\"atrium\",\"checks\":{%s}}\n",
+                           bad, checks_json(x, checks, "pass", "warn", "fail"));
+    return answer_json(x, 200, "{\"status\":\"ok\",\"service\":\"atrium\",\"version\":\"%s\",\"checks\":{%s}}\n",
+                       x->gateway->service->version, checks_json(x, checks, "pass", "warn", "fail"));
+}
+
+StepResult health_api(Exchange *x)
+{
+    return answer_json(x, 200, "{\"status\":\"ok\"}");
+}
+
+StepResult health_version(Exchange *x)
+{
+    const Service *s = x->gateway->service;
+
+    return answer_json(x, 200,
+                       "{\"version\":\"%s\",\"git_commit\":\"%s\",\"commit\":\"%s\",\"build_date\":\"%s\","
+                       "\"go_version\":\"\",\"c_compiler\":\"%s\",\"api\":\"v1\",\"slot\":\"%s\"}\n",
+                       s->version, s->commit, s->commit, s->build_date, __VERSION__, x->gateway->slot);
+}

@@ -1,0 +1,272 @@
+/* listener: see listener.h. */
+#include "services/gateway/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "atrium/reasons.atrium.h"
+#include "services/gateway/exchange.h"
+
+struct Listener {
+    Gateway *gateway;
+    struct MHD_Daemon *daemon;
+    int fd, epoll_fd, port;
+};
+
+/* --- what MHD calls ----------------------------------------------------------------------------------------------------- */
+/* The first of all: the request line is there. What it returns is the request's context. */
+static void *on_uri(void *data, const char *uri, struct MHD_Connection *connection)
+{
+    Listener *l = data;
+
+    return exchange_new(l->gateway, connection, l->port, uri);
+}
+
+/* Leaves percent-escapes alone: the path is split before it is decoded. */
+static size_t keep_escapes(void *data, struct MHD_Connection *connection, char *text)
+{
+    (void)data, (void)connection;
+    return strlen(text);
+}
+
+static enum MHD_Result tell(Exchange *x)
+{
+    x->told = true;
+    return MHD_queue_response(x->connection, (unsigned)x->status, x->response);
+}
+
+/* Called with the headers, with each piece of the body, at its end, and again after a suspension. */
+static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *body, size_t *body_len, void **context)
+{
+    Exchange *x = *context;
+
+    (void)data, (void)connection, (void)url;
+    if (!x->begun) {
+        if (!exchange_begin(x, method, version))
+            return MHD_NO;
+        /* An answer at this point closes the connection, so it waits for the end of a body that is not too long. */
+        return exchange_is_refused_early(x) ? tell(x) : MHD_YES;
+    }
+    if (*body_len) {
+        bool go_on = exchange_take_body(x, body, *body_len);
+
+        *body_len = 0;
+        return go_on ? MHD_YES : MHD_NO;
+    }
+    if (x->told)
+        return MHD_YES;
+    if (!x->answered)
+        exchange_run(x);
+    if (x->answered)
+        return tell(x);
+    exchange_suspend(x);
+    return MHD_YES;
+}
+
+static void on_completed(void *data, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)data, (void)connection, (void)code;
+    if (*context)
+        exchange_end(*context);
+    *context = NULL;
+}
+
+static void on_connection(void *data, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    Listener *l = data;
+
+    (void)connection, (void)socket_context;
+    gauge_add(l->gateway->metrics.connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+}
+
+static void on_log(void *data, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static void on_log(void *data, const char *format, va_list args)
+{
+    Listener *l = data;
+    char text[256];
+
+    if (!log_enabled(l->gateway->service->log, LOG_LEVEL_DEBUG))
+        return;
+    vsnprintf(text, sizeof(text), format, args);
+    text[strcspn(text, "\n")] = '\0';
+    LOG_DEBUG(l->gateway->service->log, "microhttpd", "text", text);
+}
+
+/* --- sockets -------------------------------------------------------------------------------------------------------------- */
+static Err split_address(Slice address, char host[256], char port[8])
+{
+    size_t colon = address.len;
+    Slice name, number;
+    uint64_t value;
+
+    while (colon > 0 && address.ptr[colon - 1] != ':')
+        colon--;
+    if (colon == 0)
+        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.*s\" has no port", SLICE_ARG(slice_take(address, 60)));
+    name = slice_take(address, colon - 1);
+    number = slice_skip(address, colon);
+    if (name.len >= 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']')
+        name = slice_of(name.ptr + 1, name.len - 2);
+    if (!slice_to_uint64(number, &value) || value > 65535 || name.len >= 256)
+        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.*s\" is no address with a port",
+                        SLICE_ARG(slice_take(address, 60)));
+    memcpy(host, name.ptr, name.len);
+    host[name.len] = '\0';
+    snprintf(port, 8, "%u", (unsigned)value);
+    return OK;
+}
+
+static int try_listen(const struct addrinfo *a, int backlog)
+{
+    const int on = 1, off = 0;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
+
+    if (fd < 0)
+        return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* without it a restart waits: still correct */
+    if (a->ai_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+        return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static Err open_socket(Slice address, int backlog, int *out)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    char host[256], port[8];
+    int fd = -1, code;
+
+    TRY(split_address(address, host, port));
+    if (!host[0])
+        hints.ai_family = AF_INET6; /* takes IPv4 as well */
+    code = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
+    if (code != 0)
+        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.60s\": %s", host, gai_strerror(code));
+    for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
+        fd = try_listen(a, backlog);
+    code = errno;
+    freeaddrinfo(found);
+    if (fd < 0 && !host[0]) { /* a machine without IPv6 */
+        const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
+        const struct addrinfo v4 = {
+            .ai_family = AF_INET, .ai_addr = (struct sockaddr *)(uintptr_t)&any, .ai_addrlen = sizeof(any)};
+
+        fd = try_listen(&v4, backlog);
+    }
+    if (fd < 0) {
+        errno = code;
+        return err_errno(&UNAVAILABLE, "SERVER_ADDR: listen");
+    }
+    *out = fd;
+    return OK;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof(name);
+
+    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+        return 0;
+    return ntohs(name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&name)->sin6_port
+                                            : ((struct sockaddr_in *)&name)->sin_port);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------------- */
+/* What is ready is served at the end of the turn, see listener_run: here it is enough to have been woken. */
+static void on_ready(void *data, uint32_t events)
+{
+    (void)data, (void)events;
+}
+
+Err listener_start(Gateway *g, Slice address, Listener **out)
+{
+    const GatewaySettings *s = g->settings;
+    Listener *l = xcalloc(1, sizeof(*l));
+    const union MHD_DaemonInfo *info;
+    Err e;
+
+    l->gateway = g;
+    l->fd = -1;
+    e = open_socket(address, (int)s->backlog, &l->fd);
+    if (err_failed(e)) {
+        free(l);
+        return e;
+    }
+    l->port = port_of(l->fd);
+    l->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)s->connections_max, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)s->backlog,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->connection_timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)s->connection_memory_bytes, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info) {
+        listener_stop(l);
+        return err_make(&INTERNAL, "libmicrohttpd did not start");
+    }
+    l->epoll_fd = info->epoll_fd;
+    loop_add_fd(g->loop, l->epoll_fd, EPOLLIN, on_ready, l);
+    *out = l;
+    return OK;
+}
+
+int listener_port(const Listener *l)
+{
+    return l->port;
+}
+
+void listener_run(Listener *l)
+{
+    MHD_run(l->daemon);
+}
+
+int64_t listener_wait_ms(Listener *l)
+{
+    MHD_UNSIGNED_LONG_LONG wait;
+
+    return MHD_get_timeout(l->daemon, &wait) == MHD_YES ? (int64_t)wait : -1;
+}
+
+size_t listener_connections(const Listener *l)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return info ? info->num_connections : 0;
+}
+
+void listener_quiet(Listener *l)
+{
+    /* MHD takes the socket out of its set and hands it back: without the close, clients would wait in its backlog. */
+    int fd = MHD_quiesce_daemon(l->daemon);
+
+    if (fd >= 0) {
+        close(fd);
+        l->fd = -1;
+    }
+}
+
+void listener_stop(Listener *l)
+{
+    if (!l)
+        return;
+    if (l->daemon) {
+        loop_remove_fd(l->gateway->loop, l->epoll_fd);
+        MHD_stop_daemon(l->daemon); /* closes the socket, too */
+    } else if (l->fd >= 0) {
+        close(l->fd);
+    }
+    free(l);
+}

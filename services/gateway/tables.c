@@ -1,0 +1,305 @@
+/* tables: see tables.h. */
+#include "services/gateway/tables.h"
+
+#include "atrium/reasons.atrium.h"
+#include "shared/message.h"
+
+enum { DIALECT_COUNT = ATRIUM__DIALECT__YOUTUBETALKER + 1, ARENA_CHUNK_BYTES = 64 * 1024 };
+
+typedef struct ReasonEntry {
+    const char *key;
+    int bus;
+    ReasonLook looks[DIALECT_COUNT];
+} ReasonEntry;
+
+struct Tables {
+    Arena *mem; /* holds all of it, this struct included */
+    unsigned references;
+    RouteTree *routes;
+    size_t operation_count;
+    ReasonEntry *reasons; /* sorted by key */
+    size_t reason_count;
+    RateRule *rates;
+    size_t rate_count;
+};
+
+/* --- reasons -------------------------------------------------------------------------------------------------------- */
+/* "auth.v1.USERNAME_TAKEN" -> "USERNAME_TAKEN" */
+static const char *last_word(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+
+    return dot ? dot + 1 : key;
+}
+
+static const char *own_text(Arena *mem, const char *text)
+{
+    return text && text[0] ? arena_strdup(mem, text) : NULL;
+}
+
+static void load_reason(Arena *mem, const Atrium__ReasonRow *row, ReasonEntry *out)
+{
+    const Atrium__ReasonRules none = ATRIUM__REASON_RULES__INIT;
+    const Atrium__ReasonRules *rules = row->rules ? row->rules : &none;
+    ReasonLook look = {.http = rules->http ? (int)rules->http : 500, .shown = rules->shown};
+    bool own_web = false;
+
+    out->key = arena_strdup(mem, row->key);
+    out->bus = (int)rules->bus;
+    look.code = rules->code && rules->code[0] ? arena_strdup(mem, rules->code) : last_word(out->key);
+    for (int d = 0; d < DIALECT_COUNT; d++)
+        out->looks[d] = look;
+    for (size_t i = 0; i < rules->n_in; i++) {
+        const Atrium__ReasonIn *in = rules->in[i];
+        ReasonLook *l;
+
+        if ((unsigned)in->dialect >= DIALECT_COUNT)
+            continue;
+        l = &out->looks[in->dialect];
+        if (in->code && in->code[0])
+            l->code = arena_strdup(mem, in->code);
+        if (in->http)
+            l->http = (int)in->http;
+        l->text = own_text(mem, in->text);
+        own_web = own_web || in->dialect == ATRIUM__DIALECT__RETROCAST_WEB;
+    }
+    /* The browser client's dialect is chat's, where nothing else is said. */
+    if (!own_web)
+        out->looks[ATRIUM__DIALECT__RETROCAST_WEB] = out->looks[ATRIUM__DIALECT__RETROCAST];
+}
+
+static int compare_reasons(const void *a, const void *b)
+{
+    return strcmp(((const ReasonEntry *)a)->key, ((const ReasonEntry *)b)->key);
+}
+
+static Err load_reasons(Tables *t, const Atrium__Tables *file)
+{
+    t->reasons = ARENA_ARRAY(t->mem, ReasonEntry, file->n_reasons + 1);
+    for (size_t i = 0; i < file->n_reasons; i++) {
+        if (!file->reasons[i]->key || !file->reasons[i]->key[0])
+            return err_make(&INVALID_ARGUMENT, "reason %zu has no key", i);
+        load_reason(t->mem, file->reasons[i], &t->reasons[t->reason_count++]);
+    }
+    qsort(t->reasons, t->reason_count, sizeof(t->reasons[0]), compare_reasons);
+    return OK;
+}
+
+static const ReasonEntry *find_reason(const Tables *t, const char *key)
+{
+    const ReasonEntry wanted = {.key = key};
+
+    return key ? bsearch(&wanted, t->reasons, t->reason_count, sizeof(wanted), compare_reasons) : NULL;
+}
+
+/* What an answer without a known key is called, by its bus status. */
+static const char *common_key(int bus_status)
+{
+    static const struct {
+        int bus;
+        const char *key;
+    } COMMON[] = {{1, "CANCELLED"},         {3, "INVALID_ARGUMENT"},    {4, "DEADLINE_EXCEEDED"}, {5, "NOT_FOUND"},
+                  {6, "CONFLICT"},          {7, "PERMISSION_DENIED"},   {8, "RATE_LIMITED"},      {9, "PRECONDITION_FAILED"},
+                  {10, "CONFLICT"},         {11, "INVALID_ARGUMENT"},   {12, "UNIMPLEMENTED"},    {14, "UNAVAILABLE"},
+                  {16, "UNAUTHENTICATED"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(COMMON); i++)
+        if (COMMON[i].bus == bus_status)
+            return COMMON[i].key;
+    return "INTERNAL";
+}
+
+ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int dialect)
+{
+    const ReasonEntry *entry = find_reason(t, key);
+
+    if (!entry)
+        entry = find_reason(t, common_key(bus_status));
+    if (!entry) {
+        /* A file without the common reasons: this program still knows them. */
+        const Reason *own = reason_find(key ? key : "INTERNAL");
+
+        own = own ? own : &INTERNAL;
+        return (ReasonLook){.code = own->code, .http = own->http, .shown = own->shown};
+    }
+    return entry->looks[(unsigned)dialect < DIALECT_COUNT ? dialect : 0];
+}
+
+/* --- rates ------------------------------------------------------------------------------------------------------------ */
+static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
+{
+    t->rates = ARENA_ARRAY(t->mem, RateRule, file->n_rates + 1);
+    for (size_t i = 0; i < file->n_rates; i++) {
+        const Atrium__RateClass *row = file->rates[i];
+
+        t->rates[t->rate_count++] = (RateRule){.name = arena_strdup(t->mem, row->name ? row->name : ""),
+                                               .limit = row->limit,
+                                               .window_ms = row->window_ms ? row->window_ms : 60000,
+                                               .by_user = row->by == ATRIUM__RATE_KEY__USER_ID,
+                                               .exact = row->exact,
+                                               .per_rpc = row->per_rpc};
+    }
+    return rates_apply_overrides(t->rates, t->rate_count, overrides);
+}
+
+static Err find_rate(const Tables *t, const char *name, const RateRule **out)
+{
+    *out = NULL;
+    if (!name || !name[0] || strcmp(name, "none") == 0)
+        return OK;
+    for (size_t i = 0; i < t->rate_count; i++)
+        if (strcmp(t->rates[i].name, name) == 0) {
+            *out = t->rates[i].limit ? &t->rates[i] : NULL;
+            return OK;
+        }
+    return err_make(&INVALID_ARGUMENT, "no rate class \"%s\"", name);
+}
+
+/* --- operations --------------------------------------------------------------------------------------------------------- */
+static bool is_raw(const MessageType *m)
+{
+    return message_type_well_known(m) == ATRIUM__WELL_KNOWN__HTTP_BODY;
+}
+
+static Err bind_body(const Atrium__RouteRow *row, Operation *op)
+{
+    const char *body = row->body ? row->body : "";
+
+    op->body = BODY_NONE;
+    if (strcmp(body, "*") == 0) {
+        op->body = BODY_WHOLE;
+        op->raw_request = is_raw(op->request);
+    } else if (body[0]) {
+        op->body = BODY_FIELD;
+        op->body_field = message_type_by_name(op->request, slice(body), false);
+        if (!op->body_field || op->body_field->kind != FIELD_MESSAGE || op->body_field->repeated)
+            return err_make(&INVALID_ARGUMENT, "body \"%s\" is no message field", body);
+        op->raw_request = is_raw(op->body_field->message);
+    }
+    op->raw_reply = is_raw(op->reply) && !(row->response_body && row->response_body[0]);
+    return OK;
+}
+
+static const char *const *copy_list(Arena *mem, char *const *from, size_t count)
+{
+    const char **list = ARENA_ARRAY(mem, const char *, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        list[i] = arena_strdup(mem, from[i]);
+    return list;
+}
+
+static void set_audience(Arena *mem, const Atrium__Tables *file, Operation *op)
+{
+    const Atrium__DomainRow *domain = NULL;
+    const char **list;
+
+    for (size_t i = 0; i < file->n_domains; i++)
+        if (file->domains[i]->name && strcmp(file->domains[i]->name, op->domain) == 0)
+            domain = file->domains[i];
+    list = ARENA_ARRAY(mem, const char *, 1 + (domain ? domain->n_depends : 0));
+    list[op->audience_count++] = op->domain;
+    for (size_t i = 0; domain && i < domain->n_depends; i++)
+        list[op->audience_count++] = arena_strdup(mem, domain->depends[i]);
+    op->audience = list;
+}
+
+static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTables *types, const char *slot,
+                          const Atrium__RouteRow *row)
+{
+    Arena *mem = t->mem;
+    Operation *op = ARENA_NEW(mem, Operation);
+
+    if (!row->method || !row->domain || !row->version || !row->rpc)
+        return err_make(&INVALID_ARGUMENT, "a row without method, domain, version or rpc");
+    op->method = arena_strdup(mem, row->method);
+    op->path = arena_strdup(mem, row->path);
+    op->domain = arena_strdup(mem, row->domain);
+    op->rpc = arena_strdup(mem, row->rpc);
+    op->subject = arena_printf(mem, "rpc.%s.%s.%s.%s", slot, row->domain, row->version, row->rpc);
+    op->request = types_at(types, row->request);
+    op->reply = types_at(types, row->reply);
+    if (!op->request || !op->reply)
+        return err_make(&INVALID_ARGUMENT, "no such message type");
+    TRY(bind_body(row, op));
+    op->response_body = row->response_body ? arena_strdup(mem, row->response_body) : "";
+    op->caller = (int)row->caller;
+    if (op->caller < ATRIUM__CALLER_POLICY__ANYONE || op->caller > ATRIUM__CALLER_POLICY__ADMIN)
+        return err_make(&INVALID_ARGUMENT, "its caller policy is not for HTTP");
+    op->timeout_ms = row->timeout_ms ? row->timeout_ms : 5000;
+    op->status = row->status ? row->status : 200;
+    op->max_bytes = row->max_bytes ? row->max_bytes : 1048576;
+    op->dialect = (unsigned)row->dialect < DIALECT_COUNT ? (int)row->dialect : ATRIUM__DIALECT__ATRIUM;
+    op->headers = copy_list(mem, row->headers, row->n_headers);
+    op->header_count = row->n_headers;
+    op->data_envelope = row->data_envelope;
+    op->streams = row->streams;
+    op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;
+    set_audience(mem, file, op);
+    TRY(find_rate(t, row->rate, &op->rate));
+    TRY(routes_add(t->routes, op->method, op->path, op));
+    t->operation_count++;
+    return OK;
+}
+
+static Err load_all(Tables *t, const Atrium__Tables *file, const char *slot, const char *rate_limits)
+{
+    const TypeTables *types;
+
+    if (file->format != TABLES_FORMAT)
+        return err_make(&INVALID_ARGUMENT, "format %u, this program reads %d", file->format, TABLES_FORMAT);
+    TRY(err_wrap(types_load(t->mem, file, &types), "message types"));
+    TRY(load_reasons(t, file));
+    TRY(load_rates(t, file, rate_limits));
+    t->routes = routes_new(t->mem);
+    for (size_t i = 0; i < file->n_routes; i++) {
+        const Atrium__RouteRow *row = file->routes[i];
+        Err e = row->path ? load_operation(t, file, types, slot, row)
+                          : err_make(&INVALID_ARGUMENT, "a row without a path");
+
+        if (err_failed(e))
+            return err_wrap(e, row->path ? row->path : "?");
+    }
+    return OK;
+}
+
+Err tables_load(Slice file, const char *slot, const char *rate_limits, Tables **out)
+{
+    CLEANUP(arena_free_at) Arena *scratch = arena_new(ARENA_CHUNK_BYTES);
+    CLEANUP(tables_unref_at) Tables *t = NULL;
+    Arena *mem = arena_new(ARENA_CHUNK_BYTES);
+    ProtobufCMessage *message;
+
+    t = ARENA_NEW(mem, Tables);
+    t->mem = mem;
+    t->references = 1;
+    TRY(err_wrap(message_unpack(scratch, &atrium__tables__descriptor, file, &message), "data file"));
+    TRY(load_all(t, (const Atrium__Tables *)message, slot, rate_limits));
+    *out = MOVE(t);
+    return OK;
+}
+
+Tables *tables_ref(Tables *t)
+{
+    t->references++;
+    return t;
+}
+
+void tables_unref(Tables *t)
+{
+    if (t && --t->references == 0) {
+        Arena *mem = t->mem; /* it holds `t` itself */
+
+        arena_free(mem);
+    }
+}
+
+const RouteTree *tables_routes(const Tables *t)
+{
+    return t->routes;
+}
+
+size_t tables_operation_count(const Tables *t)
+{
+    return t->operation_count;
+}

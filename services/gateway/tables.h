@@ -1,0 +1,56 @@
+/* tables: the generated data file, made ready for serving: operations by path, reasons, rate classes, message types.
+ * One is in use; SIGHUP loads the next beside it, and requests in flight keep theirs. One thread: the loop's. */
+#pragma once
+#include "services/gateway/rates.h"
+#include "services/gateway/routes.h"
+#include "shared/metrics.h"
+#include "shared/types.h"
+
+enum { TABLES_FORMAT = 1, TABLES_MAX_BYTES = 64 * 1024 * 1024, OPERATION_MAX_CODES = 24 };
+
+/* One HTTP binding of one rpc. */
+typedef struct Operation {
+    const char *method, *path; /* as in the proto */
+    const char *domain, *rpc;
+    const char *subject; /* rpc.<slot>.<domain>.<version>.<rpc> */
+    const MessageType *request, *reply;
+    enum { BODY_NONE, BODY_WHOLE, BODY_FIELD } body;
+    const FieldType *body_field; /* of BODY_FIELD: a message */
+    bool raw_request, raw_reply; /* HttpBody: of BODY_FIELD, the field */
+    const char *response_body;   /* "" is the whole message */
+    int caller;                  /* Atrium__CallerPolicy */
+    uint32_t timeout_ms, status, max_bytes;
+    const RateRule *rate; /* NULL none */
+    int dialect;          /* Atrium__Dialect */
+    const char *const *headers; /* wanted request headers, lower case */
+    size_t header_count;
+    bool data_envelope, streams, idempotency_key;
+    const char *const *audience; /* the domain and those it calls */
+    size_t audience_count;
+    /* Metric rows, made when first needed. */
+    struct {
+        int status;
+        Counter *requests;
+    } codes[OPERATION_MAX_CODES];
+    size_t code_count;
+    Histogram *duration;
+} Operation;
+
+/* A reason as one dialect shows it. */
+typedef struct ReasonLook {
+    const char *code, *text; /* text: NULL unless the dialect replaces it */
+    int http;
+    bool shown;
+} ReasonLook;
+
+typedef struct Tables Tables;
+/* `overrides` is RATE_LIMITS (see rates.h). The result has one reference. Errors name the row. */
+Err tables_load(Slice file, const char *slot, const char *rate_limits, Tables **out) MUST_CHECK;
+Tables *tables_ref(Tables *t);
+void tables_unref(Tables *t); /* the last one frees; NULL is fine */
+CLEANUP_FN(Tables, tables_unref)
+
+const RouteTree *tables_routes(const Tables *t);
+size_t tables_operation_count(const Tables *t);
+/* By key; an unknown key counts as INTERNAL, or as the common reason of `bus_status` when that is not 0. */
+ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int dialect);

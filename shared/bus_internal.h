@@ -1,0 +1,48 @@
+/* bus_internal: the struct behind Bus, for the files of the bus module only. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "shared/bus.h"
+
+typedef struct BusSlot { /* bus_slot.c: which slot is active */
+    pthread_t thread;
+    bool started; /* guarded by Bus.lock, as is `stop` */
+    bool stop;
+    pthread_cond_t wake; /* of Bus.lock */
+    atomic_bool active;
+    atomic_bool denied; /* the credential may not ask: then every slot is active */
+} BusSlot;
+
+struct Bus {
+    natsConnection *nc;
+    jsCtx *js; /* made at first use */
+    Log *log;
+    char *name, *slot, *version;
+    char instance[BUS_NUID_BYTES];
+    void (*on_connection)(void *data, bool connected);
+    void *data;
+
+    Loop *loop; /* NULL when threaded */
+    bool owns_loop;
+    pthread_t loop_thread;
+    atomic_int fd;            /* -1: none attached */
+    atomic_bool write_wanted; /* cnats has output and waits for us to ask for it */
+    atomic_bool write_armed;  /* the socket was full: EPOLLOUT is on */
+    atomic_bool flush_posted;
+
+    pthread_mutex_t lock;
+    pthread_cond_t closed_cond; /* of `lock` */
+    bool closed;
+    atomic_bool starting, closing;
+    atomic_uint_fast64_t denials;
+    BusSlot slot_watch;
+};
+
+/* The event-loop side of cnats (bus_loop.c). */
+natsStatus bus_loop_install(Bus *bus, natsOptions *options);
+/* Writes what is buffered, from this thread, for at most `timeout_ms`; the loop must not run elsewhere. */
+void bus_loop_write_out(Bus *bus, int64_t timeout_ms);
+
+void bus_slot_init(Bus *bus);
+void bus_slot_done(Bus *bus); /* stops the asking */

@@ -1,0 +1,80 @@
+/* db_internal: what the files of module db share. Not for other modules.
+ *
+ * db_values.c: values to and from the wire. db_conn.c: one connection: connecting, statements, errors. db.c: the pool,
+ * transactions, what others call. */
+#pragma once
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#include "shared/db.h"
+
+/* --- values ------------------------------------------------------------------------------------------------------- */
+/* More parameters than any statement of ours has; a longer list is a mistake in a store. */
+enum { DB_MAX_PARAMS = 64 };
+
+/* Parameters as libpq wants them, in binary. Points into the values it was made from. */
+typedef struct DbParams {
+    int count;
+    Oid types[DB_MAX_PARAMS]; /* 0: a NULL without a type; the server infers one */
+    const char *values[DB_MAX_PARAMS];
+    int lengths[DB_MAX_PARAMS];
+    int formats[DB_MAX_PARAMS];
+    char scalars[DB_MAX_PARAMS][16];
+    char *arrays[DB_MAX_PARAMS]; /* owned */
+    int array_count;
+} DbParams;
+
+void db_params_init(DbParams *params, DbArgs args);
+void db_params_done(DbParams *params);
+
+/* --- one connection ------------------------------------------------------------------------------------------------
+ */
+typedef struct DbStatement {
+    const char *sql; /* the constant's address is the key */
+    char *copy;      /* owned; proves that the address still holds the same text */
+    char name[12];
+    int count;
+    Oid *types; /* owned */
+} DbStatement;
+
+/* Statements kept prepared on one connection. Stores have a few dozen; one more empties the table. */
+enum { DB_STATEMENT_SLOTS = 1024, DB_STATEMENTS_MAX = 512 };
+
+struct DbConn {
+    Db *db;
+    PGconn *pg;          /* NULL: not connected */
+    bool pooled, broken; /* broken: closed when it is given back */
+    /* Sent together with the next statement, which saves their round trips. */
+    bool begin_pending, join_pending;
+    bool in_tx, joined_savepoint, savepoint;
+    int64_t deadline_ms; /* of the transaction, monotonic */
+    char violated[64];   /* constraint of the last failed statement */
+    int statement_count;
+    unsigned statement_number;
+    DbStatement statements[DB_STATEMENT_SLOTS]; /* open addressing */
+    DbConn *next;                               /* idle list */
+};
+
+struct Db {
+    const char **keywords, **parameters; /* for PQconnectStartParams; owned, with their texts */
+    Log *log;
+    int64_t acquire_timeout_ms;
+    Histogram *seconds; /* these are NULL without metrics */
+    Gauge *busy, *idle;
+    Metrics *metrics;
+    _Atomic int64_t last_success_ms;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t given_back;
+    DbConn *conns; /* pool_size of them, owned */
+    int pool_size;
+    DbConn *free;                     /* connected ones in front */
+    int64_t pause_until_ms, pause_ms; /* after a failed attempt to connect */
+};
+
+int64_t db_now_ms(void);
+/* Connects when `conn` is not. UNAVAILABLE. */
+Err db_conn_connect(DbConn *conn, int64_t deadline_ms);
+void db_conn_disconnect(DbConn *conn);
+/* One statement, after whatever is pending on the connection. `out` may be NULL. */
+Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out);

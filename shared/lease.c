@@ -1,0 +1,212 @@
+/* lease: see the header. One thread and one connection per lease; the lock is the server's session lock, so a process
+ * that dies loses it at once, and a host that vanishes within half a minute (keep-alives, db.c). */
+#include "shared/lease.h"
+
+#include <pthread.h>
+
+#include "atrium/reasons.atrium.h"
+
+enum {
+    CHECKS_PER_RETRY = 3, /* so that two slow checks in a row do not cost the lease */
+    CONNECT_TIMEOUT_MS = 3000,
+    NUMBER_RETRY_MS = 1000,
+    NUMBER_POLL_MS = 50
+};
+
+struct Lease {
+    Db *db;
+    Log *log;
+    char *name;
+    int64_t number; /* -1: the lease is the name's alone */
+    int64_t retry_ms;
+    DbConn *conn;               /* the thread's own, once it runs */
+    _Atomic int64_t checked_ms; /* when the server last confirmed it; 0: not held */
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* guards `stop` */
+    pthread_cond_t wake;
+    bool stop;
+};
+
+/* The lock's key holds the schema: locks are the database's. */
+static const char TRY_LOCK[] =
+    "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '/lease/' || $1 || '/' || $2::bigint, 0))";
+static const char TRY_ANY[] =
+    "SELECT n FROM generate_series(0, $2::bigint - 1) AS n"
+    " WHERE pg_try_advisory_lock(hashtextextended(current_schema() || '/lease/' || $1 || '/' || n, 0)) LIMIT 1";
+static const char CHECK[] = "SELECT 1";
+
+static int64_t now_ms(void)
+{
+    return clock_monotonic_ms(&SYSTEM_CLOCK);
+}
+
+/* --- holding it ------------------------------------------------------------------------------------------------------
+ */
+static void lose(Lease *l)
+{
+    if (l->checked_ms != 0)
+        LOG_WARN(l->log, "lease_lost", "lease", (const char *)l->name);
+    l->checked_ms = 0;
+    db_conn_close(l->conn);
+    l->conn = NULL;
+}
+
+static void confirm(Lease *l, int64_t asked_ms)
+{
+    if (l->checked_ms == 0)
+        LOG_INFO(l->log, "lease_taken", "lease", (const char *)l->name, "number", l->number);
+    l->checked_ms = asked_ms; /* when the question left, not when the answer came */
+}
+
+static void try_to_take(Lease *l)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t asked_ms = now_ms();
+
+    if (!l->conn && err_failed(db_conn_open(l->db, CONNECT_TIMEOUT_MS, &l->conn)))
+        return; /* db has logged why; tried again */
+    if (err_failed(db_conn_query(l->conn, CONNECT_TIMEOUT_MS, TRY_LOCK,
+                                 DB_ARGS(db_text(slice(l->name)), db_int64(l->number)), &rows)))
+        lose(l);
+    else if (db_get_bool(&rows, 0, 0))
+        confirm(l, asked_ms);
+}
+
+static void check(Lease *l)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t asked_ms = now_ms();
+
+    if (err_failed(db_conn_query(l->conn, l->retry_ms, CHECK, DB_NO_ARGS, &rows))) {
+        lose(l);
+        try_to_take(l); /* at once: a restarted server gives it to the first who asks */
+    } else {
+        confirm(l, asked_ms);
+    }
+}
+
+/* False when the lease is to be given up. */
+static bool pause_for(Lease *l, int64_t ms)
+{
+    int64_t until_ms = now_ms() + ms;
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    bool stop;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop && now_ms() < until_ms)
+        pthread_cond_timedwait(&l->wake, &l->lock, &until);
+    stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return !stop;
+}
+
+static void *run(void *data)
+{
+    Lease *l = data;
+
+    do {
+        if (l->checked_ms != 0)
+            check(l);
+        else
+            try_to_take(l);
+    } while (pause_for(l, l->checked_ms != 0 ? l->retry_ms / CHECKS_PER_RETRY : l->retry_ms));
+    return NULL;
+}
+
+/* --- making and freeing
+ * -------------------------------------------------------------------------------------------------- */
+static Lease *make(Db *db, Log *log, const char *name, int64_t number, int64_t retry_ms)
+{
+    Lease *l = xcalloc(1, sizeof *l);
+    pthread_condattr_t attributes;
+
+    l->db = db;
+    l->log = log;
+    l->name = xstrdup(name);
+    l->number = number;
+    l->retry_ms = MAX(retry_ms, CHECKS_PER_RETRY);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return l;
+}
+
+static void start(Lease *l)
+{
+    l->running = pthread_create(&l->thread, NULL, run, l) == 0;
+    if (!l->running)
+        abort(); /* no more threads: as good as no more memory */
+}
+
+Lease *lease_new(Db *db, Log *log, const char *name, int64_t retry_ms)
+{
+    Lease *l = make(db, log, name, -1, retry_ms);
+
+    start(l);
+    return l;
+}
+
+void lease_free(Lease *l)
+{
+    if (!l)
+        return;
+    if (l->running) {
+        pthread_mutex_lock(&l->lock);
+        l->stop = true;
+        pthread_cond_signal(&l->wake);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, NULL);
+    }
+    db_conn_close(l->conn); /* the lock goes with it */
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    free(l->name);
+    free(l);
+}
+
+bool lease_held(const Lease *l)
+{
+    int64_t checked_ms = l->checked_ms;
+
+    return checked_ms != 0 && now_ms() - checked_ms <= l->retry_ms;
+}
+
+/* --- numbers
+ * ---------------------------------------------------------------------------------------------------------------- */
+static Err try_any_number(Lease *l, unsigned count, int64_t timeout_ms)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t asked_ms = now_ms();
+
+    if (!l->conn)
+        TRY(db_conn_open(l->db, timeout_ms, &l->conn));
+    TRY(db_conn_query(l->conn, timeout_ms, TRY_ANY, DB_ARGS(db_text(slice(l->name)), db_int64(count)), &rows));
+    if (rows.count == 0)
+        return err_make(&UNAVAILABLE, "%s: all %u numbers are taken", l->name, count);
+    l->number = db_get_int64(&rows, 0, 0);
+    confirm(l, asked_ms);
+    return OK;
+}
+
+Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
+                 unsigned *out_number)
+{
+    CLEANUP(lease_free_at) Lease *l = make(db, log, name, -1, NUMBER_RETRY_MS);
+    int64_t deadline_ms = now_ms() + timeout_ms;
+    Err e;
+
+    while (err_failed(e = try_any_number(l, count, MAX(deadline_ms - now_ms(), 1)))) {
+        if (e.reason != &UNAVAILABLE || now_ms() >= deadline_ms)
+            return e;
+        if (l->conn && !db_conn_alive(l->conn))
+            lose(l);
+        (void)pause_for(l, NUMBER_POLL_MS); /* nobody can ask it to stop yet */
+    }
+    start(l);
+    *out_number = (unsigned)l->number;
+    *out_lease = MOVE(l);
+    return OK;
+}

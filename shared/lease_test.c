@@ -1,0 +1,154 @@
+/* Tests of lease with a real PostgreSQL (TEST_DATABASE_URL). */
+#include "shared/lease.h"
+
+#include "atrium/reasons.atrium.h"
+#include "shared/testing.h"
+
+static Db *open_db(const char *application_name)
+{
+    const char *url = getenv("TEST_DATABASE_URL");
+    Db *db = NULL;
+
+    if (!url)
+        fail_msg("TEST_DATABASE_URL is not set: run this by tests/run-units");
+    assert_ok(db_new(&(DbOptions){.url = url, .schema = "public", .application_name = application_name, .pool_size = 1},
+                     &db));
+    return db;
+}
+
+/* Polls, at most ten seconds. */
+#define assert_soon(condition)                                                                                         \
+    do {                                                                                                               \
+        int left_ = 2000;                                                                                              \
+        while (!(condition) && left_-- > 0)                                                                            \
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);                                                   \
+        if (left_ < 0)                                                                                                 \
+            fail_msg("still not: %s", #condition);                                                                     \
+    } while (0)
+
+/* Ends the connections of everything that goes by this application name. */
+static void cut(Db *admin, const char *application_name)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    assert_ok(db_read_with(admin, 5000,
+                           "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1",
+                           DB_ARGS(db_text(slice(application_name))), &rows));
+}
+
+/* How many leases the connections of this application name hold, as the server sees it. */
+static int64_t held_by(Db *admin, const char *application_name)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    assert_ok(db_read_with(admin, 5000,
+                           "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                           " WHERE locktype = 'advisory' AND granted AND application_name = $1",
+                           DB_ARGS(db_text(slice(application_name))), &rows));
+    return db_get_int64(&rows, 0, 0);
+}
+
+static void one_at_a_time_holds_it(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_db("lease_test");
+    CLEANUP(lease_free_at) Lease *a = lease_new(db, NULL, "relay", 100);
+    CLEANUP(lease_free_at) Lease *b = NULL;
+    CLEANUP(lease_free_at) Lease *other = NULL;
+    (void)state;
+
+    assert_soon(lease_held(a));
+    b = lease_new(db, NULL, "relay", 20);
+    other = lease_new(db, NULL, "scheduler", 20);
+    assert_soon(lease_held(other));
+    assert_false(lease_held(b));
+    lease_free(MOVE(a));
+    assert_soon(lease_held(b));
+}
+
+static void a_cut_connection_hands_it_over(void **state)
+{
+    CLEANUP(db_free_at) Db *first = open_db("lease_first");
+    CLEANUP(db_free_at) Db *second = open_db("lease_second");
+    CLEANUP(lease_free_at) Lease *a = lease_new(first, NULL, "relay", 3000);
+    CLEANUP(lease_free_at) Lease *b = NULL;
+    (void)state;
+
+    assert_soon(lease_held(a));
+    b = lease_new(second, NULL, "relay", 3); /* asks more often, so it is the quicker */
+    cut(second, "lease_first");
+    assert_soon(lease_held(b));
+    assert_soon(!lease_held(a)); /* within its retry time at the latest */
+    assert_true(lease_held(b));
+}
+
+static void a_lost_lease_is_taken_again(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_db("lease_again");
+    CLEANUP(db_free_at) Db *admin = open_db("lease_admin");
+    CLEANUP(lease_free_at) Lease *a = lease_new(db, NULL, "relay", 300);
+    (void)state;
+
+    assert_soon(lease_held(a));
+    cut(admin, "lease_again");
+    assert_soon(held_by(admin, "lease_again") == 1);
+    assert_soon(lease_held(a));
+}
+
+static void numbers_are_unique_and_come_back(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_db("lease_test");
+    Lease *leases[3] = {NULL}, *more = NULL;
+    unsigned numbers[3], number;
+    (void)state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ok(lease_number(db, NULL, "snowflake", 3, 1000, &leases[i], &numbers[i]));
+        assert_int_equal(numbers[i], i);
+        assert_true(lease_held(leases[i]));
+    }
+    assert_reason(lease_number(db, NULL, "snowflake", 3, 150, &more, &number), &UNAVAILABLE);
+    lease_free(leases[1]);
+    assert_ok(lease_number(db, NULL, "snowflake", 3, 1000, &more, &number));
+    assert_int_equal(number, 1);
+    lease_free(more);
+    lease_free(leases[0]);
+    lease_free(leases[2]);
+}
+
+static void a_number_survives_its_connection(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_db("lease_number");
+    CLEANUP(db_free_at) Db *admin = open_db("lease_admin");
+    CLEANUP(lease_free_at) Lease *a = NULL;
+    CLEANUP(lease_free_at) Lease *b = NULL;
+    unsigned number;
+    (void)state;
+
+    assert_ok(lease_number(db, NULL, "worker", 2, 1000, &a, &number));
+    assert_int_equal(number, 0);
+    cut(admin, "lease_number");
+    assert_soon(held_by(admin, "lease_number") == 1);
+    assert_soon(lease_held(a));
+    assert_ok(lease_number(admin, NULL, "worker", 2, 1000, &b, &number));
+    assert_int_equal(number, 1);
+}
+
+static void no_database_no_number(void **state)
+{
+    CLEANUP(db_free_at) Db *db = NULL;
+    Lease *a = NULL;
+    unsigned number;
+    (void)state;
+
+    assert_ok(db_new(&(DbOptions){.url = "postgresql://x@127.0.0.1:1/x", .pool_size = 1}, &db));
+    assert_reason(lease_number(db, NULL, "worker", 2, 100, &a, &number), &UNAVAILABLE);
+    lease_free(lease_new(db, NULL, "relay", 10));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_at_a_time_holds_it),           cmocka_unit_test(a_cut_connection_hands_it_over),
+        cmocka_unit_test(a_lost_lease_is_taken_again),      cmocka_unit_test(numbers_are_unique_and_come_back),
+        cmocka_unit_test(a_number_survives_its_connection), cmocka_unit_test(no_database_no_number),
+    };
+    return RUN(tests);
+}

@@ -1,0 +1,673 @@
+/* outbox: rows, and the relay that publishes them.
+ *
+ * A turn reads the waiting rows by `pos` and publishes the first of each key; when a row's acknowledgement comes, the
+ * next of its key follows. So a key has one row in flight, its order holds across failures, and different keys share
+ * the round trips. Rows are marked after the batch: a relay that dies before publishes them again, and the stream drops
+ * what it has by Nats-Msg-Id. Acknowledgements come to an inbox of our own (cnats' asynchronous publish has its own
+ * bookkeeping and retries, of which we need none). */
+#include "shared/outbox.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <pthread.h>
+
+#include "atrium/reasons.atrium.h"
+
+enum {
+    BATCH_ROWS = 256,
+    BATCH_BYTES = 4 * 1024 * 1024, /* of payload; one row may be larger */
+    ACK_TIMEOUT_MS = 5000,
+    STATEMENT_TIMEOUT_MS = 10000,
+    LEASE_RETRY_MS = 1000,
+    FAILURE_PAUSE_MS = 200,
+    FAILURE_LOG_MS = 10000, /* the same failure is logged no more often */
+    COUNT_INTERVAL_MS = 1000,
+    CLEAN_INTERVAL_MS = 15000,
+    CLEAN_ROWS = 2000,
+    STREAMS_MAX = 8,
+    SUBJECT_MAX_BYTES = 256,
+    PAYLOAD_MAX_BYTES = 10 * 1024 * 1024,
+    DISPATCH_KEEP_S = 600
+};
+#define SECOND_NS INT64_C(1000000000)
+#define DEDUPLICATE_NS (900 * SECOND_NS)
+#define DISPATCH_MAX_BYTES (INT64_C(256) * 1024 * 1024)
+
+/* --- rows ------------------------------------------------------------------------------------------------------------
+ */
+static bool is_token(const char *text)
+{
+    if (!*text)
+        return false;
+    for (; *text; text++)
+        if (*text == '.' || *text == '*' || *text == '>' || (unsigned char)*text <= ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+OutboxRow outbox_event(Arena *mem, IdSource *ids, const EventType *type, const char *key, const ProtobufCMessage *body)
+{
+    assert(is_token(key));
+    assert(body->descriptor == type->body);
+    return (OutboxRow){.id = uuid_v7(ids),
+                       .key = arena_strdup(mem, key),
+                       .subject = arena_printf(mem, "%s%s", type->subject, key),
+                       .ce_type = type->type,
+                       .payload = message_pack(mem, body)};
+}
+
+Err outbox_insert(DbTx *tx, const OutboxRow *row, bool ordered)
+{
+    if (row->payload.len > PAYLOAD_MAX_BYTES || strlen(row->subject) >= SUBJECT_MAX_BYTES)
+        return err_make(&INTERNAL, "%s: too large for the bus", row->ce_type);
+    if (ordered)
+        TRY(db_lock(tx, "outbox", slice(row->key)));
+    return db_exec(tx, "INSERT INTO outbox (id, key, subject, ce_type, payload) VALUES ($1, $2, $3, $4, $5)",
+                   DB_ARGS(OUTBOX_ARGS(row)));
+}
+
+/* --- the relay
+ * ---------------------------------------------------------------------------------------------------------- */
+typedef struct StreamState {
+    char name[64];
+    int64_t epoch;     /* when it was created; 0: there is none */
+    uint64_t last_seq; /* as far as we know */
+} StreamState;
+
+struct OutboxRelay {
+    OutboxOptions options;
+    char domain[48];
+    char upper[48];
+    char source[64];
+    Lease *lease;
+    natsSubscription *acks;
+    char inbox[128];
+    uint64_t generation; /* of the batch in flight: late acknowledgements of earlier ones are not ours */
+    StreamState streams[STREAMS_MAX];
+    int stream_count;
+    bool streams_known;
+    uint64_t reconnects;
+    int64_t cleaned_ms, counted_ms, logged_ms;
+    Arena *mem; /* reset each turn */
+    _Atomic uint64_t backlog;
+    Counter *published, *failed; /* NULL without metrics */
+    Gauge *waiting;
+
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards nudged, stop */
+    pthread_cond_t wake;
+    bool nudged, stop;
+};
+
+typedef struct Waiting {
+    int64_t pos, created_us;
+    Uuid id;
+    const char *key, *subject, *ce_type;
+    Slice payload;
+    int next; /* of the same key, -1: none */
+    bool follows, acked;
+    const StreamState *stream;
+    int64_t seq;
+} Waiting;
+
+static int64_t now_ms(void)
+{
+    return clock_monotonic_ms(&SYSTEM_CLOCK);
+}
+
+/* --- streams
+ * ---------------------------------------------------------------------------------------------------------------- */
+static Err ensure_stream(OutboxRelay *r, const char *kind, const char *subjects, int64_t keep_s, int64_t max_bytes)
+{
+    char *name = arena_printf(r->mem, "%s_%s", kind, r->upper);
+    const char *subject = arena_printf(r->mem, "%s.%s.>", subjects, r->domain);
+    jsStreamConfig config;
+
+    jsStreamConfig_Init(&config);
+    config.Name = name;
+    config.Subjects = &subject;
+    config.SubjectsLen = 1;
+    config.Storage = js_FileStorage;
+    config.MaxAge = keep_s * SECOND_NS;
+    if (max_bytes > 0)
+        config.MaxBytes = max_bytes;
+    config.Duplicates = keep_s > 0 ? MIN(DEDUPLICATE_NS, config.MaxAge) : DEDUPLICATE_NS;
+    config.AllowDirect = true;
+    return bus_ensure_stream(r->options.bus, &config);
+}
+
+static Err ensure_streams(OutboxRelay *r)
+{
+    TRY(ensure_stream(r, "EVT", "evt", r->options.retention_s, 0));
+    if (r->options.dispatches)
+        TRY(ensure_stream(r, "DSP", "dsp", DISPATCH_KEEP_S, DISPATCH_MAX_BYTES));
+    return OK;
+}
+
+/* What the server has now; a stream that is not there has epoch 0. */
+static Err ask_stream(OutboxRelay *r, const char *name, StreamState *out)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code = 0;
+    natsStatus status = js_GetStreamInfo(&info, bus_jetstream(r->options.bus), name, NULL, &code);
+    StreamState state = {.epoch = 0};
+
+    snprintf(state.name, sizeof state.name, "%s", name); /* `name` may be that of `out` */
+    if (status == NATS_OK) {
+        state.epoch = info->Created;
+        state.last_seq = info->State.LastSeq;
+        jsStreamInfo_Destroy(info);
+    } else if (status != NATS_NOT_FOUND && code != JSStreamNotFoundErr) {
+        return bus_err(status, "ask for the stream");
+    }
+    *out = state;
+    return OK;
+}
+
+static StreamState *find_stream(OutboxRelay *r, const char *name)
+{
+    for (int i = 0; i < r->stream_count; i++)
+        if (strcmp(r->streams[i].name, name) == 0)
+            return &r->streams[i];
+    return NULL;
+}
+
+static Err remember_stream(OutboxRelay *r, const char *name, StreamState **out)
+{
+    StreamState state;
+
+    TRY(ask_stream(r, name, &state));
+    if (r->stream_count == STREAMS_MAX) /* a service publishes to three streams at most */
+        return err_make(&INTERNAL, "%s: too many streams", name);
+    r->streams[r->stream_count] = state;
+    *out = &r->streams[r->stream_count++];
+    return OK;
+}
+
+/* Dispatches carry numbers that clients have seen: a stream that would give them out again is made anew, under another
+ * epoch, and nothing is repeated, since every session of the old epoch starts afresh. */
+static Err renew_dispatches(OutboxRelay *r, StreamState *stream)
+{
+    jsErrCode code = 0;
+    natsStatus status = NATS_OK;
+
+    LOG_WARN(r->options.log, "dispatch_stream_renewed", "stream", (const char *)stream->name);
+    if (stream->epoch != 0)
+        status = js_DeleteStream(bus_jetstream(r->options.bus), stream->name, NULL, &code);
+    if (status != NATS_OK && code != JSStreamNotFoundErr)
+        return bus_err(status, "delete the dispatch stream");
+    TRY(ensure_streams(r));
+    TRY(ask_stream(r, stream->name, stream));
+    {
+        CLEANUP(db_tx_done) DbTx tx = {0};
+        TRY(db_tx_begin_with(r->options.db, STATEMENT_TIMEOUT_MS, &tx));
+        TRY(db_exec(&tx, "UPDATE outbox SET ack_seq = 0, ack_epoch = $2 WHERE acked_at IS NOT NULL AND ack_stream = $1",
+                    DB_ARGS(db_text(slice(stream->name)), db_int64(stream->epoch))));
+        return db_tx_commit(&tx);
+    }
+}
+
+/* Rows that a stream acknowledged and no longer knows wait again. */
+static Err take_back(OutboxRelay *r, const StreamState *stream)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    int64_t count;
+
+    TRY(db_tx_begin_with(r->options.db, STATEMENT_TIMEOUT_MS, &tx));
+    TRY(db_exec_count(
+        &tx,
+        "UPDATE outbox SET acked_at = NULL WHERE acked_at IS NOT NULL AND ack_stream = $1"
+        " AND (ack_seq > $2 OR ack_epoch <> $3)",
+        DB_ARGS(db_text(slice(stream->name)), db_int64((int64_t)stream->last_seq), db_int64(stream->epoch)), &count));
+    LOG_WARN(r->options.log, "stream_behind", "stream", (const char *)stream->name, "last_seq", stream->last_seq,
+             "published_again", count);
+    return db_tx_commit(&tx);
+}
+
+/* Compares what the streams hold with what they acknowledged: a file store is not synced per message, and a restored
+ * one is older. At the start, after every reconnect, and when a publish failed. */
+static Err check_streams(OutboxRelay *r)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    r->stream_count = 0;
+    TRY(ensure_streams(r));
+    TRY(db_read_with(r->options.db, STATEMENT_TIMEOUT_MS,
+                     "SELECT ack_stream, max(ack_seq), min(ack_epoch), max(ack_epoch) FROM outbox"
+                     " WHERE acked_at IS NOT NULL GROUP BY ack_stream",
+                     DB_NO_ARGS, &rows));
+    for (int i = 0; i < rows.count; i++) {
+        StreamState *stream;
+        TRY(remember_stream(r, db_get_cstr(r->mem, &rows, i, 0), &stream));
+        if ((uint64_t)db_get_int64(&rows, i, 1) <= stream->last_seq && db_get_int64(&rows, i, 2) == stream->epoch &&
+            db_get_int64(&rows, i, 3) == stream->epoch)
+            continue;
+        if (strncmp(stream->name, "DSP_", 4) == 0)
+            TRY(renew_dispatches(r, stream));
+        else
+            TRY(take_back(r, stream));
+    }
+    r->streams_known = true;
+    return OK;
+}
+
+/* --- one batch
+ * ---------------------------------------------------------------------------------------------------------------- */
+static Err read_batch(OutboxRelay *r, Waiting **out, int *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    Waiting *list;
+
+    TRY(db_read_with(r->options.db, STATEMENT_TIMEOUT_MS,
+                     "SELECT pos, created_at, id, key, subject, ce_type, payload FROM ("
+                     "  SELECT *, sum(octet_length(payload)) OVER (ORDER BY pos) - octet_length(payload) AS before"
+                     "  FROM outbox WHERE acked_at IS NULL ORDER BY pos LIMIT $1) AS batch"
+                     " WHERE before <= $2 ORDER BY pos",
+                     DB_ARGS(db_int64(BATCH_ROWS), db_int64(BATCH_BYTES)), &rows));
+    list = ARENA_ARRAY(r->mem, Waiting, rows.count);
+    for (int i = 0; i < rows.count; i++) {
+        Slice payload = db_get_bytes(&rows, i, 6);
+        list[i] = (Waiting){.pos = db_get_int64(&rows, i, 0),
+                            .created_us = db_get_time_us(&rows, i, 1),
+                            .id = db_get_uuid(&rows, i, 2),
+                            .key = db_get_cstr(r->mem, &rows, i, 3),
+                            .subject = db_get_cstr(r->mem, &rows, i, 4),
+                            .ce_type = db_get_cstr(r->mem, &rows, i, 5),
+                            .payload = slice_of(arena_memdup(r->mem, payload.ptr, payload.len), payload.len),
+                            .next = -1};
+    }
+    *out = list;
+    *out_count = rows.count;
+    return OK;
+}
+
+/* Each row learns the next one of its key. */
+static void link_keys(Waiting *list, int count)
+{
+    enum { SLOTS = 4 * BATCH_ROWS };
+    int last[SLOTS]; /* open addressing: the latest row of each key */
+
+    for (int i = 0; i < SLOTS; i++)
+        last[i] = -1;
+    for (int i = 0; i < count; i++) {
+        uint32_t hash = 2166136261u;
+        size_t at;
+
+        for (const char *c = list[i].key; *c; c++)
+            hash = (hash ^ (uint8_t)*c) * 16777619u;
+        for (at = hash % SLOTS; last[at] >= 0 && strcmp(list[last[at]].key, list[i].key) != 0;)
+            at = (at + 1) % SLOTS;
+        if (last[at] >= 0) {
+            list[last[at]].next = i;
+            list[i].follows = true;
+        }
+        last[at] = i;
+    }
+}
+
+static Err publish(OutboxRelay *r, const Waiting *row, int index)
+{
+    char reply[192], id[UUID_TEXT_BYTES], when[TIME_TEXT_BYTES];
+    BusHeader headers[] = {{"Nats-Msg-Id", id},
+                           {"ce-specversion", "1.0"},
+                           {"ce-id", id},
+                           {"ce-source", r->source},
+                           {"ce-type", row->ce_type},
+                           {"ce-time", when},
+                           {"ce-subject", row->key},
+                           {"Content-Type", "application/protobuf"}};
+
+    uuid_format(row->id, id);
+    time_format(row->created_us, 6, when);
+    snprintf(reply, sizeof reply, "%s.%" PRIu64 "_%d", r->inbox, r->generation, index);
+    return bus_publish(r->options.bus, row->subject, reply, headers, ARRAY_LEN(headers), row->payload);
+}
+
+/* {"stream":"EVT_AUTH","seq":7} or {"error":{…}}. */
+static Err read_ack(OutboxRelay *r, natsMsg *msg, Waiting *row)
+{
+    json_t *ack = json_loadb(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), 0, NULL);
+    const char *name = json_string_value(json_object_get(ack, "stream"));
+    const char *problem = json_string_value(json_object_get(json_object_get(ack, "error"), "description"));
+    StreamState *stream;
+    Err e = OK;
+
+    if (!name) {
+        e = err_make(&UNAVAILABLE, "%s: %s", row->subject, problem ? problem : "no stream takes it");
+    } else {
+        stream = find_stream(r, name);
+        if (!stream)
+            e = remember_stream(r, name, &stream);
+        if (!err_failed(e)) {
+            row->acked = true;
+            row->stream = stream;
+            row->seq = json_integer_value(json_object_get(ack, "seq"));
+            /* A stream that counts from below what it had was made anew behind our back. */
+            if (!json_is_true(json_object_get(ack, "duplicate")) && (uint64_t)row->seq < stream->last_seq)
+                r->streams_known = false;
+            stream->last_seq = MAX(stream->last_seq, (uint64_t)row->seq);
+        }
+    }
+    json_decref(ack);
+    return e;
+}
+
+/* Index of the row that a reply belongs to; -1 when it is none of this batch. */
+static int reply_index(const OutboxRelay *r, natsMsg *msg, int count)
+{
+    const char *tail = natsMsg_GetSubject(msg) + strlen(r->inbox) + 1;
+    char *end;
+    uint64_t generation = strtoull(tail, &end, 10);
+    long index = *end == '_' ? strtol(end + 1, NULL, 10) : -1;
+
+    return generation == r->generation && index >= 0 && index < count ? (int)index : -1;
+}
+
+/* A failure is returned after everything in flight has answered. It holds up its key; others go on. */
+static Err publish_batch(OutboxRelay *r, Waiting *list, int count)
+{
+    int in_flight = 0;
+    Err failure = OK, e;
+
+    r->generation++;
+    for (int i = 0; i < count && failure.reason != &UNAVAILABLE; i++) {
+        if (list[i].follows)
+            continue;
+        e = publish(r, &list[i], i);
+        in_flight += !err_failed(e);
+        if (err_failed(e))
+            failure = e;
+    }
+    for (int64_t deadline_ms = now_ms() + ACK_TIMEOUT_MS; in_flight > 0;) {
+        natsMsg *msg = NULL;
+        natsStatus status = natsSubscription_NextMsg(&msg, r->acks, MAX(deadline_ms - now_ms(), 1));
+        int i = msg ? reply_index(r, msg, count) : -1;
+
+        if (!msg && status != NATS_NO_RESPONDERS)
+            return err_failed(failure) ? failure : bus_err(status, "acknowledgement of the stream");
+        if (!msg) { /* cnats keeps to itself which one it was: its row stays unacknowledged */
+            in_flight--;
+            failure = err_make(&UNAVAILABLE, "no stream takes a message");
+            continue;
+        }
+        if (i >= 0) {
+            in_flight--;
+            e = read_ack(r, msg, &list[i]);
+            if (!err_failed(e) && list[i].next >= 0)
+                e = publish(r, &list[list[i].next], list[i].next);
+            in_flight += !err_failed(e) && list[i].next >= 0;
+            if (err_failed(e))
+                failure = e;
+        }
+        natsMsg_Destroy(msg);
+    }
+    return failure;
+}
+
+static Err mark_acked(OutboxRelay *r, const Waiting *list, int count, int *out_marked)
+{
+    int64_t *pos = ARENA_ARRAY(r->mem, int64_t, count), *seq = ARENA_ARRAY(r->mem, int64_t, count);
+    int64_t *epoch = ARENA_ARRAY(r->mem, int64_t, count);
+    Slice *stream = ARENA_ARRAY(r->mem, Slice, count);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    size_t n = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (!list[i].acked)
+            continue;
+        pos[n] = list[i].pos;
+        seq[n] = list[i].seq;
+        epoch[n] = list[i].stream->epoch;
+        stream[n++] = slice(list[i].stream->name);
+    }
+    *out_marked = (int)n;
+    if (n == 0)
+        return OK;
+    return db_read_with(
+        r->options.db, STATEMENT_TIMEOUT_MS,
+        "UPDATE outbox AS o SET acked_at = now(), ack_stream = a.stream, ack_seq = a.seq,"
+        " ack_epoch = a.epoch"
+        " FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS a (pos, stream, seq, epoch)"
+        " WHERE o.pos = a.pos AND o.acked_at IS NULL",
+        DB_ARGS(db_int64_array(pos, n), db_text_array(stream, n), db_int64_array(seq, n), db_int64_array(epoch, n)),
+        &rows);
+}
+
+/* --- turns
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+static uint64_t count_reconnects(Bus *bus)
+{
+    natsStatistics *counts = NULL;
+    uint64_t reconnects = 0;
+
+    if (natsStatistics_Create(&counts) != NATS_OK)
+        abort(); /* memory */
+    if (natsConnection_GetStats(bus_nats(bus), counts) == NATS_OK)
+        natsStatistics_GetCounts(counts, NULL, NULL, NULL, NULL, &reconnects);
+    natsStatistics_Destroy(counts);
+    return reconnects;
+}
+
+static void set_backlog(OutboxRelay *r, uint64_t rows)
+{
+    r->backlog = rows;
+    if (r->waiting)
+        gauge_set(r->waiting, (double)rows);
+}
+
+/* A batch that is not full is all there was. A long backlog is counted now and then. */
+static Err count_backlog(OutboxRelay *r, int count, int marked)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    if (count < BATCH_ROWS) {
+        set_backlog(r, (uint64_t)(count - marked));
+        return OK;
+    }
+    if (now_ms() - r->counted_ms < COUNT_INTERVAL_MS)
+        return OK;
+    r->counted_ms = now_ms();
+    TRY(db_read_with(r->options.db, STATEMENT_TIMEOUT_MS, "SELECT count(*) FROM outbox WHERE acked_at IS NULL",
+                     DB_NO_ARGS, &rows));
+    set_backlog(r, (uint64_t)db_get_int64(&rows, 0, 0));
+    return OK;
+}
+
+static Err clean(OutboxRelay *r)
+{
+    int64_t deleted = CLEAN_ROWS;
+
+    if (now_ms() - r->cleaned_ms < MIN(CLEAN_INTERVAL_MS, MAX(r->options.keep_acked_ms, r->options.poll_ms)))
+        return OK;
+    r->cleaned_ms = now_ms();
+    while (deleted == CLEAN_ROWS) {
+        CLEANUP(db_tx_done) DbTx tx = {0};
+        TRY(db_tx_begin_with(r->options.db, STATEMENT_TIMEOUT_MS, &tx));
+        TRY(db_exec_count(&tx,
+                          "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE acked_at <"
+                          " now() - $1 * interval '1 millisecond' LIMIT $2)",
+                          DB_ARGS(db_double((double)r->options.keep_acked_ms), db_int64(CLEAN_ROWS)), &deleted));
+        TRY(db_tx_commit(&tx));
+    }
+    return OK;
+}
+
+/* `*out_more`: something was published, so there may be more. */
+static Err turn(OutboxRelay *r, bool *out_more)
+{
+    uint64_t reconnects = count_reconnects(r->options.bus);
+    int count, marked = 0;
+    Waiting *list;
+    Err e;
+
+    *out_more = false;
+    if (reconnects != r->reconnects)
+        r->streams_known = false;
+    r->reconnects = reconnects;
+    if (!r->streams_known)
+        TRY(check_streams(r));
+    TRY(read_batch(r, &list, &count));
+    if (count == 0) {
+        set_backlog(r, 0);
+        return clean(r);
+    }
+    link_keys(list, count);
+    e = publish_batch(r, list, count);
+    TRY(mark_acked(r, list, count, &marked));
+    if (r->published)
+        counter_add(r->published, (uint64_t)marked);
+    *out_more = marked > 0;
+    TRY(count_backlog(r, count, marked));
+    if (err_failed(e)) {
+        r->streams_known = false;
+        return e;
+    }
+    return clean(r);
+}
+
+static void report(OutboxRelay *r, Err e)
+{
+    if (r->failed)
+        counter_add(r->failed, 1);
+    if (r->logged_ms != 0 && now_ms() - r->logged_ms < FAILURE_LOG_MS)
+        return;
+    r->logged_ms = now_ms();
+    LOG_WARN(r->options.log, "outbox_failed", "reason", e.reason->key, "error", (const char *)e.text, "backlog",
+             (uint64_t)r->backlog);
+}
+
+static bool may_work(const OutboxRelay *r)
+{
+    return lease_held(r->lease) && bus_connected(r->options.bus) && bus_slot_active(r->options.bus);
+}
+
+/* Until a nudge, or `ms` are over; a failure's pause is not shortened by nudges. False when it is time to stop. */
+static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed)
+{
+    int64_t until_ms = now_ms() + ms;
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    bool stop;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop && (failed || !r->nudged) && now_ms() < until_ms)
+        pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    r->nudged = false;
+    stop = r->stop;
+    pthread_mutex_unlock(&r->lock);
+    return !stop;
+}
+
+static void *run(void *data)
+{
+    OutboxRelay *r = data;
+    bool more = false, failed = false;
+
+    while (wait_for_work(r, failed ? FAILURE_PAUSE_MS : more ? 0 : r->options.poll_ms, failed)) {
+        Err e;
+
+        more = failed = false;
+        if (!may_work(r)) {
+            r->streams_known = false; /* another relay may have worked meanwhile */
+            failed = true;
+            continue;
+        }
+        e = turn(r, &more);
+        if (err_failed(e))
+            report(r, e);
+        failed = err_failed(e) && !more;
+        arena_reset(r->mem);
+    }
+    return NULL;
+}
+
+/* --- starting and stopping
+ * ------------------------------------------------------------------------------------------------------- */
+static void add_metrics(OutboxRelay *r, Metrics *metrics)
+{
+    r->published =
+        metrics_counter(metrics, "atrium_outbox_published_total", "Outbox rows acknowledged by a stream.", "");
+    r->failed = metrics_counter(metrics, "atrium_outbox_failures_total", "Turns of the outbox relay that failed.", "");
+    r->waiting = metrics_gauge(metrics, "atrium_outbox_backlog", "Outbox rows not yet acknowledged.", "");
+}
+
+static OutboxRelay *make(const OutboxOptions *options)
+{
+    OutboxRelay *r = xcalloc(1, sizeof *r);
+    pthread_condattr_t attributes;
+
+    r->options = *options;
+    r->options.poll_ms = MAX(options->poll_ms, 1);
+    r->mem = arena_new(256 * 1024);
+    snprintf(r->domain, sizeof r->domain, "%s", options->domain);
+    for (size_t i = 0; r->domain[i]; i++)
+        r->upper[i] = (char)toupper((unsigned char)r->domain[i]);
+    snprintf(r->source, sizeof r->source, "//atrium/%s", r->domain);
+    snprintf(r->inbox, sizeof r->inbox, "_INBOX.%s.outbox.%s%" PRIx64, bus_name(options->bus),
+             bus_instance(options->bus), random_uint64());
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (options->metrics)
+        add_metrics(r, options->metrics);
+    return r;
+}
+
+static void destroy(OutboxRelay *r)
+{
+    lease_free(r->lease);
+    natsSubscription_Destroy(r->acks);
+    arena_free(r->mem);
+    pthread_cond_destroy(&r->wake);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+Err outbox_relay_start(const OutboxOptions *options, OutboxRelay **out)
+{
+    OutboxRelay *r = make(options);
+    Err e = ensure_streams(r);
+
+    if (!err_failed(e))
+        e = bus_err(
+            natsConnection_SubscribeSync(&r->acks, bus_nats(options->bus), arena_printf(r->mem, "%s.*", r->inbox)),
+            "subscribe to acknowledgements");
+    if (err_failed(e)) {
+        destroy(r);
+        return err_wrap(e, "outbox");
+    }
+    r->lease = lease_new(options->db, options->log, "outbox", LEASE_RETRY_MS);
+    if (pthread_create(&r->thread, NULL, run, r) != 0)
+        abort(); /* no more threads: as good as no more memory */
+    *out = r;
+    return OK;
+}
+
+void outbox_nudge(OutboxRelay *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->nudged = true;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void outbox_relay_stop(OutboxRelay *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    destroy(r);
+}
+
+uint64_t outbox_backlog(const OutboxRelay *r)
+{
+    return r->backlog;
+}

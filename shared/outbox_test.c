@@ -1,0 +1,465 @@
+/* Tests of outbox with a real PostgreSQL and NATS (TEST_DATABASE_URL, TEST_NATS_URL). */
+#include "shared/outbox.h"
+
+#include <pthread.h>
+
+#include "atrium/reasons.atrium.h"
+#include "google/protobuf/wrappers.pb-c.h"
+#include "shared/bus_testing.h"
+#include "shared/migrate.h"
+#include "shared/testing.h"
+
+static const EventType STARTED = {.subject = "evt.outboxtest.thing.started.",
+                                  .type = "atrium.outboxtest.v1.Started",
+                                  .body = &google__protobuf__string_value__descriptor};
+
+static struct World {
+    Db *db;
+    Bus *bus;
+    IdSource *ids;
+    OutboxRelay *relay;
+    Log *log; /* NULL; to stderr with TEST_LOG set */
+} world;
+
+static const char *need(const char *name)
+{
+    const char *value = getenv(name);
+    if (!value)
+        fail_msg("%s is not set: run this by tests/run-units", name);
+    return value;
+}
+
+static void run_script(const char *script)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    DbConn *conn = NULL;
+    char *detail = NULL;
+    Err e;
+
+    assert_ok(db_conn_open(world.db, 5000, &conn));
+    e = db_conn_script(conn, 5000, mem, script, &detail);
+    if (err_failed(e))
+        fail_msg("%s: %s", script, detail);
+    db_conn_close(conn);
+}
+
+static int64_t number(const char *sql)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    assert_ok(db_read_with(world.db, 5000, sql, DB_NO_ARGS, &rows));
+    return db_get_int64(&rows, 0, 0);
+}
+
+/* The schema gets the very table that migrations make. */
+static int set_up(void **state)
+{
+    (void)state;
+    if (getenv("TEST_LOG"))
+        world.log = log_new(&(LogOptions){.service = "test", .level = LOG_LEVEL_DEBUG, .fd = STDERR_FILENO});
+    assert_ok(db_new(&(DbOptions){.url = need("TEST_DATABASE_URL"),
+                                  .schema = "outboxtest",
+                                  .pool_size = 4,
+                                  .log = world.log,
+                                  .acquire_timeout_ms = 10000},
+                     &world.db));
+    run_script("DROP SCHEMA IF EXISTS outboxtest CASCADE; CREATE SCHEMA outboxtest");
+    for (size_t i = 0; i < MIGRATION_COUNT; i++)
+        if (strcmp(MIGRATIONS[i].name, "0001_outbox") == 0)
+            run_script(MIGRATIONS[i].sql);
+    world.bus = testing_bus("outboxtest");
+    world.ids = id_source_new(&SYSTEM_CLOCK, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    bus_close(world.bus);
+    db_free(world.db);
+    id_source_free(world.ids);
+    log_free(world.log);
+    return 0;
+}
+
+static void start_relay_with(OutboxOptions options)
+{
+    options.db = world.db;
+    options.bus = world.bus;
+    options.domain = "outboxtest";
+    options.log = world.log;
+    options.poll_ms = options.poll_ms ? options.poll_ms : 50;
+    options.keep_acked_ms = options.keep_acked_ms ? options.keep_acked_ms : 600000;
+    options.retention_s = 3600;
+    assert_ok(outbox_relay_start(&options, &world.relay));
+}
+
+static void start_relay(void)
+{
+    start_relay_with((OutboxOptions){0});
+}
+
+static void stop_relay(void)
+{
+    outbox_relay_stop(world.relay);
+    world.relay = NULL;
+}
+
+static int clean_start(void **state)
+{
+    jsErrCode code;
+    (void)state;
+    run_script("TRUNCATE outbox RESTART IDENTITY");
+    js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code);
+    js_DeleteStream(bus_jetstream(world.bus), "DSP_OUTBOXTEST", NULL, &code);
+    return 0;
+}
+
+static int clean_end(void **state)
+{
+    (void)state;
+    stop_relay();
+    return 0;
+}
+
+static void post(const char *key, const char *text, bool ordered)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    Google__Protobuf__StringValue body = GOOGLE__PROTOBUF__STRING_VALUE__INIT;
+    OutboxRow row;
+
+    body.value = (char *)text;
+    row = outbox_event(mem, world.ids, &STARTED, key, &body.base);
+    assert_ok(db_tx_begin_with(world.db, 20000, &tx));
+    assert_ok(outbox_insert(&tx, &row, ordered));
+    assert_ok(db_tx_commit(&tx));
+}
+
+static uint64_t stream_messages(const char *name)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code;
+    uint64_t messages = 0;
+
+    if (js_GetStreamInfo(&info, bus_jetstream(world.bus), name, NULL, &code) == NATS_OK)
+        messages = info->State.Msgs;
+    jsStreamInfo_Destroy(info);
+    return messages;
+}
+
+static int64_t unacked(void)
+{
+    return number("SELECT count(*) FROM outbox WHERE acked_at IS NULL");
+}
+
+static natsMsg *message_at(const char *stream, uint64_t seq)
+{
+    natsMsg *msg = NULL;
+    jsErrCode code;
+    assert_int_equal(js_GetMsg(&msg, bus_jetstream(world.bus), stream, seq, NULL, &code), NATS_OK);
+    return msg;
+}
+
+/* --- tests -----------------------------------------------------------------------------------------------------------
+ */
+static void an_event_is_published_with_its_cloudevents_headers(void **state)
+{
+    static const struct {
+        const char *name, *value;
+    } headers[] = {{"ce-specversion", "1.0"},
+                   {"ce-source", "//atrium/outboxtest"},
+                   {"ce-type", "atrium.outboxtest.v1.Started"},
+                   {"ce-subject", "k1"},
+                   {"Content-Type", "application/protobuf"}};
+    Google__Protobuf__StringValue *body;
+    natsMsg *msg;
+    int64_t sec;
+    int32_t nanos;
+    (void)state;
+
+    start_relay();
+    post("k1", "hello", true);
+    outbox_nudge(world.relay);
+    WAIT_UNTIL(unacked() == 0);
+    msg = message_at("EVT_OUTBOXTEST", 1);
+    assert_string_equal(natsMsg_GetSubject(msg), "evt.outboxtest.thing.started.k1");
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+        assert_string_equal(bus_header(msg, headers[i].name), headers[i].value);
+    assert_string_equal(bus_header(msg, "ce-id"), bus_header(msg, "Nats-Msg-Id"));
+    assert_true(time_parse(slice(bus_header(msg, "ce-time")), &sec, &nanos));
+    body = google__protobuf__string_value__unpack(NULL, (size_t)natsMsg_GetDataLength(msg),
+                                                  (const uint8_t *)natsMsg_GetData(msg));
+    assert_string_equal(body->value, "hello");
+    google__protobuf__string_value__free_unpacked(body, NULL);
+    natsMsg_Destroy(msg);
+}
+
+static void a_nudge_publishes_within_milliseconds(void **state)
+{
+    natsSubscription *sub = NULL;
+    natsMsg *msg = NULL;
+    int64_t best_us = INT64_MAX;
+    (void)state;
+
+    start_relay_with((OutboxOptions){.poll_ms = 60000});
+    assert_int_equal(natsConnection_SubscribeSync(&sub, bus_nats(world.bus), "evt.outboxtest.>"), NATS_OK);
+    /* The first turn comes when the lease is there. */
+    post("k", "first", true);
+    do
+        outbox_nudge(world.relay);
+    while (natsSubscription_NextMsg(&msg, sub, 20) != NATS_OK);
+    natsMsg_Destroy(msg);
+    for (int i = 0; i < 20; i++) {
+        int64_t start_us;
+        post("k", "x", true);
+        start_us = clock_monotonic_us(&SYSTEM_CLOCK);
+        outbox_nudge(world.relay);
+        assert_int_equal(natsSubscription_NextMsg(&msg, sub, 10000), NATS_OK);
+        best_us = MIN(best_us, clock_monotonic_us(&SYSTEM_CLOCK) - start_us);
+        natsMsg_Destroy(msg);
+    }
+    print_message("nudge to message: %.2f ms\n", (double)best_us / 1000);
+    assert_true(best_us < 25000);
+    natsSubscription_Destroy(sub);
+}
+
+static void *post_many(void *data)
+{
+    for (int i = 0; i < 150; i++) {
+        CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+        CLEANUP(db_tx_done) DbTx tx = {0};
+        CLEANUP(db_rows_done) DbRows rows = {0};
+        const char *key = i % 2 ? "odd" : "even";
+        Google__Protobuf__StringValue body = GOOGLE__PROTOBUF__STRING_VALUE__INIT;
+        OutboxRow row;
+
+        assert_ok(db_tx_begin_with(world.db, 20000, &tx));
+        assert_ok(db_lock(&tx, "outbox", slice(key)));
+        assert_ok(db_query(&tx, "UPDATE counter SET n = n + 1 WHERE key = $1 RETURNING n", DB_ARGS(db_text(slice(key))),
+                           &rows));
+        body.value = arena_printf(mem, "%" PRId64, db_get_int64(&rows, 0, 0));
+        row = outbox_event(mem, world.ids, &STARTED, key, &body.base);
+        assert_ok(outbox_insert(&tx, &row, true));
+        assert_ok(db_tx_commit(&tx));
+        outbox_nudge(data);
+    }
+    return NULL;
+}
+
+static void order_per_key_is_commit_order(void **state)
+{
+    enum { THREADS = 3, EACH = 150 };
+    pthread_t threads[THREADS];
+    int64_t last[2] = {0};
+    (void)state;
+
+    run_script("DROP TABLE IF EXISTS counter; CREATE TABLE counter (key text PRIMARY KEY, n bigint);"
+               "INSERT INTO counter VALUES ('odd', 0), ('even', 0)");
+    start_relay();
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, post_many, world.relay), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), THREADS * EACH);
+    for (uint64_t seq = 1; seq <= THREADS * EACH; seq++) {
+        natsMsg *msg = message_at("EVT_OUTBOXTEST", seq);
+        bool odd = strcmp(bus_header(msg, "ce-subject"), "odd") == 0;
+        Google__Protobuf__StringValue *body = google__protobuf__string_value__unpack(
+            NULL, (size_t)natsMsg_GetDataLength(msg), (const uint8_t *)natsMsg_GetData(msg));
+        assert_int_equal(strtoll(body->value, NULL, 10), ++last[odd]);
+        google__protobuf__string_value__free_unpacked(body, NULL);
+        natsMsg_Destroy(msg);
+    }
+}
+
+static void a_relay_that_died_before_marking_publishes_nothing_twice(void **state)
+{
+    (void)state;
+
+    start_relay();
+    for (int i = 0; i < 40; i++)
+        post(i % 3 ? "a" : "b", "x", true);
+    WAIT_UNTIL(unacked() == 0);
+    stop_relay();
+    /* As if it had been killed between the stream's acknowledgement and the mark. */
+    run_script("UPDATE outbox SET acked_at = NULL, ack_stream = NULL, ack_seq = NULL, ack_epoch = NULL WHERE pos > 10");
+    start_relay();
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 40);
+}
+
+static void a_stream_that_lost_messages_gets_them_again(void **state)
+{
+    jsErrCode code;
+    (void)state;
+
+    start_relay();
+    for (int i = 0; i < 20; i++)
+        post("a", "x", true);
+    WAIT_UNTIL(unacked() == 0);
+    stop_relay();
+    assert_int_equal(js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code), NATS_OK);
+    start_relay();
+    WAIT_UNTIL(unacked() == 0 && stream_messages("EVT_OUTBOXTEST") == 20);
+    stop_relay();
+    /* Same stream, older state: it counts to 20, the outbox remembers more. Those it has are dropped as duplicates. */
+    run_script("UPDATE outbox SET ack_seq = ack_seq + 5");
+    start_relay();
+    WAIT_UNTIL(number("SELECT max(ack_seq) FROM outbox WHERE acked_at IS NOT NULL") == 20 && unacked() == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 20);
+}
+
+static void a_stream_deleted_while_we_work_is_made_again(void **state)
+{
+    jsErrCode code;
+    (void)state;
+
+    start_relay();
+    post("a", "before", true);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code), NATS_OK);
+    post("a", "after", true);
+    WAIT_UNTIL(unacked() == 0 && stream_messages("EVT_OUTBOXTEST") == 2);
+}
+
+static void a_row_nobody_takes_holds_up_only_its_key(void **state)
+{
+    (void)state;
+
+    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
+               " VALUES (gen_random_uuid(), 'lost', 'nowhere.at.all', 't', '')");
+    start_relay();
+    post("lost", "x", true);
+    post("other", "x", true);
+    WAIT_UNTIL(unacked() == 2 && stream_messages("EVT_OUTBOXTEST") == 1);
+    WAIT_UNTIL(outbox_backlog(world.relay) == 2);
+    run_script("DELETE FROM outbox WHERE subject = 'nowhere.at.all'");
+    WAIT_UNTIL(unacked() == 0);
+}
+
+static void a_dispatch_stream_found_behind_is_made_anew(void **state)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code;
+    int64_t epoch;
+    (void)state;
+
+    start_relay_with((OutboxOptions){.dispatches = true});
+    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
+               " SELECT gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x' FROM generate_series(1, 5)");
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 5);
+    stop_relay();
+    epoch = number("SELECT max(ack_epoch) FROM outbox");
+    run_script("UPDATE outbox SET ack_seq = ack_seq + 5");
+    start_relay_with((OutboxOptions){.dispatches = true});
+    WAIT_UNTIL(number("SELECT max(ack_epoch) FROM outbox") != epoch);
+    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 0);
+    assert_int_equal(js_GetStreamInfo(&info, bus_jetstream(world.bus), "DSP_OUTBOXTEST", NULL, &code), NATS_OK);
+    assert_int_equal(info->Created, number("SELECT max(ack_epoch) FROM outbox"));
+    jsStreamInfo_Destroy(info);
+}
+
+static void acknowledged_rows_are_deleted_in_time(void **state)
+{
+    (void)state;
+
+    start_relay_with((OutboxOptions){.keep_acked_ms = 1, .poll_ms = 10});
+    for (int i = 0; i < 5; i++)
+        post("a", "x", false);
+    WAIT_UNTIL(number("SELECT count(*) FROM outbox") == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 5);
+}
+
+static void only_one_of_two_relays_works(void **state)
+{
+    OutboxRelay *first, *second;
+    (void)state;
+
+    start_relay();
+    first = MOVE(world.relay);
+    start_relay();
+    second = MOVE(world.relay);
+    for (int i = 0; i < 50; i++)
+        post("a", "x", true);
+    WAIT_UNTIL(unacked() == 0);
+    outbox_relay_stop(first);
+    post("a", "last", true);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 51);
+    outbox_relay_stop(second);
+}
+
+static void throughput_is_thousands_a_second(void **state)
+{
+    int64_t start_ms;
+    (void)state;
+
+    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload) SELECT gen_random_uuid(), 'k' || n % 100,"
+               " 'evt.outboxtest.thing.started.k' || n % 100, 't', 'payload' FROM generate_series(1, 5000) AS n");
+    start_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    start_relay();
+    WAIT_UNTIL(unacked() == 0);
+    print_message("5000 rows of 100 keys: %" PRId64 " ms\n", clock_monotonic_ms(&SYSTEM_CLOCK) - start_ms);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 5000);
+}
+
+static void run_command(const char *command, const char *argument)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, "%s '%s'", command, argument);
+    assert_int_equal(system(line), 0);
+}
+
+/* A server that is killed and comes back with what it had. */
+static void nothing_is_lost_while_the_bus_is_away(void **state)
+{
+    TestingServer server;
+    char config[160], store[] = "/tmp/atrium-outbox-XXXXXX";
+    Bus *shared_bus = world.bus;
+    (void)state;
+
+    assert_non_null(mkdtemp(store));
+    snprintf(config, sizeof config, "jetstream { store_dir: \"%s\" }", store);
+    testing_server_start(&server, config);
+    assert_ok(bus_connect(&(BusOptions){.url = server.url, .user = "outboxtest"}, 5000, &world.bus));
+    start_relay();
+    post("a", "before", true);
+    WAIT_UNTIL(unacked() == 0);
+    testing_server_stop(&server);
+    WAIT_UNTIL(!bus_connected(world.bus));
+    for (int i = 0; i < 10; i++)
+        post("a", "while away", true);
+    outbox_nudge(world.relay);
+    assert_int_equal(unacked(), 10);
+    testing_server_start_again(&server);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 11);
+    stop_relay();
+    bus_close(world.bus);
+    world.bus = shared_bus;
+    testing_server_done(&server);
+    run_command("rm -rf", store);
+}
+
+int main(void)
+{
+#define RELAY_TEST(f) cmocka_unit_test_setup_teardown(f, clean_start, clean_end)
+    const struct CMUnitTest tests[] = {
+        RELAY_TEST(an_event_is_published_with_its_cloudevents_headers),
+        RELAY_TEST(a_nudge_publishes_within_milliseconds),
+        RELAY_TEST(order_per_key_is_commit_order),
+        RELAY_TEST(a_relay_that_died_before_marking_publishes_nothing_twice),
+        RELAY_TEST(a_stream_that_lost_messages_gets_them_again),
+        RELAY_TEST(a_stream_deleted_while_we_work_is_made_again),
+        RELAY_TEST(a_row_nobody_takes_holds_up_only_its_key),
+        RELAY_TEST(a_dispatch_stream_found_behind_is_made_anew),
+        RELAY_TEST(acknowledged_rows_are_deleted_in_time),
+        RELAY_TEST(only_one_of_two_relays_works),
+        RELAY_TEST(nothing_is_lost_while_the_bus_is_away),
+        RELAY_TEST(throughput_is_thousands_a_second),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

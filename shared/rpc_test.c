@@ -1,0 +1,766 @@
+/* Tests of the rpc server, with raw requests: what comes back on the wire, who may call, lanes and queues, deferral,
+ * drain, discovery, idempotency. */
+#include "shared/rpc.h"
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "shared/idempotency.h"
+#include "shared/rpc_testing.h"
+
+static const char SEED[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+typedef struct World {
+    Bus *bus, *gateway, *chat;
+    Echo echo;
+    Metrics *metrics;
+    CallerSigner *signer;
+    CallerVerifier *verifier;
+    RpcServer *server;
+    Arena *mem;
+} World;
+
+static int set_up(void **state)
+{
+    World *w = xcalloc(1, sizeof *w);
+    char *public_hex = NULL;
+
+    w->mem = arena_new(4096);
+    w->bus = testing_bus("echo");
+    w->gateway = testing_bus("gateway");
+    w->chat = testing_bus("chat");
+    w->metrics = metrics_new();
+    echo_init(&w->echo);
+    assert_ok(caller_signer_new(slice(SEED), &w->signer));
+    assert_ok(caller_public_key(w->mem, slice(SEED), &public_hex));
+    assert_ok(caller_verifier_new(slice(public_hex), "echo", &SYSTEM_CLOCK, &w->verifier));
+    w->server = echo_serve(w->bus, &w->echo, (RpcServerOptions){.metrics = w->metrics, .verifier = w->verifier});
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    World *w = *state;
+
+    rpc_server_free(w->server);
+    caller_verifier_free(w->verifier);
+    caller_signer_free(w->signer);
+    metrics_free(w->metrics);
+    bus_close(w->chat);
+    bus_close(w->gateway);
+    bus_close(w->bus);
+    arena_free(w->mem);
+    sem_destroy(&w->echo.gate);
+    free(w);
+    return 0;
+}
+
+static const char *signed_caller(World *w, Role role, const char *audience)
+{
+    static const char *const PERMISSIONS[] = {"echo.do"};
+    Caller caller = {.kind = CALLER_PERSON,
+                     .user_id = 17,
+                     .role = role,
+                     .username = "ann",
+                     .login_id = "",
+                     .service = "",
+                     .expires_ms = clock_unix_ms(&SYSTEM_CLOCK) + 60000,
+                     .permissions = PERMISSIONS,
+                     .permission_count = role == ROLE_OPERATOR ? 1 : 0};
+
+    return caller_sign(w->signer, w->mem, &caller, &audience, 1);
+}
+
+/* --- replies
+ * ---------------------------------------------------------------------------------------------------------------- */
+static void a_request_is_answered_on_both_subjects(void **state)
+{
+    World *w = *state;
+    static const char *const WAYS[] = {"rpc", "svc"};
+
+    for (size_t i = 0; i < ARRAY_LEN(WAYS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        Bus *from = i == 0 ? w->gateway : w->chat;
+        in.text = "hello";
+        RawReply reply = raw_request(w->mem, from, WAYS[i], "Echo", NULL, 0, &in);
+
+        assert_int_equal(reply.status, NATS_OK);
+        assert_null(reply.code);
+        assert_string_equal(reply.body->text, "hello");
+        raw_reply_done(&reply);
+    }
+}
+
+static void failures_carry_reason_text_and_numbers(void **state)
+{
+    World *w = *state;
+    static const struct {
+        const char *reason, *text, *code, *header, *status_text;
+    } ROWS[] = {
+        {"NOT_FOUND", "no such room", "5", "no such room", "no such room"},
+        {"echo.v1.TAKEN", "taken", "6", "taken", "taken"},
+        {"CONFLICT", "two\r\nlines: x", "6", "two  lines: x", "two\r\nlines: x"},
+        {"INTERNAL", "disk 7 is broken", "13", "internal error", NULL}, /* not shown: never leaves the process */
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        in.reason = (char *)(uintptr_t)ROWS[i].reason;
+        in.text = (char *)(uintptr_t)ROWS[i].text;
+        SET(&in, retry_after_s, 9);
+        RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Fail", NULL, 0, &in);
+
+        assert_string_equal(reply.code, ROWS[i].code);
+        assert_string_equal(bus_header(reply.msg, "Nats-Service-Error"), ROWS[i].header);
+        assert_string_equal(reply.body->reason, ROWS[i].reason);
+        assert_int_equal(reply.body->retry_after_s, 9);
+        if (ROWS[i].status_text)
+            assert_string_equal(reply.body->text, ROWS[i].status_text);
+        else
+            assert_null(reply.body->text);
+        raw_reply_done(&reply);
+    }
+}
+
+static void violations_are_told(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+
+    in.reason = "INVALID_ARGUMENT";
+    in.text = "look";
+    RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Fail", NULL, 0, &in);
+    assert_int_equal(reply.body->n_violations, 1);
+    assert_string_equal(reply.body->violations[0]->field, "user.name");
+    assert_string_equal(reply.body->violations[0]->text, "at least 3");
+    assert_int_equal(reply.body->violations[0]->context->n_fields, 1);
+    assert_string_equal(reply.body->violations[0]->context->fields[0]->key, "min_length");
+    assert_true(reply.body->violations[0]->context->fields[0]->value->number_value == 3.0);
+    raw_reply_done(&reply);
+}
+
+static void a_reply_carries_status_headers_and_mark(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    RawReply reply =
+        raw_request(w->mem, w->gateway, "rpc", "Decorate", (const BusHeader[]){{"Http-if-match", "\"etag\""}}, 1, &in);
+
+    assert_null(reply.code);
+    assert_string_equal(bus_header(reply.msg, "Http-Status"), "201");
+    assert_string_equal(bus_header(reply.msg, "Http-Set-Cookie"), "a=b  X-Evil: 1");
+    assert_null(bus_header(reply.msg, "X-Evil"));
+    assert_string_equal(bus_header(reply.msg, "Atrium-After"), "mark-7");
+    assert_string_equal(reply.body->text, "\"etag\"");
+    raw_reply_done(&reply);
+}
+
+static void bad_bodies_and_sizes_are_refused(void **state)
+{
+    World *w = *state;
+    static char large[200000];
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    RawReply reply = raw_request_bytes(w->mem, w->gateway, raw_subject(w->mem, w->gateway, "rpc", "Echo"), NULL, 0,
+                                       SLICE_LIT("\x0a\xff"), 5000);
+
+    assert_string_equal(reply.body->reason, "INVALID_BODY");
+    raw_reply_done(&reply);
+    memset(large, 'x', sizeof large - 1);
+    in.text = large;
+    reply = raw_request(w->mem, w->gateway, "rpc", "Echo", NULL, 0, &in);
+    assert_string_equal(reply.body->reason, "PAYLOAD_TOO_LARGE");
+    raw_reply_done(&reply);
+    in.text = NULL;
+    SET(&in, retry_after_s, 99000);
+    reply = raw_request(w->mem, w->gateway, "rpc", "Big", NULL, 0, &in);
+    assert_null(reply.code);
+    raw_reply_done(&reply);
+    SET(&in, retry_after_s, 100000);
+    reply = raw_request(w->mem, w->gateway, "rpc", "Big", NULL, 0, &in);
+    assert_string_equal(reply.body->reason, "INTERNAL");
+    raw_reply_done(&reply);
+}
+
+static void answers_go_to_the_senders_inbox_only(void **state)
+{
+    World *w = *state;
+    natsSubscription *sub = NULL;
+    natsMsg *msg = NULL;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    Slice body = message_pack(w->mem, &in.base);
+    char *subject = raw_subject(w->mem, w->chat, "svc", "Echo");
+
+    assert_int_equal(natsConnection_SubscribeSync(&sub, bus_nats(w->gateway), ">"), NATS_OK);
+    assert_ok(bus_started(w->gateway));
+    assert_ok(bus_publish(w->chat, subject, "svc.main.echo.auth.v1.DeleteUser", NULL, 0, body));
+    assert_ok(bus_publish(w->chat, subject, "_INBOX.media.x", NULL, 0, body));
+    assert_ok(bus_publish(w->chat, subject, "_INBOX.chat.echo.x.1", NULL, 0, body));
+    do { /* the requests themselves pass by, too */
+        natsMsg_Destroy(msg);
+        assert_int_equal(natsSubscription_NextMsg(&msg, sub, 5000), NATS_OK);
+        assert_string_not_equal(natsMsg_GetSubject(msg), "svc.main.echo.auth.v1.DeleteUser");
+        assert_string_not_equal(natsMsg_GetSubject(msg), "_INBOX.media.x");
+    } while (strcmp(natsMsg_GetSubject(msg), "_INBOX.chat.echo.x.1") != 0);
+    natsMsg_Destroy(msg);
+    natsSubscription_Destroy(sub);
+}
+
+/* --- who may call
+ * ------------------------------------------------------------------------------------------------------------- */
+static void callers_are_let_in_by_the_row(void **state)
+{
+    World *w = *state;
+    const char *user = signed_caller(w, ROLE_USER, "echo"), *admin = signed_caller(w, ROLE_ADMIN, "echo");
+    const char *operator= signed_caller(w, ROLE_OPERATOR, "echo");
+    const char *elsewhere = signed_caller(w, ROLE_ADMIN, "chat");
+    char *forged = arena_strdup(w->mem, admin);
+    const struct {
+        const char *how, *method, *caller, *reason;                             /* NULL: let in */
+    } ROWS[] = {{"rpc", "Echo", NULL, NULL}, {"rpc", "Echo", forged, NULL},     /* not looked at */
+                {"rpc", "WhoAmI", NULL, NULL}, {"svc", "WhoAmI", forged, NULL}, /* as none */
+                {"rpc", "ForUsers", NULL, "UNAUTHENTICATED"}, {"rpc", "ForUsers", user, NULL},
+                {"rpc", "ForUsers", admin, NULL}, {"rpc", "ForUsers", "garbage", "UNAUTHENTICATED"},
+                {"svc", "ForUsers", user, NULL}, {"svc", "ForUsers", forged, "UNAUTHENTICATED"},
+                {"svc", "ForUsers", elsewhere, "UNAUTHENTICATED"},
+                {"svc", "ForUsers", NULL, "PERMISSION_DENIED"}, /* a service is no user */
+                {"rpc", "ForAdmins", user, "PERMISSION_DENIED"},
+                {"rpc", "ForAdmins", operator, "PERMISSION_DENIED" }, {"rpc", "ForAdmins", admin, NULL},
+                 {"rpc", "ForAdmins", NULL, "UNAUTHENTICATED"}, {"svc", "ForServices", NULL, NULL},
+                 {"svc", "ForServices", admin, "PERMISSION_DENIED"}, {"rpc", "ForServices", NULL, "PERMISSION_DENIED"},
+                 {"rpc", "ForServices", admin, "PERMISSION_DENIED"}, {"rpc", "ForGateway", NULL, NULL},
+                 {"rpc", "ForGateway", user, NULL}, {"svc", "ForGateway", NULL, "PERMISSION_DENIED"},
+                 {"svc", "ForGateway", admin, "PERMISSION_DENIED"}, {"rpc", "Permitted", user, "PERMISSION_DENIED"},
+                 {
+                     "rpc",
+                     "Permitted",
+                     operator,
+                     NULL },
+                     {"rpc", "Permitted", NULL, "UNAUTHENTICATED"},
+                };
+
+    forged[strlen(forged) - 3] = forged[strlen(forged) - 3] == 'A' ? 'B' : 'A';
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        const BusHeader header = {"Atrium-Caller", ROWS[i].caller};
+        Bus *from = strcmp(ROWS[i].how, "rpc") == 0 ? w->gateway : w->chat;
+        RawReply reply = raw_request(w->mem, from, ROWS[i].how, ROWS[i].method, &header, ROWS[i].caller ? 1 : 0, &in);
+        const char *got = reply.code ? reply.body->reason : NULL;
+
+        if ((got == NULL) != (ROWS[i].reason == NULL) || (got && strcmp(got, ROWS[i].reason) != 0))
+            fail_msg("row %zu, %s %s: got %s, wanted %s", i, ROWS[i].how, ROWS[i].method, got ? got : "OK",
+                     ROWS[i].reason ? ROWS[i].reason : "OK");
+        raw_reply_done(&reply);
+    }
+}
+
+static void a_handler_sees_caller_and_context(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    const BusHeader headers[] = {
+        {"Atrium-Caller", signed_caller(w, ROLE_USER, "echo")},
+        {"Atrium-Profile", "chat-web"},
+        {"Atrium-Client", "10.0.0.7"},
+        {"X-Request-Id", "req-1"},
+        {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+        {"Atrium-Timeout-Ms", "5000"},
+    };
+    RawReply reply = raw_request(w->mem, w->chat, "svc", "WhoAmI", headers, ARRAY_LEN(headers), &in);
+
+    assert_string_equal(reply.body->text, "1:17:chat:chat-web:10.0.0.7:req-1:0af7651916cd43dd8448eb211c80319c:1");
+    raw_reply_done(&reply);
+    reply = raw_request(w->mem, w->chat, "svc", "ForServices", NULL, 0, &in);
+    assert_int_equal(w->echo.caller.kind, CALLER_SERVICE);
+    raw_reply_done(&reply);
+    reply = raw_request(w->mem, w->gateway, "rpc", "ForGateway", NULL, 0, &in);
+    assert_int_equal(w->echo.caller.kind, CALLER_GATEWAY);
+    raw_reply_done(&reply);
+}
+
+static void a_server_without_a_verifier_takes_no_callers_on_svc(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    const BusHeader header = {"Atrium-Caller", signed_caller(w, ROLE_USER, "echo")};
+
+    rpc_server_free(w->server);
+    w->server = echo_serve(w->bus, &w->echo, (RpcServerOptions){.metrics = w->metrics});
+    RawReply reply = raw_request(w->mem, w->chat, "svc", "ForUsers", &header, 1, &in);
+    assert_string_equal(reply.body->reason, "UNAUTHENTICATED");
+    raw_reply_done(&reply);
+}
+
+static void a_handler_can_be_called_through_its_row(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    Echo echo;
+    Request rq = {
+        .mem = mem, .service = &echo, .clock = &SYSTEM_CLOCK, .profile = "all", .client_address = "", .id = ""};
+    Atrium__Status in = ATRIUM__STATUS__INIT, out = ATRIUM__STATUS__INIT;
+    (void)state;
+
+    rq.caller.service = "";
+    echo_init(&echo);
+    assert_reason(rpc_call(&ECHO_SERVICE, &rq, "ForUsers", &in.base, &out.base), &UNAUTHENTICATED);
+    assert_reason(rpc_call(&ECHO_SERVICE, &rq, "Nothing", &in.base, &out.base), &UNIMPLEMENTED);
+    assert_reason(rpc_call(&ECHO_SERVICE, &rq, "ForGateway", &in.base, &out.base), &PERMISSION_DENIED);
+    rq.caller.kind = CALLER_GATEWAY;
+    assert_ok(rpc_call(&ECHO_SERVICE, &rq, "ForGateway", &in.base, &out.base));
+    in.text = "x";
+    assert_ok(rpc_call(&ECHO_SERVICE, &rq, "Echo", &in.base, &out.base));
+    assert_string_equal(out.text, "x");
+    sem_destroy(&echo.gate);
+}
+
+/* --- lanes
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+static void send_slow(World *w, natsSubscription **replies, const char *inbox, const char *timeout_ms)
+{
+    const BusHeader header = {"Atrium-Timeout-Ms", timeout_ms};
+
+    assert_int_equal(natsConnection_SubscribeSync(replies, bus_nats(w->gateway), inbox), NATS_OK);
+    assert_ok(
+        bus_publish(w->gateway, raw_subject(w->mem, w->gateway, "rpc", "Slow"), inbox, &header, 1, SLICE_LIT("")));
+}
+
+static void a_full_queue_answers_at_once(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies[3] = {0};
+    natsMsg *msg = NULL;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    Counter *rejected = metrics_counter(w->metrics, "atrium_rpc_rejected_total",
+                                        "Requests refused because their lane's queue was full.", "lane=\"slow\"");
+    Gauge *length =
+        metrics_gauge(w->metrics, "atrium_rpc_queue_length", "Requests waiting for a worker.", "lane=\"slow\"");
+
+    send_slow(w, &replies[0], "_INBOX.gateway.a", "20000");
+    WAIT_UNTIL(atomic_load(&w->echo.inside) == 1); /* the one worker is busy */
+    send_slow(w, &replies[1], "_INBOX.gateway.b", "20000");
+    send_slow(w, &replies[2], "_INBOX.gateway.c", "20000"); /* two wait: full */
+    WAIT_UNTIL(gauge_value(length) == 2.0);
+    RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Slow", NULL, 0, &in);
+    assert_string_equal(reply.code, "14");
+    assert_string_equal(reply.body->reason, "UNAVAILABLE");
+    assert_int_equal(reply.body->retry_after_s, 1);
+    raw_reply_done(&reply);
+    assert_int_equal(counter_value(rejected), 1);
+    /* The other lane is not disturbed. */
+    reply = raw_request(w->mem, w->gateway, "rpc", "Echo", NULL, 0, &in);
+    assert_null(reply.code);
+    raw_reply_done(&reply);
+    for (int i = 0; i < 3; i++)
+        sem_post(&w->echo.gate);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies[i], 5000), NATS_OK);
+        natsMsg_Destroy(msg);
+        natsSubscription_Destroy(replies[i]);
+    }
+    assert_true(gauge_value(length) == 0.0);
+}
+
+static void expired_work_is_dropped(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies[2] = {0};
+    natsMsg *msg = NULL;
+
+    send_slow(w, &replies[0], "_INBOX.gateway.d", "20000");
+    WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
+    send_slow(w, &replies[1], "_INBOX.gateway.e", "30"); /* expires while it waits */
+    usleep(60 * 1000);                                   /* longer than its life, by the server's own clock */
+    sem_post(&w->echo.gate);
+    sem_post(&w->echo.gate);
+    assert_int_equal(natsSubscription_NextMsg(&msg, replies[0], 5000), NATS_OK);
+    natsMsg_Destroy(msg);
+    Counter *expired = metrics_counter(w->metrics, "atrium_rpc_requests_total", "Requests answered, by outcome.",
+                                       "service=\"echo\",rpc=\"Slow\",code=\"DEADLINE_EXCEEDED\"");
+    WAIT_UNTIL(counter_value(expired) == 1);
+    assert_int_equal(atomic_load(&w->echo.runs), 1);
+    assert_int_equal(natsSubscription_NextMsg(&msg, replies[1], 1), NATS_TIMEOUT); /* nobody waits for an answer */
+    natsSubscription_Destroy(replies[0]);
+    natsSubscription_Destroy(replies[1]);
+}
+
+static void a_deferred_request_is_answered_later(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies = NULL;
+    natsMsg *msg = NULL;
+    RpcDeferred *d;
+    Atrium__Status *out;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+
+    assert_int_equal(natsConnection_SubscribeSync(&replies, bus_nats(w->gateway), "_INBOX.gateway.f"), NATS_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_ok(bus_publish(w->gateway, raw_subject(w->mem, w->gateway, "rpc", "Defer"), "_INBOX.gateway.f", NULL, 0,
+                              SLICE_LIT("")));
+        WAIT_UNTIL(atomic_load(&w->echo.deferred));
+        /* Its one worker is free. */
+        sem_post(&w->echo.gate);
+        RawReply other = raw_request(w->mem, w->gateway, "rpc", "Slow", NULL, 0, &in);
+        assert_null(other.code);
+        raw_reply_done(&other);
+        d = atomic_exchange(&w->echo.deferred, NULL);
+        out = MESSAGE_NEW(rpc_deferred_request(d)->mem, Atrium__Status, atrium__status__init);
+        out->text = "later";
+        rpc_finish(d, round == 0 ? OK : err_make(&NOT_FOUND, "gone"), &out->base);
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies, 5000), NATS_OK);
+        assert_int_equal(bus_header(msg, "Nats-Service-Error-Code") != NULL, round == 1);
+        natsMsg_Destroy(msg);
+    }
+    natsSubscription_Destroy(replies);
+}
+
+static void *free_the_gate(void *data)
+{
+    World *w = data;
+
+    usleep(20 * 1000); /* let the drain begin; it must work in either order */
+    sem_post(&w->echo.gate);
+    sem_post(&w->echo.gate);
+    return NULL;
+}
+
+static void a_drain_finishes_what_was_taken(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies[2] = {0};
+    natsMsg *msg = NULL;
+    pthread_t thread;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+
+    send_slow(w, &replies[0], "_INBOX.gateway.g", "20000");
+    send_slow(w, &replies[1], "_INBOX.gateway.h", "20000");
+    WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
+    assert_int_equal(pthread_create(&thread, NULL, free_the_gate, w), 0);
+    rpc_server_drain(w->server, 10000);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies[i], 5000), NATS_OK);
+        natsMsg_Destroy(msg);
+        natsSubscription_Destroy(replies[i]);
+    }
+    RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Echo", NULL, 0, &in);
+    assert_int_equal(reply.status, NATS_NO_RESPONDERS);
+}
+
+static void a_drain_gives_up_in_time(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies = NULL;
+    int64_t began = clock_monotonic_ms(&SYSTEM_CLOCK);
+
+    send_slow(w, &replies, "_INBOX.gateway.i", "20000");
+    WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
+    rpc_server_drain(w->server, 50);
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - began < 5000);
+    sem_post(&w->echo.gate);
+    natsSubscription_Destroy(replies);
+}
+
+/* --- discovery
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+static json_t *ask_srv(World *w, const char *subject)
+{
+    natsMsg *msg = NULL;
+    json_t *document;
+
+    assert_int_equal(natsConnection_RequestString(&msg, bus_nats(w->gateway), subject, "", 5000), NATS_OK);
+    document = json_loadb(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), 0, NULL);
+    assert_non_null(document);
+    natsMsg_Destroy(msg);
+    return document;
+}
+
+static const char *member(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+
+    assert_non_null(value);
+    return value;
+}
+
+static void discovery_answers_valid_documents(void **state)
+{
+    World *w = *state;
+    static const char *const VERBS[] = {"PING", "INFO", "STATS"};
+    static const char *const TYPES[] = {"io.nats.micro.v1.ping_response", "io.nats.micro.v1.info_response",
+                                        "io.nats.micro.v1.stats_response"};
+
+    for (size_t v = 0; v < ARRAY_LEN(VERBS); v++) {
+        const char *subjects[] = {
+            arena_printf(w->mem, "$SRV.%s.echo.%s", VERBS[v], bus_instance(w->bus)),
+            arena_printf(w->mem, "$SRV.%s.echo", VERBS[v]),
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
+            json_t *d = ask_srv(w, subjects[i]);
+
+            assert_string_equal(member(d, "type"), TYPES[v]);
+            assert_string_equal(member(d, "name"), "echo");
+            assert_string_equal(member(d, "id"), bus_instance(w->bus));
+            assert_string_equal(member(d, "version"), "1.2.3");
+            assert_string_equal(member(json_object_get(d, "metadata"), "commit"), "abc");
+            assert_string_equal(member(json_object_get(d, "metadata"), "slot"), testing_slot());
+            json_decref(d);
+        }
+    }
+}
+
+static const json_t *find_endpoint(const json_t *document, const char *name)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach(json_object_get(document, "endpoints"), i, e)
+    {
+        if (strcmp(member(e, "name"), name) == 0)
+            return e;
+    }
+    fail_msg("no endpoint %s", name);
+    return NULL;
+}
+
+static void stats_count_requests_and_errors(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    json_t *d;
+    const json_t *e;
+
+    in.reason = "NOT_FOUND";
+    in.text = "no \"room\"";
+    for (int i = 0; i < 3; i++) {
+        RawReply reply = raw_request(w->mem, w->gateway, "rpc", i == 0 ? "Fail" : "Echo", NULL, 0, &in);
+        raw_reply_done(&reply);
+    }
+    d = ask_srv(w, arena_printf(w->mem, "$SRV.STATS.echo.%s", bus_instance(w->bus)));
+    int64_t seconds;
+    int32_t nanos;
+    assert_true(time_parse(slice(member(d, "started")), &seconds, &nanos));
+    assert_int_equal(json_array_size(json_object_get(d, "endpoints")), 2 * ECHO_METHODS);
+    e = find_endpoint(d, "Fail");
+    assert_string_equal(member(e, "subject"), raw_subject(w->mem, w->gateway, "rpc", "Fail"));
+    assert_string_equal(member(e, "queue_group"), "echo");
+    assert_int_equal(json_integer_value(json_object_get(e, "num_requests")), 1);
+    assert_int_equal(json_integer_value(json_object_get(e, "num_errors")), 1);
+    assert_string_equal(member(e, "last_error"), "no \"room\"");
+    e = find_endpoint(d, "Echo");
+    assert_int_equal(json_integer_value(json_object_get(e, "num_requests")), 2);
+    assert_int_equal(json_integer_value(json_object_get(e, "num_errors")), 0);
+    assert_true(json_integer_value(json_object_get(e, "processing_time")) > 0);
+    assert_int_equal(json_integer_value(json_object_get(e, "average_processing_time")),
+                     json_integer_value(json_object_get(e, "processing_time")) / 2);
+    e = find_endpoint(d, "Echo-svc");
+    assert_int_equal(json_integer_value(json_object_get(e, "num_requests")), 0);
+    json_decref(d);
+}
+
+/* --- idempotency
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct Keyed {
+    atomic_int runs;
+    atomic_bool block, blocked;
+    bool fail;
+} Keyed;
+
+static Err keyed_add(Request *rq, const ProtobufCMessage *in, ProtobufCMessage *out)
+{
+    Keyed *keyed = (Keyed *)(uintptr_t)rq->service;
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    int run = atomic_fetch_add(&keyed->runs, 1) + 1;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(db_exec(&tx, "INSERT INTO added (text) VALUES ($1)",
+                DB_ARGS(db_text(slice(((const Atrium__Status *)in)->text)))));
+    atomic_store(&keyed->blocked, atomic_load(&keyed->block));
+    while (atomic_load(&keyed->block))
+        usleep(1000);
+    if (keyed->fail)
+        return err_make(&CONFLICT, "not now");
+    request_set_status(rq, 201);
+    request_set_header(rq, "Location", "/things/1");
+    ((Atrium__Status *)out)->text = arena_printf(rq->mem, "run %d", run);
+    return db_tx_commit(&tx);
+}
+
+static const RpcMethod KEYED_ADD = {"keyed",
+                                    "v1",
+                                    "Add",
+                                    &atrium__status__descriptor,
+                                    &atrium__status__descriptor,
+                                    RPC_ANYONE,
+                                    "",
+                                    5000,
+                                    "fast",
+                                    RPC_IDEMPOTENCY_KEY,
+                                    100000,
+                                    false};
+static const RpcHandler KEYED_HANDLERS[] = {{&KEYED_ADD, keyed_add, NULL}};
+static const RpcService KEYED_SERVICE = {"atrium.keyed.v1.KeyedService", "keyed", KEYED_HANDLERS, 1};
+
+static char *read_file(Arena *mem, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *text = arena_alloc(mem, 16384, 1);
+
+    if (!file)
+        fail_msg("%s: run from the top of the repository", path);
+    assert_true(fread(text, 1, 16383, file) > 0);
+    fclose(file);
+    return text;
+}
+
+static const char KEYED_SCHEMA[] = "rpc_test";
+
+static Db *open_database(Arena *mem)
+{
+    const char *url = getenv("TEST_DATABASE_URL");
+    DbConn *conn = NULL;
+    Db *db = NULL;
+    char *detail = NULL;
+    char *script = arena_printf(mem,
+                                "DROP SCHEMA IF EXISTS %s CASCADE; CREATE SCHEMA %s; SET search_path = %s; "
+                                "CREATE TABLE added (text text NOT NULL); %s",
+                                KEYED_SCHEMA, KEYED_SCHEMA, KEYED_SCHEMA,
+                                read_file(mem, "shared/migrations/0002_idempotency.sql"));
+
+    if (!url)
+        fail_msg("%s", "TEST_DATABASE_URL is not set: run through tests/run-units");
+    assert_ok(
+        db_new(&(DbOptions){.url = url, .schema = KEYED_SCHEMA, .pool_size = 4, .acquire_timeout_ms = 5000}, &db));
+    assert_ok(db_conn_open(db, 5000, &conn));
+    assert_ok(db_conn_script(conn, 5000, mem, script, &detail));
+    db_conn_close(conn);
+    return db;
+}
+
+static int64_t count_rows(Db *db, const char *sql)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    assert_ok(db_read_with(db, 5000, sql, DB_NO_ARGS, &rows));
+    return db_get_int64(&rows, 0, 0);
+}
+
+static RawReply add(World *w, const char *key, const char *text)
+{
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    const BusHeader header = {"Idempotency-Key", key};
+
+    in.text = (char *)(uintptr_t)text;
+    return raw_request_bytes(w->mem, w->gateway, bus_rpc_subject(w->mem, w->gateway, "keyed", "v1", "Add"), &header,
+                             key ? 1 : 0, message_pack(w->mem, &in.base), 5000);
+}
+
+#define TEN "0123456789"
+static const char LONG_KEY[] =
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "abcdef";
+
+static void a_key_makes_a_request_happen_once(void **state)
+{
+    World *w = *state;
+    static const RpcService *const SERVICES[] = {&KEYED_SERVICE};
+    CLEANUP(db_free_at) Db *db = open_database(w->mem);
+    CLEANUP(bus_close_at) Bus *bus = testing_bus("keyed");
+    Keyed keyed = {0};
+    RpcServer *server = NULL;
+    RawReply reply;
+    natsSubscription *replies = NULL;
+    natsMsg *msg = NULL;
+
+    assert_ok(rpc_server_new(
+        &(RpcServerOptions){
+            .bus = bus, .services = SERVICES, .service_count = 1, .context = &keyed, .db = db, .clock = &SYSTEM_CLOCK},
+        &server));
+    assert_ok(bus_started(bus));
+
+    reply = add(w, "k1", "one");
+    assert_null(reply.code);
+    assert_string_equal(reply.body->text, "run 1");
+    assert_null(bus_header(reply.msg, "Idempotency-Replayed"));
+    raw_reply_done(&reply);
+
+    reply = add(w, "k1", "one"); /* again: the stored reply, all of it */
+    assert_null(reply.code);
+    assert_string_equal(reply.body->text, "run 1");
+    assert_string_equal(bus_header(reply.msg, "Idempotency-Replayed"), "true");
+    assert_string_equal(bus_header(reply.msg, "Http-Status"), "201");
+    assert_string_equal(bus_header(reply.msg, "Http-Location"), "/things/1");
+    raw_reply_done(&reply);
+
+    reply = add(w, "k1", "two");
+    assert_string_equal(reply.body->reason, "IDEMPOTENCY_MISMATCH");
+    raw_reply_done(&reply);
+    reply = add(w, LONG_KEY, "two");
+    assert_string_equal(reply.body->reason, "INVALID_ARGUMENT");
+    raw_reply_done(&reply);
+    assert_int_equal(atomic_load(&keyed.runs), 1);
+    assert_int_equal(count_rows(db, "SELECT count(*) FROM added"), 1);
+
+    keyed.fail = true; /* rolls back all: work and claim */
+    reply = add(w, "k2", "three");
+    assert_string_equal(reply.body->reason, "CONFLICT");
+    raw_reply_done(&reply);
+    assert_int_equal(count_rows(db, "SELECT count(*) FROM added"), 1);
+    keyed.fail = false;
+    reply = add(w, "k2", "three");
+    assert_null(reply.code);
+    assert_string_equal(reply.body->text, "run 3");
+    raw_reply_done(&reply);
+
+    /* While the first runs, the second is told so at once. */
+    assert_int_equal(natsConnection_SubscribeSync(&replies, bus_nats(w->gateway), "_INBOX.gateway.k"), NATS_OK);
+    atomic_store(&keyed.block, true);
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    in.text = "four";
+    assert_ok(bus_publish(w->gateway, bus_rpc_subject(w->mem, w->gateway, "keyed", "v1", "Add"), "_INBOX.gateway.k",
+                          (const BusHeader[]){{"Idempotency-Key", "k3"}}, 1, message_pack(w->mem, &in.base)));
+    WAIT_UNTIL(atomic_load(&keyed.blocked));
+    reply = add(w, "k3", "four");
+    assert_string_equal(reply.body->reason, "IDEMPOTENCY_RUNNING");
+    raw_reply_done(&reply);
+    atomic_store(&keyed.block, false);
+    assert_int_equal(natsSubscription_NextMsg(&msg, replies, 5000), NATS_OK);
+    assert_null(bus_header(msg, "Nats-Service-Error-Code"));
+    natsMsg_Destroy(msg);
+    natsSubscription_Destroy(replies);
+    assert_int_equal(count_rows(db, "SELECT count(*) FROM idempotency"), 3);
+
+    reply = add(w, NULL, "no key"); /* runs as often as it is asked */
+    raw_reply_done(&reply);
+    reply = add(w, NULL, "no key");
+    assert_string_equal(reply.body->text, "run 6");
+    raw_reply_done(&reply);
+    rpc_server_free(server);
+}
+
+int main(void)
+{
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(a_request_is_answered_on_both_subjects),
+        WITH_WORLD(failures_carry_reason_text_and_numbers),
+        WITH_WORLD(violations_are_told),
+        WITH_WORLD(a_reply_carries_status_headers_and_mark),
+        WITH_WORLD(bad_bodies_and_sizes_are_refused),
+        WITH_WORLD(answers_go_to_the_senders_inbox_only),
+        WITH_WORLD(callers_are_let_in_by_the_row),
+        WITH_WORLD(a_handler_sees_caller_and_context),
+        WITH_WORLD(a_server_without_a_verifier_takes_no_callers_on_svc),
+        cmocka_unit_test(a_handler_can_be_called_through_its_row),
+        WITH_WORLD(a_full_queue_answers_at_once),
+        WITH_WORLD(expired_work_is_dropped),
+        WITH_WORLD(a_deferred_request_is_answered_later),
+        WITH_WORLD(a_drain_finishes_what_was_taken),
+        WITH_WORLD(a_drain_gives_up_in_time),
+        WITH_WORLD(discovery_answers_valid_documents),
+        WITH_WORLD(stats_count_requests_and_errors),
+        WITH_WORLD(a_key_makes_a_request_happen_once),
+    };
+    return RUN(tests);
+}

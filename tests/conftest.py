@@ -1,0 +1,50 @@
+"""For all Python suites: skips must be on the list, and the counts are told in one plain line."""
+import fnmatch
+import os
+import pathlib
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+counts = {"passed": 0, "failed": 0}
+
+
+def allowed_skips():
+    for line in (HERE / "skips.txt").read_text().splitlines():
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield line.split(None, 1)[0]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "local: needs a stack on this machine that the test may stop and change")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("ATRIUM_URL"):
+        for item in items:
+            if item.get_closest_marker("local"):
+                item.add_marker(pytest.mark.skip(reason="needs a stack of its own"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail"):
+        listed = any(fnmatch.fnmatch(item.nodeid, pattern) for pattern in allowed_skips())
+        deployed = os.environ.get("ATRIUM_URL") and item.get_closest_marker("local")
+        if not listed and not deployed:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped and is not on tests/skips.txt: {report.longrepr}"
+
+
+def pytest_runtest_logreport(report):
+    if report.failed:
+        counts["failed"] += 1
+    elif report.when == "call" and report.passed:
+        counts["passed"] += 1
+
+
+def pytest_unconfigure():
+    print(f"{counts['passed']} passed, {counts['failed']} failed")

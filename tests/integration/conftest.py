@@ -1,0 +1,65 @@
+import os
+import pathlib
+import secrets
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from api import Api  # noqa: E402
+from nats_client import Nats  # noqa: E402
+from stack import Deployed, Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """Two gateways and everything behind them."""
+    if os.environ.get("ATRIUM_URL"):
+        yield Deployed()
+        return
+    own = Stack(gateways=2)
+    try:
+        own.up()
+        yield own
+    finally:
+        own.destroy()
+
+
+@pytest.fixture
+def api(stack):
+    return Api(stack.url)
+
+
+@pytest.fixture
+def api2(stack):
+    """The other gateway."""
+    return Api(stack.url2)
+
+
+@pytest.fixture
+def user(api):
+    """A fresh account, logged in: its answer, with the password besides."""
+    return api.register()
+
+
+@pytest.fixture
+def bus(stack):
+    """Connects to the bus as one of its users."""
+    connections = []
+
+    def connect(name):
+        password = stack.secret(f"nats_{name}")
+        assert password, f"ATRIUM_SECRET_NATS_{name.upper()} is needed for this test"
+        connections.append(Nats(stack.nats_url, name, password))
+        return connections[-1]
+
+    yield connect
+    for connection in connections:
+        connection.close()
+
+
+@pytest.fixture
+def name():
+    """A username that nobody has."""
+    return "u" + secrets.token_hex(6)

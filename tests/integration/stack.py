@@ -1,0 +1,86 @@
+"""A private stack for tests, by bin/atrium; or a deployed one, by ATRIUM_URL and NATS_URL."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Cheap hashes and no limits, so that suites are fast; durability is not what they look at.
+TEST_SETTINGS = {
+    "RATE_LIMITS": "off",
+    "PASSWORD_HASH_OPS": "1",
+    "PASSWORD_HASH_MEMORY": "8M",
+    "EMAIL_ALLOW_RESERVED": "true",
+    "ATRIUM_PG_FSYNC": "off",
+    "SHUTDOWN_TIMEOUT": "5s",
+}
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "ATRIUM_BUILD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
+
+
+class Deployed:
+    """A stack that others run; the tests leave it standing."""
+
+    local = False
+
+    def __init__(self):
+        self.url = os.environ["ATRIUM_URL"].rstrip("/")
+        self.url2 = os.environ.get("ATRIUM_URL_2", self.url).rstrip("/")
+        self.nats_url = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+
+    def secret(self, name):
+        return os.environ.get(f"ATRIUM_SECRET_{name.upper()}")
+
+
+class Stack:
+    """bin/atrium in a temporary folder on free ports, unless `root` and `folder` say otherwise."""
+
+    local = True
+
+    def __init__(self, gateways=1, root=ROOT, settings=None):
+        self.root = pathlib.Path(root)
+        # Where PostgreSQL's user may pass through, too.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="atrium-it-"))
+        self.folder.chmod(0o711)
+        self.environment = {k: os.environ[k] for k in INHERITED if k in os.environ}
+        self.environment.update(TEST_SETTINGS)
+        self.environment.update(settings or {})
+        self.environment["ATRIUM_DIR"] = str(self.folder / "stack")
+        self.gateways = gateways
+        self.output = ""
+
+    def up(self, *options):
+        self.output = self.atrium("up", "--free-ports", "--gateways", str(self.gateways), *options, timeout=180)
+        self.ports = dict(line.split("=", 1) for line in (self.folder / "stack/ports.env").read_text().splitlines()
+                          if not line.startswith("#"))
+        self.url = f"http://127.0.0.1:{self.ports['HTTP_PORT_gateway']}"
+        self.url2 = f"http://127.0.0.1:{self.ports.get('HTTP_PORT_gateway_2', self.ports['HTTP_PORT_gateway'])}"
+        self.nats_url = f"nats://127.0.0.1:{self.ports['NATS_PORT']}"
+        return self
+
+    def run(self, *words, timeout=60, stdin=None):
+        """The command, whatever its end."""
+        return subprocess.run([str(self.root / "bin/atrium"), *words], env=self.environment, text=True, input=stdin or "",
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False)
+
+    def atrium(self, *words, timeout=60, stdin=None):
+        """The command's output; it must succeed."""
+        done = self.run(*words, timeout=timeout, stdin=stdin)
+        assert done.returncode == 0, f"atrium {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def status(self):
+        done = self.run("status", "--json")
+        return {row["name"]: row for row in json.loads(done.stdout)}
+
+    def log(self, name):
+        return (self.folder / "stack/logs" / f"{name}.log").read_text()
+
+    def secret(self, name):
+        return (self.folder / "stack/secrets" / name).read_text()
+
+    def destroy(self):
+        done = self.run("down", "--wipe", timeout=120)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,119 @@
+/* atrium-tool: the part of the command line that speaks bus and database; bin/atrium calls it. Settings come from the
+ * environment, each also as NAME_FILE: NATS_URL, OPS_NATS_PASSWORD, ATRIUM_SLOT, GATEWAY_TABLES, MIGRATE_DATABASE_URL,
+ * MIGRATE_PASSWORD_<SERVICE>. */
+#include "shared/caller.h"
+#include "shared/config.h"
+#include "shared/id.h"
+#include "tools/atrium/tool.h"
+
+#ifndef ATRIUM_VERSION
+#define ATRIUM_VERSION "0.0.0"
+#define ATRIUM_COMMIT "unknown"
+#define ATRIUM_BUILD_DATE "unknown"
+#endif
+
+static int config_example_command(Tool *tool)
+{
+    if (!tool_done(tool))
+        return TOOL_WRONG_USE;
+    config_print_example(stdout);
+    return TOOL_FINE;
+}
+
+/* The gateway's key and what services check it with: "<seed> <public>", both in hex. */
+static int keypair_command(Tool *tool)
+{
+    uint8_t seed[CALLER_SEED_BYTES];
+    char *seed_hex, *public_hex;
+    Err e;
+
+    if (!tool_done(tool))
+        return TOOL_WRONG_USE;
+    random_bytes(seed, sizeof(seed));
+    seed_hex = hex_encode(tool->mem, slice_of(seed, sizeof(seed)));
+    e = caller_public_key(tool->mem, slice(seed_hex), &public_hex);
+    if (err_failed(e))
+        return tool_failed(tool, e);
+    printf("%s %s\n", seed_hex, public_hex);
+    return TOOL_FINE;
+}
+
+static int version_command(Tool *tool)
+{
+    if (!tool_done(tool))
+        return TOOL_WRONG_USE;
+    printf("atrium v%s (commit: %s, built: %s)\n", ATRIUM_VERSION, ATRIUM_COMMIT, ATRIUM_BUILD_DATE);
+    return TOOL_FINE;
+}
+
+static const ToolCommand COMMANDS[] = {
+    {"migrate", "migrate [--status] [--quiet]",
+     "Applies the migrations that are missing. --status lists all of them and when they were applied.\n"
+     "MIGRATE_DATABASE_URL is a role that may make schemas and roles; MIGRATE_PASSWORD_<SERVICE>, where set, becomes\n"
+     "the password of that service's runtime role.",
+     migrate_command},
+    {"call", "call DOMAIN.v1.Method ['{json}'|-] [--timeout-ms N] [--idempotency-key K]",
+     "Calls an rpc as the operator and prints its reply as JSON. '-' reads the request from standard input. Only rpcs\n"
+     "that services may call for themselves can be called so; the operator is no user.",
+     call_command},
+    {"user create", "user create NAME [--role ROLE] [--password P] [--email E]",
+     "Makes an account. ROLE is user (unless given), operator or admin. Without --password one is made up and shown\n"
+     "once. Passwords on a command line can be seen by others: --password - reads it from standard input.",
+     user_create_command},
+    {"srv ping", "srv ping [NAME]", "Lists the instances on the bus, of one service or all.", srv_ping_command},
+    {"srv info", "srv info [NAME]", "Their endpoints.", srv_info_command},
+    {"srv stats", "srv stats [NAME]", "Their counters.", srv_stats_command},
+    {"config example", "config example", "All settings of all services, as .env.example.", config_example_command},
+    {"keypair", "keypair", "A new key pair for callers' identities: GATEWAY_SIGNING_KEY and GATEWAY_PUBLIC_KEY.",
+     keypair_command},
+    {"--version", "--version", "Version, commit and time of the build.", version_command},
+};
+
+/* How many of the arguments a command's words take; 0 when they are others. */
+static int match_words(const char *words, int argc, char **argv)
+{
+    Slice rest = slice(words), word;
+    bool more = true;
+    int i = 0;
+
+    for (; more; i++) {
+        more = slice_cut(rest, ' ', &word, &rest);
+        if (i >= argc || !slice_eq_cstr(word, argv[i]))
+            return 0;
+    }
+    return i;
+}
+
+static void print_all(FILE *to)
+{
+    fprintf(to, "atrium-tool COMMAND …\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
+        fprintf(to, "  %s\n", COMMANDS[i].usage);
+}
+
+static int run_command(const ToolCommand *command, int argc, char **argv)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(16384);
+    Tool tool = {.mem = mem, .command = command->words, .argc = argc, .argv = argv};
+
+    if (tool_flag(&tool, "--help")) {
+        printf("atrium %s\n\n%s\n", command->usage, command->help);
+        return TOOL_FINE;
+    }
+    return command->run(&tool);
+}
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        int words = match_words(COMMANDS[i].words, argc - 1, argv + 1);
+        if (words > 0)
+            return run_command(&COMMANDS[i], argc - 1 - words, argv + 1 + words);
+    }
+    if (argc > 1 && strcmp(argv[argc - 1], "--help") == 0) {
+        print_all(stdout);
+        return TOOL_FINE;
+    }
+    print_all(stderr);
+    return TOOL_WRONG_USE;
+}
