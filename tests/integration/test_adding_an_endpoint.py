@@ -78,7 +78,12 @@ def test_the_document_works(tree):
         assert path, "the document does not say which path it adds: <!-- demonstration: GET /api/… -->"
         assert api.get(path.group(2), user["access_token"]).status_code == 404
         make(tree, "build")
-        make(tree, "test-unit")
+        added = re.findall(r"^(\w+)_TESTS \+= (\w+)$", "".join(text for _, _, text in todo), re.M)
+        assert added, "the document adds no unit test"
+        binaries = [f"build/test/{service}/{name}" for service, name in added]
+        make(tree, *binaries)
+        units = subprocess.run(["tests/run-units", *binaries], cwd=tree, stdout=subprocess.PIPE, text=True, check=False)
+        assert units.returncode == 0, units.stdout
         stack.atrium("restart", "auth")
         stack.atrium("reload", "gateway")
         answer = poll(lambda: (a := api.get(path.group(2), user["access_token"])).status_code == 200 and a, 10,

@@ -103,10 +103,9 @@ def test_a_server_may_be_restarted(own, server):
     assert {name: row["pid"] for name, row in own.status().items() if name != server} == pids
 
 
-def test_a_logout_made_while_the_gateway_was_away_is_known_to_it(own):
+def test_a_gateway_that_starts_later_knows_the_logins_that_ended(own):
     api = Api(own.url)
     user = api.register()
-    # Its refresh ends the login by the bus alone, while no gateway listens.
     first = api.post("/api/v1/auth/refresh", {"refresh_token": user["refresh_token"]}).json()
     api.post("/api/v1/auth/logout", {}, first["access_token"])
     own.atrium("restart", "gateway")
@@ -200,6 +199,7 @@ def test_a_busy_port_is_named(own):
 def test_down_leaves_no_process_and_keeps_the_data(own):
     api = Api(own.url)
     user = api.register()
+    assert len(processes_of(own)) >= 5
     own.atrium("down", timeout=90)
     assert not processes_of(own)
     assert all(row["pid"] is None for row in own.status().values())
