@@ -1,5 +1,6 @@
 # Atrium's one Makefile. `make help` explains the targets; each service adds itself by services/<name>/service.mk.
 .DELETE_ON_ERROR:
+.SECONDARY:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash

@@ -44,8 +44,8 @@ const char *bus_name(const Bus *bus); /* "auth" */
 const char *bus_slot(const Bus *bus);
 const char *bus_instance(const Bus *bus); /* unique per process, a NUID; also the service id of discovery */
 Log *bus_log(const Bus *bus);
-/* Ends the start-up phase: from here on a denial is not fatal. Waits for the server to have seen all subscriptions; a
- * loop of the caller's that does not run yet is turned meanwhile. */
+/* Ends the start-up phase: from here on a denial is not fatal. Waits for the server to have seen all subscriptions;
+ * with a loop of the caller's: before it runs, or from its thread. */
 Err bus_started(Bus *bus) MUST_CHECK;
 /* Denials since the start, for tests and metrics. */
 uint64_t bus_denials(const Bus *bus);

@@ -41,8 +41,10 @@ struct Bus {
 
 /* The event-loop side of cnats (bus_loop.c). */
 natsStatus bus_loop_install(Bus *bus, natsOptions *options);
-/* Writes what is buffered, from this thread, for at most `timeout_ms`; the loop must not run elsewhere. */
-void bus_loop_write_out(Bus *bus, int64_t timeout_ms);
+/* Reads and writes for `wait_ms` at most, in place of the loop: from its thread, or while it does not run. */
+void bus_loop_pump(Bus *bus, int wait_ms);
+/* The loop calls the bus no more. */
+void bus_loop_forget(Bus *bus);
 
 void bus_slot_init(Bus *bus);
 void bus_slot_done(Bus *bus); /* stops the asking */

@@ -89,18 +89,22 @@ natsStatus bus_loop_install(Bus *bus, natsOptions *options)
     return natsOptions_SetEventLoop(options, bus, attach, want_read, want_write, detach);
 }
 
-void bus_loop_write_out(Bus *bus, int64_t timeout_ms)
+void bus_loop_pump(Bus *bus, int wait_ms)
 {
-    int64_t until_ms = nats_Now() + timeout_ms;
+    struct pollfd ready = {.fd = atomic_load(&bus->fd), .events = POLLIN};
 
-    while (atomic_load(&bus->write_wanted) && nats_Now() < until_ms) {
-        struct pollfd ready = {.fd = atomic_load(&bus->fd), .events = POLLOUT};
-
-        if (ready.fd < 0)
-            break;
+    if (atomic_load(&bus->write_wanted))
+        ready.events |= POLLOUT;
+    /* A negative descriptor, while there is none, only waits. A signal is one turn less. */
+    if (poll(&ready, 1, wait_ms) <= 0)
+        return;
+    if (ready.revents & POLLOUT && atomic_load(&bus->write_wanted))
         natsConnection_ProcessWriteEvent(bus->nc);
-        if (atomic_load(&bus->write_wanted))
-            (void)poll(&ready, 1, 10); /* a timeout is one more round */
-    }
+    if (ready.revents & ~POLLOUT)
+        natsConnection_ProcessReadEvent(bus->nc);
+}
+
+void bus_loop_forget(Bus *bus)
+{
     loop_unpost(bus->loop, flush_output, bus);
 }

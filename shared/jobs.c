@@ -25,7 +25,7 @@ static Err handle(void *context, Arena *mem, const WorkItem *item)
 {
     const Lane *lane = context;
     const char *id = bus_header(item->msg, "Atrium-Job-Id"); /* of a replayed one */
-    ProtobufCMessage *body;
+    ProtobufCMessage *body = NULL;
     Job job = {.mem = mem,
                .type = lane->type->name,
                .delivery = item->delivery,
@@ -37,6 +37,7 @@ static Err handle(void *context, Arena *mem, const WorkItem *item)
     job.id = id ? id : "";
     TRY(message_unpack(mem, lane->type->body, item->body, &body));
     job.body = body;
+    /* cppcheck-suppress returnDanglingLifetime ; an Err holds its text itself */
     return lane->type->handler(&job);
 }
 

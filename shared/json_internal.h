@@ -39,6 +39,12 @@ JsonSkip json_skip_value(const char **at, const char *end, int levels);
 /* Resolves escapes; `to` has room for raw.len bytes, the result is never longer. */
 size_t json_decode_text(const JsonText *text, char *to);
 
+/* An empty slice may have no pointer, and counting from NULL is undefined. */
+static inline Slice json_some(Slice s)
+{
+    return s.ptr ? s : slice_of("", 0);
+}
+
 static inline const char *json_skip_space(const char *at, const char *end)
 {
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r'))

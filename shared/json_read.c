@@ -169,9 +169,11 @@ static void forget_member(Reader *r, const Members *m, const FieldType *f)
     size_t start = span_start(spans[2u * f->index]), end = span_end(spans[2u * f->index]), len = end - start;
 
     forget_findings(r, spans[2u * f->index + 1]);
+    if (len == 0)
+        return;
     memmove(r->out->ptr + start, r->out->ptr + end, r->out->len - end);
     strbuf_truncate(r->out, r->out->len - len);
-    for (size_t i = 0; len && i < m->type->field_count; i++)
+    for (size_t i = 0; i < m->type->field_count; i++)
         if (member_seen(r, m, &m->type->fields[i]) && span_start(spans[2 * i]) >= end)
             spans[2 * i] -= span(len, len);
 }
@@ -367,11 +369,12 @@ bool json_to_wire(const JsonReadOptions *options, const MessageType *type, Slice
 {
     const size_t start = out->len;
     const bool overflow = out->overflow;
+    const char *begin = json_some(text).ptr;
     uint64_t words[JSON_SCRATCH_FIRST];
     Reader r = {
-        .at = text.ptr,
-        .begin = text.ptr,
-        .end = text.ptr + text.len,
+        .at = begin,
+        .begin = begin,
+        .end = begin + text.len,
         .options = options,
         .top = type,
         .out = out,

@@ -474,8 +474,7 @@ Slice json_find(Slice text, Slice path)
     text = slice_trim(text);
     for (int depth = 0; path.len && depth <= JSON_MAX_DEPTH; depth++) {
         Slice step, rest;
-        if (!slice_cut(path, '.', &step, &rest))
-            rest = (Slice){0};
+        (void)slice_cut(path, '.', &step, &rest); /* the last step has no dot, and no rest */
         if (text.len == 0)
             return text;
         if (text.ptr[0] == '{')

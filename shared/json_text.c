@@ -156,11 +156,11 @@ bool json_text_field_to_wire(const JsonReadOptions *options, const MessageType *
 {
     const size_t start = out->len;
     const bool overflow = out->overflow;
-    Target t = {.options = options, .path = path, .text = text, .out = out, .problem = problem};
+    Target t = {.options = options, .path = json_some(path), .text = json_some(text), .out = out, .problem = problem};
 
     out->overflow = false;
     *problem = (JsonProblem){.kind = JSON_TOO_LARGE, .path = ""};
-    if (text.len <= JSON_MAX_BYTES && start <= JSON_MAX_BYTES && put_path(&t, type, path, JSON_MAX_DEPTH)) {
+    if (text.len <= JSON_MAX_BYTES && start <= JSON_MAX_BYTES && put_path(&t, type, t.path, JSON_MAX_DEPTH)) {
         out->overflow = overflow;
         return true;
     }

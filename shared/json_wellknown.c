@@ -335,14 +335,15 @@ bool json_append_mask(StrBuf *b, Slice text)
         Slice path, rest;
         size_t open;
         char *to;
-        if (!slice_cut(text, ',', &path, &rest))
-            rest = (Slice){0};
+        (void)slice_cut(text, ',', &path, &rest); /* the last one has no comma, and no rest */
+        text = rest;
+        if (path.len == 0)
+            continue; /* no field has no name */
         if (!json_append_varint(b, TAG_1_BYTES) || !json_open(b, &open) || !(to = json_room(b, 2 * path.len)))
             return false;
         b->len += json_mask_path_to_proto(path, to);
         if (!json_close(b, open))
             return false;
-        text = rest;
     }
     return true;
 }

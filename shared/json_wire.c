@@ -78,10 +78,13 @@ static inline void note_field(uint64_t *words, const MessageType *type, const Fi
 bool json_wire_look_over(Writer *w, const MessageType *type, Slice wire, Fields *out)
 {
     size_t count = (size_t)type->field_count + type->oneof_count;
-    const char *at = wire.ptr, *end = at + wire.len;
+    const char *at, *end;
     uint64_t *words;
     Value value;
 
+    wire = json_some(wire);
+    at = wire.ptr;
+    end = at + wire.len;
     *out = (Fields){.type = type, .wire = wire, .base = json_scratch_push(&w->scratch, count)};
     words = w->scratch.words + out->base;
     for (size_t i = 0; i < count; i++)

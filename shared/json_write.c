@@ -175,7 +175,7 @@ static bool write_mask(Writer *w, const Fields *fields)
     Value path;
 
     while (json_wire_next(&at, end, paths, &wire_type, &path)) {
-        if (len)
+        if (len && path.bytes.len)
             text[len++] = ',';
         len += json_mask_path_to_camel(path.bytes, text + len);
     }

@@ -74,7 +74,7 @@ static inline LogValue log_slice(Slice v)
     _Generic((v), bool: log_bool, char *: log_text, const char *: log_text, Slice: log_slice, float: log_double,       \
         double: log_double, unsigned long: log_uint, unsigned long long: log_uint, default: log_int)(v)
 
-#define LOG_F0()
+#define LOG_F0(...)
 #define LOG_F2(n, v)                                                                                                   \
     {                                                                                                                  \
         n, LOG_VALUE(v)                                                                                                \
@@ -84,19 +84,20 @@ static inline LogValue log_slice(Slice v)
 #define LOG_F8(n, v, ...) {n, LOG_VALUE(v)}, LOG_F6(__VA_ARGS__)
 #define LOG_F10(n, v, ...) {n, LOG_VALUE(v)}, LOG_F8(__VA_ARGS__)
 #define LOG_F12(n, v, ...) {n, LOG_VALUE(v)}, LOG_F10(__VA_ARGS__)
-#define LOG_PICK(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, name, ...) name
+/* The macro for as many arguments as there are; an odd number names LOG_ODD, which there is none of. */
+#define LOG_PICK(z, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, name, ...) name
 #define LOG_FIELDS(...)                                                                                                \
-    LOG_PICK(__VA_ARGS__, LOG_F12, LOG_ODD, LOG_F10, LOG_ODD, LOG_F8, LOG_ODD, LOG_F6, LOG_ODD, LOG_F4, LOG_ODD,       \
-             LOG_F2, LOG_ODD)                                                                                          \
+    LOG_PICK(0, ##__VA_ARGS__, LOG_F12, LOG_ODD, LOG_F10, LOG_ODD, LOG_F8, LOG_ODD, LOG_F6, LOG_ODD, LOG_F4, LOG_ODD,  \
+             LOG_F2, LOG_ODD, LOG_F0)                                                                                  \
     (__VA_ARGS__)
 #define LOG_AT(log, level, event, ...)                                                                                 \
     do {                                                                                                               \
         if (log_enabled((log), (level))) {                                                                             \
-            const LogField log_fields_[] = {{NULL, {0}}, __VA_OPT__(LOG_FIELDS(__VA_ARGS__))};                         \
+            const LogField log_fields_[] = {{NULL, {0}}, LOG_FIELDS(__VA_ARGS__)};                                     \
             log_event((log), (level), (event), log_fields_ + 1, ARRAY_LEN(log_fields_) - 1);                           \
         }                                                                                                              \
     } while (0)
-#define LOG_DEBUG(log, event, ...) LOG_AT(log, LOG_LEVEL_DEBUG, event __VA_OPT__(, ) __VA_ARGS__)
-#define LOG_INFO(log, event, ...) LOG_AT(log, LOG_LEVEL_INFO, event __VA_OPT__(, ) __VA_ARGS__)
-#define LOG_WARN(log, event, ...) LOG_AT(log, LOG_LEVEL_WARN, event __VA_OPT__(, ) __VA_ARGS__)
-#define LOG_ERROR(log, event, ...) LOG_AT(log, LOG_LEVEL_ERROR, event __VA_OPT__(, ) __VA_ARGS__)
+#define LOG_DEBUG(log, event, ...) LOG_AT(log, LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)
+#define LOG_INFO(log, event, ...) LOG_AT(log, LOG_LEVEL_INFO, event, ##__VA_ARGS__)
+#define LOG_WARN(log, event, ...) LOG_AT(log, LOG_LEVEL_WARN, event, ##__VA_ARGS__)
+#define LOG_ERROR(log, event, ...) LOG_AT(log, LOG_LEVEL_ERROR, event, ##__VA_ARGS__)

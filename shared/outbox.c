@@ -237,8 +237,9 @@ static Err check_streams(OutboxRelay *r)
                      " WHERE acked_at IS NOT NULL GROUP BY ack_stream",
                      DB_NO_ARGS, &rows));
     for (int i = 0; i < rows.count; i++) {
-        StreamState *stream;
+        StreamState *stream = NULL;
         TRY(remember_stream(r, db_get_cstr(r->mem, &rows, i, 0), &stream));
+        assert(stream);
         if ((uint64_t)db_get_int64(&rows, i, 1) <= stream->last_seq && db_get_int64(&rows, i, 2) == stream->epoch &&
             db_get_int64(&rows, i, 3) == stream->epoch)
             continue;
@@ -338,7 +339,7 @@ static Err read_ack(OutboxRelay *r, natsMsg *msg, Waiting *row)
         stream = find_stream(r, name);
         if (!stream)
             e = remember_stream(r, name, &stream);
-        if (!err_failed(e)) {
+        if (!err_failed(e) && stream) {
             row->acked = true;
             row->stream = stream;
             row->seq = json_integer_value(json_object_get(ack, "seq"));
@@ -564,19 +565,17 @@ static void *run(void *data)
     bool more = false, failed = false;
 
     while (wait_for_work(r, failed ? FAILURE_PAUSE_MS : more ? 0 : r->options.poll_ms, failed)) {
-        Err e;
-
-        more = failed = false;
-        if (!may_work(r)) {
+        more = false;
+        failed = true;
+        if (may_work(r)) {
+            Err e = turn(r, &more);
+            if (err_failed(e))
+                report(r, e);
+            failed = err_failed(e) && !more;
+            arena_reset(r->mem);
+        } else {
             r->streams_known = false; /* another relay may have worked meanwhile */
-            failed = true;
-            continue;
         }
-        e = turn(r, &more);
-        if (err_failed(e))
-            report(r, e);
-        failed = err_failed(e) && !more;
-        arena_reset(r->mem);
     }
     return NULL;
 }

@@ -25,13 +25,13 @@ port_open() {
 }
 
 # Below the ephemeral range, which took one once; random, so that stacks that start together seldom meet.
-free_port() {
-    local port tries
+free_port() { # VARIABLE
+    local candidate tries
     for ((tries = 0; tries < 200; tries++)); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if [[ " ${used_ports-} " != *" $port "* ]] && ! port_open "$port"; then
-            used_ports="${used_ports-} $port"
-            printf -v "$1" '%s' "$port"
+        candidate=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+        if [[ " ${used_ports-} " != *" $candidate "* ]] && ! port_open "$candidate"; then
+            used_ports="${used_ports-} $candidate"
+            printf -v "$1" '%s' "$candidate"
             return 0
         fi
     done

@@ -21,7 +21,7 @@ Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, 
     }
     g->exchange_count++;
     memset(x, 0, offsetof(Exchange, headers));
-    memset(&x->header_count, 0, sizeof(*x) - offsetof(Exchange, header_count));
+    x->path.count = x->match.variable_count = x->out.count = 0;
     x->gateway = g;
     x->mem = mem;
     x->connection = connection;
@@ -96,6 +96,7 @@ void exchange_resume(Exchange *x)
     if (x->next)
         x->next->previous = x->previous;
     x->next = x->previous = NULL;
+    g->resumed = true;
     MHD_resume_connection(x->connection);
 }
 

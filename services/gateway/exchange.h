@@ -39,7 +39,6 @@ struct Exchange {
     Slice lookup_method;    /* GET for HEAD */
     Slice raw_path, raw_query;
     const char *uri_end;    /* in MHD's buffer */
-    RequestHeaderField headers[REQUEST_HEADERS_MAX];
     size_t header_count;
     bool begun, has_body, chunked;
     uint64_t content_length;
@@ -56,8 +55,6 @@ struct Exchange {
     Tables *tables;
     Assets *assets;
     const Profile *profile;
-    RoutePath path;
-    RouteMatch match;
     const Operation *op; /* NULL for own paths and unknown ones */
     int dialect_id;
     const Dialect *dialect;
@@ -88,10 +85,15 @@ struct Exchange {
 
     /* The answer. */
     int status;
-    HeaderList out;
     bool cors_done;
     struct MHD_Response *response;
     size_t response_bytes;
+
+    /* Large, and not cleared for each request: their counts are. */
+    RequestHeaderField headers[REQUEST_HEADERS_MAX];
+    RoutePath path;
+    RouteMatch match;
+    HeaderList out;
 };
 
 Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, const char *uri);

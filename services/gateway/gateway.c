@@ -65,7 +65,7 @@ static void load_assets(Gateway *g)
 }
 
 /* The next tables beside the present ones; a file that is not good changes nothing. */
-static void reload(Gateway *g)
+void gateway_reload(Gateway *g)
 {
     Tables *next, *old = g->tables;
     Err e = load_tables(g, &next);
@@ -173,6 +173,7 @@ static void end_turn(void *data)
 {
     Gateway *g = data;
 
+    g->resumed = false;
     for (size_t i = 0; i < g->listener_count; i++)
         listener_run(g->listeners[i]);
 }
@@ -182,6 +183,8 @@ static int64_t turn_wait_ms(void *data)
     Gateway *g = data;
     int64_t wait = TURN_MAX_MS;
 
+    if (g->resumed)
+        return 0;
     for (size_t i = 0; i < g->listener_count; i++) {
         int64_t asked = listener_wait_ms(g->listeners[i]);
 
@@ -209,7 +212,7 @@ static void on_reload(void *data, uint32_t events)
 
     (void)events;
     if (read(service_reload_fd(g->service), &count, sizeof(count)) == (ssize_t)sizeof(count))
-        reload(g);
+        gateway_reload(g);
 }
 
 /* Turns until `done` says so or the time is over. */
@@ -239,13 +242,19 @@ static void drain(Gateway *g)
         LOG_WARN(g->service->log, "drain_cut_short", "in_flight", g->exchange_count);
 }
 
+Err gateway_start(Gateway *g)
+{
+    TRY(open_parts(g));
+    TRY(open_listeners(g));
+    loop_set_turn(g->loop, end_turn, turn_wait_ms, g);
+    return OK;
+}
+
 Err gateway_run(Service *service, void *context)
 {
     Gateway *g = context;
 
-    TRY(open_parts(g));
-    TRY(open_listeners(g));
-    loop_set_turn(g->loop, end_turn, turn_wait_ms, g);
+    TRY(gateway_start(g));
     loop_add_fd(g->loop, service_stop_fd(service), EPOLLIN, on_stop, g);
     loop_add_fd(g->loop, service_reload_fd(service), EPOLLIN, on_reload, g);
     loop_run(g->loop);

@@ -42,6 +42,7 @@ typedef struct Gateway {
     size_t listener_count;
     Exchange *idle, *sleeping; /* to be used again; suspended */
     size_t idle_count, exchange_count, suspended;
+    bool resumed; /* a connection was woken that MHD has not looked at yet; it does not say so itself */
     int64_t body_bytes; /* of all requests, held now */
     bool draining;      /* /readyz says 503, answers close their connections */
     struct HealthCache {
@@ -58,7 +59,11 @@ typedef struct Gateway {
 /* Reads what is only read at start; `config check` does so too. */
 Err gateway_check(const CommonSettings *common, const void *settings);
 Err gateway_open(Service *service, void **out);
+/* Serves until SIGTERM, then drains. */
 Err gateway_run(Service *service, void *context);
+/* The parts of it: after gateway_start, whoever runs g->loop serves. */
+Err gateway_start(Gateway *g);
+void gateway_reload(Gateway *g); /* SIGHUP; in the loop's thread */
 void gateway_close(void *context);
 /* May it take requests: bus, revocations, not draining. */
 bool gateway_ready(Gateway *g);

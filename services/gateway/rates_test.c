@@ -164,7 +164,7 @@ static void exact_limits_hold_over_two_gateways(void **state)
     tear_down(&two);
 }
 
-/* Takes nothing: the count that `f` would decide by. */
+/* One more use, and what is left by what `f` knows. */
 static uint32_t remaining_after_one_more(Fixture *f, const char *key)
 {
     return take(f, &(RateRule){.name = "wide", .limit = 1000, .window_ms = 60000}, key, loop_now_ms(f->loop)).remaining;

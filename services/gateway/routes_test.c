@@ -2,6 +2,7 @@
 #include "services/gateway/routes.h"
 
 #include "atrium/reasons.atrium.h"
+#include "shared/strbuf.h"
 #include "shared/testing.h"
 
 /* The target of a template is its text. */

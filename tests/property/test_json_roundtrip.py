@@ -20,7 +20,7 @@ from google.protobuf.descriptor import FieldDescriptor as F
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "../../build/test/property")
 SEED = int(os.environ.get("JSON_SEED", str(random.SystemRandom().randrange(1 << 32))))
-CASES = int(os.environ.get("JSON_CASES", "2000"))
+CASES = int(os.environ.get("JSON_CASES", "1000"))
 PACKAGE = "atrium.property.v1."
 # What json_format lets through when it is given the wrong types.
 PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, KeyError, OverflowError)
