@@ -190,7 +190,7 @@ setup-test: ## The same, with those that tests, lint and benchmarks need
 
 .PHONY: up
 up: setup ## Builds and starts the platform on this machine
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@bin/atrium up
 
 .PHONY: down
@@ -204,7 +204,7 @@ test: setup-test ## Unit tests, then the generator's and the black-box suites
 
 .PHONY: test-integration
 test-integration: setup-test ## The black-box suites (ATRIUM_URL and NATS_URL: against a deployed stack)
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/run-integration
 
 .PHONY: test-asan
@@ -223,13 +223,16 @@ test-long: setup-test ## What takes long: sanitizers, and the suites against san
 
 .PHONY: bench
 bench: setup-test ## The gateway's rate beside a bare reference, from one run
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/bench/run
 
 .PHONY: lint
 lint: setup-test ## clang-format, clang-tidy, cppcheck, shellcheck, yamllint
 	@$(MAKE) --no-print-directory generate
 	@tests/lint
+
+# Suites and deployments with targets of their own.
+include $(wildcard tests/*/*.mk deploy/*/*.mk)
 
 .PHONY: clean
 clean: ## Removes everything that was built (not the stack's data)

@@ -6,7 +6,6 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,7 +37,9 @@ struct Admin {
     const char *service, *version, *commit, *build_date;
     Metrics *metrics;
     Log *log;
-    atomic_bool ready;
+    /* Held while checks run: who takes back `ready` may free what they look at. */
+    pthread_mutex_t lock;
+    bool ready;
     Check checks[CHECKS_MAX];
     size_t check_count;
 };
@@ -101,7 +102,6 @@ static Err listen_on(const char *address, int *out_fd, int *out_port)
 }
 
 /* --- answers ---------------------------------------------------------------------------------------------------- */
-/* From the one thread of the listener, so results need no lock. */
 static const Err *run_check(Check *check, int64_t now_ms)
 {
     if (check->checked_ms == 0 || now_ms - check->checked_ms >= CHECK_KEPT_MS) {
@@ -114,16 +114,19 @@ static const Err *run_check(Check *check, int64_t now_ms)
 static bool write_ready(Admin *a, StrBuf *body)
 {
     int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
-    bool ready = atomic_load(&a->ready);
     StrBuf checks = strbuf_new(body->mem, body->max_bytes / 2);
+    bool ready;
 
+    pthread_mutex_lock(&a->lock);
+    ready = a->ready;
     /* Before and after serving the checks may not be complete, or their objects be gone. */
-    for (size_t i = 0; atomic_load(&a->ready) && i < a->check_count; i++) {
+    for (size_t i = 0; a->ready && i < a->check_count; i++) {
         const Err *e = run_check(&a->checks[i], now_ms);
         ready = ready && !err_failed(*e);
         strbuf_printf(&checks, "%s\"%s\":", i ? "," : "", a->checks[i].name);
         strbuf_append_json(&checks, err_failed(*e) ? slice(e->text) : SLICE_LIT("ok"));
     }
+    pthread_mutex_unlock(&a->lock);
     strbuf_printf(body, "{\"status\":\"%s\",\"checks\":{", ready ? "ready" : "not ready");
     strbuf_append(body, strbuf_slice(&checks));
     strbuf_append_cstr(body, "}}\n");
@@ -208,6 +211,12 @@ static enum MHD_Result handle(void *data, struct MHD_Connection *connection, con
 }
 
 /* --- the listener ------------------------------------------------------------------------------------------------ */
+static void free_admin(Admin *a)
+{
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
 Err admin_start(const AdminOptions *options, Admin **out)
 {
     Admin *a = xcalloc(1, sizeof(*a));
@@ -219,9 +228,10 @@ Err admin_start(const AdminOptions *options, Admin **out)
     a->build_date = options->build_date;
     a->metrics = options->metrics;
     a->log = options->log;
+    pthread_mutex_init(&a->lock, NULL);
     e = listen_on(options->address, &a->listen_fd, &a->port);
     if (err_failed(e)) {
-        free(a);
+        free_admin(a);
         return err_wrap(e, "ADMIN_ADDR");
     }
     a->daemon =
@@ -230,7 +240,7 @@ Err admin_start(const AdminOptions *options, Admin **out)
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_END);
     if (!a->daemon) {
         close(a->listen_fd);
-        free(a);
+        free_admin(a);
         return err_make(&UNAVAILABLE, "ADMIN_ADDR: the listener could not be started on %s", options->address);
     }
     *out = a;
@@ -242,7 +252,7 @@ void admin_stop(Admin *a)
     if (!a)
         return;
     MHD_stop_daemon(a->daemon); /* closes the listening socket, too */
-    free(a);
+    free_admin(a);
 }
 
 int admin_port(const Admin *a)
@@ -252,13 +262,15 @@ int admin_port(const Admin *a)
 
 void admin_add_check(Admin *a, const char *name, Err (*check)(void *data), void *data)
 {
-    assert(a->check_count < CHECKS_MAX && !atomic_load(&a->ready));
+    assert(a->check_count < CHECKS_MAX && !a->ready);
     a->checks[a->check_count++] = (Check){.name = name, .check = check, .data = data};
 }
 
 void admin_ready(Admin *a, bool ready)
 {
-    atomic_store(&a->ready, ready);
+    pthread_mutex_lock(&a->lock);
+    a->ready = ready;
+    pthread_mutex_unlock(&a->lock);
 }
 
 /* --- the other side: healthcheck --------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ void admin_stop(Admin *a);
 int admin_port(const Admin *a);
 /* A need of /readyz; results are kept for a second. Not after admin_ready. */
 void admin_add_check(Admin *a, const char *name, Err (*check)(void *data), void *data);
-/* Not ready until told so; and no longer when draining. */
+/* Not ready until told so; and no longer when draining: on return no check runs any more. Any thread. */
 void admin_ready(Admin *a, bool ready);
 /* `GET path` on `address`, for the healthcheck subcommand: OK when 200. */
 Err admin_probe(const char *address, const char *path, int64_t timeout_ms) MUST_CHECK;

@@ -196,6 +196,9 @@ Err db_conn_connect(DbConn *conn, int64_t deadline_ms)
     if (!conn->pg || !finish_connecting(conn, MIN(deadline_ms, db_now_ms() + CONNECT_TIMEOUT_MS)))
         return connection_failed(conn);
     PQsetNoticeReceiver(conn->pg, log_notice, db->log);
+    /* Or a statement larger than the socket's buffer would wait for a server that hangs, beyond every deadline. */
+    if (PQsetnonblocking(conn->pg, 1) != 0)
+        return connection_failed(conn);
     pthread_mutex_lock(&db->lock);
     db->pause_ms = db->pause_until_ms = 0;
     pthread_mutex_unlock(&db->lock);
@@ -250,7 +253,11 @@ typedef enum Wait { WAIT_DONE, WAIT_TOO_LATE, WAIT_LOST } Wait;
 static Wait next_result(DbConn *conn, int64_t deadline_ms, PGresult **out)
 {
     while (PQisBusy(conn->pg)) {
-        if (!wait_socket(conn, POLLIN, deadline_ms))
+        int unsent = PQflush(conn->pg);
+
+        if (unsent < 0)
+            return WAIT_LOST;
+        if (!wait_socket(conn, unsent ? POLLIN | POLLOUT : POLLIN, deadline_ms))
             return WAIT_TOO_LATE;
         if (!PQconsumeInput(conn->pg))
             return WAIT_LOST;
@@ -259,16 +266,33 @@ static Wait next_result(DbConn *conn, int64_t deadline_ms, PGresult **out)
     return WAIT_DONE;
 }
 
-/* The server stops at the cancel request and answers 57014: the connection stays good. tcp_user_timeout bounds this
- * when the server is out of reach. */
-static void cancel(DbConn *conn)
+static void *send_cancel(void *data)
 {
-    PGcancel *request = PQgetCancel(conn->pg);
+    PGcancel *request = data;
     char ignored[256];
 
-    if (request)
-        PQcancel(request, ignored, sizeof ignored);
+    (void)PQcancel(request, ignored, sizeof ignored); /* what became of it shows on the connection */
     PQfreeCancel(request);
+    return NULL;
+}
+
+/* The server stops at the cancel request and answers 57014: the connection stays good. PQcancel waits for a server that
+ * hangs for as long as it hangs: hence the thread, which is then left behind, one for each connection that is given up.
+ * False when the request was not taken in time: it may come late, so that the connection must not be used again. */
+static bool cancel(DbConn *conn, int64_t until_ms)
+{
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    PGcancel *request = PQgetCancel(conn->pg);
+    pthread_t thread;
+
+    if (!request || pthread_create(&thread, NULL, send_cancel, request) != 0) {
+        PQfreeCancel(request);
+        return false;
+    }
+    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        return true;
+    (void)pthread_detach(thread); /* it is joinable: cannot fail */
+    return false;
 }
 
 /* What came back for one exchange: the last command's result, and the first failure. */
@@ -316,9 +340,10 @@ static void collect(DbConn *conn, int64_t deadline_ms, int commands, bool pipeli
 
         o->wait = next_result(conn, deadline_ms, &result);
         if (o->wait == WAIT_TOO_LATE && !cancelled) {
-            cancel(conn);
             cancelled = true;
             deadline_ms = db_now_ms() + CANCEL_GRACE_MS;
+            if (!cancel(conn, deadline_ms))
+                return;
             continue;
         }
         if (o->wait != WAIT_DONE)

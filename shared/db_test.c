@@ -1,5 +1,10 @@
 /* Tests of db with a real PostgreSQL (TEST_DATABASE_URL, a superuser). */
+#include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
 #include "shared/db.h"
@@ -375,6 +380,140 @@ static void a_connection_lost_within_a_transaction_answers_unavailable_once(void
     assert_int_equal(read_number(db, COUNT), 0);
 }
 
+/* --- a server that hangs: a relay before it, which stops to pass on, or to read --------------------------------------
+ */
+typedef struct Hanging {
+    int listener, port, server_port;
+    atomic_bool frozen, stop;
+    pthread_t thread;
+} Hanging;
+
+enum { HANGING_PAIRS = 16 };
+
+static int connect_to(int port)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* False at the end of either side. */
+static bool pass_on(int from, int to)
+{
+    char buffer[65536];
+    ssize_t got = recv(from, buffer, sizeof buffer, 0);
+
+    return got > 0 && send(to, buffer, (size_t)got, MSG_NOSIGNAL) == got;
+}
+
+/* Ends by even and odd places; a frozen one still accepts, as a stopped process's socket does. */
+static void *relay(void *data)
+{
+    Hanging *h = data;
+    struct pollfd fds[1 + 2 * HANGING_PAIRS] = {{.fd = h->listener, .events = POLLIN}};
+    int count = 1;
+
+    while (!h->stop) {
+        if (poll(fds, h->frozen ? 1 : (nfds_t)count, 5) <= 0)
+            continue;
+        if (fds[0].revents && count < (int)ARRAY_LEN(fds)) {
+            fds[count++] = (struct pollfd){.fd = accept(h->listener, NULL, NULL), .events = POLLIN};
+            fds[count++] = (struct pollfd){.fd = connect_to(h->server_port), .events = POLLIN};
+            continue;
+        }
+        for (int i = 1; i < count && !h->frozen; i += 2) {
+            if ((fds[i].revents && !pass_on(fds[i].fd, fds[i + 1].fd)) ||
+                (fds[i + 1].revents && !pass_on(fds[i + 1].fd, fds[i].fd))) {
+                close(fds[i].fd);
+                close(fds[i + 1].fd);
+                fds[i] = fds[count - 2];
+                fds[i + 1] = fds[count - 1];
+                count -= 2;
+                break; /* what moved was not asked about yet */
+            }
+        }
+    }
+    for (int i = 0; i < count; i++)
+        close(fds[i].fd);
+    return NULL;
+}
+
+static Db *open_hanging(Hanging *h)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    Slice url = slice(getenv("TEST_DATABASE_URL")), rest, user, host, path, name;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int64_t port;
+    Db *db = NULL;
+
+    *h = (Hanging){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(bind(h->listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(h->listener, 16), 0);
+    assert_int_equal(getsockname(h->listener, (struct sockaddr *)&at, &len), 0);
+    /* postgresql://user:password@host:port/path */
+    assert_true(slice_cut(url, '@', &user, &rest) && slice_cut(rest, ':', &host, &rest));
+    assert_true(slice_cut(rest, '/', &name, &path) && slice_to_int64(name, &port));
+    h->server_port = (int)port;
+    h->port = ntohs(at.sin_port);
+    assert_int_equal(pthread_create(&h->thread, NULL, relay, h), 0);
+    assert_ok(db_new(&(DbOptions){.url = arena_printf(mem, "%.*s@127.0.0.1:%d/%.*s", (int)user.len, user.ptr, h->port,
+                                                      (int)path.len, path.ptr),
+                                  .schema = "db_test",
+                                  .pool_size = 1},
+                     &db));
+    assert_int_equal(read_number(db, COUNT), 0);
+    return db;
+}
+
+static void close_hanging(Hanging *h)
+{
+    h->stop = true;
+    pthread_join(h->thread, NULL);
+}
+
+static void a_server_that_hangs_holds_nobody_beyond_the_deadline(void **state)
+{
+    Hanging h;
+    CLEANUP(db_free_at) Db *db = open_hanging(&h);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t start = clock_monotonic_ms(&SYSTEM_CLOCK);
+    (void)state;
+
+    h.frozen = true;
+    assert_reason(db_read_with(db, 200, COUNT, DB_NO_ARGS, &rows), &DEADLINE_EXCEEDED);
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - start < 5000);
+    h.frozen = false;
+    /* A connection on which an answer may still come is not used again. */
+    assert_ok(db_read_with(db, 5000, COUNT, DB_NO_ARGS, &rows));
+    assert_int_equal(db_get_int64(&rows, 0, 0), 0);
+    close_hanging(&h);
+}
+
+static void a_large_statement_for_a_server_that_hangs_ends_at_the_deadline(void **state)
+{
+    static char large[16 * 1024 * 1024]; /* more than any socket's buffers */
+    Hanging h;
+    CLEANUP(db_free_at) Db *db = open_hanging(&h);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    static const char LENGTH[] = "SELECT octet_length($1)";
+    int64_t start;
+    (void)state;
+
+    memset(large, 'x', sizeof large);
+    assert_ok(db_read_with(db, 20000, LENGTH, DB_ARGS(db_bytes(slice_of(large, sizeof large))), &rows));
+    assert_int_equal(db_get_int64(&rows, 0, 0), sizeof large);
+    start = clock_monotonic_ms(&SYSTEM_CLOCK);
+    h.frozen = true;
+    assert_reason(db_read_with(db, 200, LENGTH, DB_ARGS(db_bytes(slice_of(large, sizeof large))), &rows),
+                  &DEADLINE_EXCEEDED);
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - start < 5000);
+    close_hanging(&h);
+}
+
 static void an_absent_server_is_told_quickly(void **state)
 {
     CLEANUP(db_free_at) Db *db = NULL;
@@ -495,6 +634,8 @@ int main(void)
         cmocka_unit_test_setup(more_threads_than_connections_take_turns, empty_tables),
         cmocka_unit_test_setup(an_idle_connection_that_ended_is_replaced_unnoticed, empty_tables),
         cmocka_unit_test_setup(a_connection_lost_within_a_transaction_answers_unavailable_once, empty_tables),
+        cmocka_unit_test_setup(a_server_that_hangs_holds_nobody_beyond_the_deadline, empty_tables),
+        cmocka_unit_test_setup(a_large_statement_for_a_server_that_hangs_ends_at_the_deadline, empty_tables),
         cmocka_unit_test(an_absent_server_is_told_quickly),
         cmocka_unit_test(a_url_that_cannot_be_read_is_refused_without_quoting_it),
         cmocka_unit_test(wrong_statements_and_values_have_their_reasons),

@@ -68,6 +68,14 @@ IdSource *id_source_new(const Clock *clock, unsigned worker)
     return ids;
 }
 
+void id_source_set_worker(IdSource *ids, unsigned worker)
+{
+    assert(worker < 1U << WORKER_BITS);
+    (void)pthread_mutex_lock(&ids->lock);
+    ids->worker = worker;
+    (void)pthread_mutex_unlock(&ids->lock);
+}
+
 void id_source_free(IdSource *ids)
 {
     if (!ids)

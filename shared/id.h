@@ -12,6 +12,8 @@ typedef struct IdSource IdSource;
  * `clock` is borrowed. */
 IdSource *id_source_new(const Clock *clock, unsigned worker);
 void id_source_free(IdSource *ids);
+/* From now on under another number. */
+void id_source_set_worker(IdSource *ids, unsigned worker);
 CLEANUP_FN(IdSource, id_source_free)
 
 /* User ids: positive, 53 bits, exact as a JSON number. Time-ordered: 33 bits of 100 ms since 2026-01-01, 10 bits of

@@ -60,6 +60,11 @@ static Err ensure_streams(const JobQueueOptions *o)
     return work_ensure_dead(o->bus, o->domain);
 }
 
+static Err ensure_again(void *context)
+{
+    return ensure_streams(&((const Lane *)context)->queue->options);
+}
+
 static void start_lane(JobQueue *q, Lane *lane, const JobType *type)
 {
     char stream[WORK_NAME_BYTES], durable[WORK_NAME_BYTES], filter[SUBJECT_BYTES];
@@ -84,6 +89,7 @@ static void start_lane(JobQueue *q, Lane *lane, const JobType *type)
                        .threads = type->threads,
                        .batch = 1, /* jobs are long: what waits, waits for any worker */
                        .handle = handle,
+                       .ensure = ensure_again,
                        .context = lane});
 }
 

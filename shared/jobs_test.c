@@ -250,6 +250,18 @@ static void a_consumer_deleted_behind_our_back_is_made_again(void **state)
     WAIT_UNTIL(seen.runs == 2);
 }
 
+static void a_stream_deleted_behind_our_back_is_made_again(void **state)
+{
+    jsErrCode code;
+    (void)state;
+
+    assert_ok(enqueue("id-1", "x"));
+    WAIT_UNTIL(seen.runs == 1);
+    assert_int_equal(js_DeleteStream(bus_jetstream(bus), "JOBS_JOBTEST", NULL, &code), NATS_OK);
+    WAIT_UNTIL(!err_failed(enqueue("id-2", "x")));
+    WAIT_UNTIL(seen.runs == 2);
+}
+
 static void nothing_can_be_enqueued_for_nobody(void **state)
 {
     Google__Protobuf__StringValue body = GOOGLE__PROTOBUF__STRING_VALUE__INIT;
@@ -270,6 +282,7 @@ int main(void)
         QUEUE_TEST(two_threads_work_at_once_and_a_stop_tells_them),
         QUEUE_TEST(a_job_that_kills_its_worker_each_time_ends_among_the_dead),
         QUEUE_TEST(a_consumer_deleted_behind_our_back_is_made_again),
+        QUEUE_TEST(a_stream_deleted_behind_our_back_is_made_again),
         QUEUE_TEST(nothing_can_be_enqueued_for_nobody),
     };
     return cmocka_run_group_tests(tests, open_bus, close_bus);

@@ -6,7 +6,7 @@
 #include "shared/types.h"
 
 enum {
-    JSON_MAX_DEPTH = 64,   /* nested objects, arrays and messages, both ways */
+    JSON_MAX_DEPTH = 64,   /* nested objects, arrays and messages, both ways; what a Struct holds counts three times */
     JSON_MAX_PROBLEMS = 32 /* reported per body; the rest is dropped */
 };
 
@@ -48,7 +48,8 @@ typedef struct JsonReadOptions {
 
 /* Appends the wire form of `text` to `out`. A duplicated member replaces the earlier one. False when there are
  * problems (then what was appended is cut off again); all problems of one body are listed in order of appearance, but
- * a syntax problem stands alone. Memory for paths comes from out->mem. */
+ * what ends the reading (JSON_SYNTAX, JSON_TOO_DEEP, JSON_TOO_LARGE) stands alone. Memory for paths comes from
+ * out->mem. */
 bool json_to_wire(const JsonReadOptions *options, const MessageType *type, Slice text, StrBuf *out,
                   JsonProblems *problems) MUST_CHECK;
 
@@ -66,7 +67,8 @@ typedef struct JsonWriteOptions {
 /* Appends the JSON form of wire bytes. Unknown fields are skipped. False when the bytes are not a message of this type
  * (truncated, wrong wire type, invalid UTF-8, too deep) or `out` is full; `out` is then cut back. */
 bool wire_to_json(const JsonWriteOptions *options, const MessageType *type, Slice wire, StrBuf *out) MUST_CHECK;
-/* One field's value alone, for response_body and the like; null when absent. */
+/* One field's value alone, for response_body and the like; null when absent, or empty where the field's rule says so.
+ */
 bool wire_field_to_json(const JsonWriteOptions *options, const MessageType *type, Slice field_name, Slice wire,
                         StrBuf *out) MUST_CHECK;
 

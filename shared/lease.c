@@ -17,13 +17,17 @@ struct Lease {
     Db *db;
     Log *log;
     char *name;
-    int64_t number; /* -1: the lease is the name's alone */
+    int64_t number; /* -1: the lease is the name's alone; changed with the lock held */
+    unsigned count; /* of the numbers there are */
+    int64_t told;   /* the number that the owner knows of */
     int64_t retry_ms;
     DbConn *conn;               /* the thread's own, once it runs */
     _Atomic int64_t checked_ms; /* when the server last confirmed it; 0: not held */
     pthread_t thread;
     bool running;
-    pthread_mutex_t lock; /* guards `stop` */
+    void (*moved)(void *data, unsigned number);
+    void *moved_data;
+    pthread_mutex_t lock; /* guards `stop` and who follows the number */
     pthread_cond_t wake;
     bool stop;
 };
@@ -59,6 +63,32 @@ static void confirm(Lease *l, int64_t asked_ms)
     l->checked_ms = asked_ms; /* when the question left, not when the answer came */
 }
 
+static void tell_number(Lease *l)
+{
+    if (l->moved && l->number != l->told) {
+        l->told = l->number;
+        l->moved(l->moved_data, (unsigned)l->number);
+    }
+}
+
+static Err try_any_number(Lease *l, int64_t timeout_ms)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t asked_ms = now_ms();
+
+    if (!l->conn)
+        TRY(db_conn_open(l->db, timeout_ms, &l->conn));
+    TRY(db_conn_query(l->conn, timeout_ms, TRY_ANY, DB_ARGS(db_text(slice(l->name)), db_int64(l->count)), &rows));
+    if (rows.count == 0)
+        return err_make(&UNAVAILABLE, "%s: all %u numbers are taken", l->name, l->count);
+    pthread_mutex_lock(&l->lock);
+    l->number = db_get_int64(&rows, 0, 0);
+    tell_number(l);
+    pthread_mutex_unlock(&l->lock);
+    confirm(l, asked_ms);
+    return OK;
+}
+
 static void try_to_take(Lease *l)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
@@ -71,6 +101,9 @@ static void try_to_take(Lease *l)
         lose(l);
     else if (db_get_bool(&rows, 0, 0))
         confirm(l, asked_ms);
+    else if (l->number >= 0)
+        /* Somebody who started while we were cut off has our number, perhaps for weeks: another is as good. */
+        (void)err_failed(try_any_number(l, CONNECT_TIMEOUT_MS)); /* tried again, in turn with the old one */
 }
 
 static void check(Lease *l)
@@ -176,21 +209,6 @@ bool lease_held(const Lease *l)
 
 /* --- numbers
  * ---------------------------------------------------------------------------------------------------------------- */
-static Err try_any_number(Lease *l, unsigned count, int64_t timeout_ms)
-{
-    CLEANUP(db_rows_done) DbRows rows = {0};
-    int64_t asked_ms = now_ms();
-
-    if (!l->conn)
-        TRY(db_conn_open(l->db, timeout_ms, &l->conn));
-    TRY(db_conn_query(l->conn, timeout_ms, TRY_ANY, DB_ARGS(db_text(slice(l->name)), db_int64(count)), &rows));
-    if (rows.count == 0)
-        return err_make(&UNAVAILABLE, "%s: all %u numbers are taken", l->name, count);
-    l->number = db_get_int64(&rows, 0, 0);
-    confirm(l, asked_ms);
-    return OK;
-}
-
 Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
                  unsigned *out_number)
 {
@@ -198,15 +216,26 @@ Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t tim
     int64_t deadline_ms = now_ms() + timeout_ms;
     Err e;
 
-    while (err_failed(e = try_any_number(l, count, MAX(deadline_ms - now_ms(), 1)))) {
+    l->count = count;
+    while (err_failed(e = try_any_number(l, MAX(deadline_ms - now_ms(), 1)))) {
         if (e.reason != &UNAVAILABLE || now_ms() >= deadline_ms)
             return e;
         if (l->conn && !db_conn_alive(l->conn))
             lose(l);
         (void)pause_for(l, NUMBER_POLL_MS); /* nobody can ask it to stop yet */
     }
-    start(l);
+    l->told = l->number;
     *out_number = (unsigned)l->number;
+    start(l);
     *out_lease = MOVE(l);
     return OK;
+}
+
+void lease_follow_number(Lease *l, void (*moved)(void *data, unsigned number), void *data)
+{
+    pthread_mutex_lock(&l->lock);
+    l->moved = moved;
+    l->moved_data = data;
+    tell_number(l);
+    pthread_mutex_unlock(&l->lock);
 }

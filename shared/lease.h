@@ -12,7 +12,10 @@ CLEANUP_FN(Lease, lease_free)
 bool lease_held(const Lease *lease);
 
 /* The first free number of 0..count-1 under `name`, held until lease_free. For snowflake workers. Blocks for at most
- * `timeout_ms`. When the connection is lost the same number is taken again; lease_held is false meanwhile: mint nothing
- * then. */
+ * `timeout_ms`. When the connection is lost the same number is taken again, or any other when somebody else was
+ * quicker: see lease_follow_number. lease_held is false meanwhile: what is minted then may clash with another's. */
 Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
                  unsigned *out_number) MUST_CHECK;
+/* `moved` is told each new number before lease_held is true again, in the lease's thread, until lease_free. It must not
+ * call the lease. Told at once, from here, when the number has changed since lease_number. */
+void lease_follow_number(Lease *lease, void (*moved)(void *data, unsigned number), void *data);

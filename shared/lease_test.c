@@ -1,6 +1,8 @@
 /* Tests of lease with a real PostgreSQL (TEST_DATABASE_URL). */
 #include "shared/lease.h"
 
+#include <stdatomic.h>
+
 #include "atrium/reasons.atrium.h"
 #include "shared/testing.h"
 
@@ -131,6 +133,38 @@ static void a_number_survives_its_connection(void **state)
     assert_int_equal(number, 1);
 }
 
+static void take_note(void *data, unsigned number)
+{
+    atomic_store((atomic_int *)data, (int)number);
+}
+
+static void who_lost_its_number_to_another_takes_the_next(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_db("lease_number");
+    CLEANUP(db_free_at) Db *admin = open_db("lease_admin");
+    CLEANUP(lease_free_at) Lease *a = NULL;
+    DbConn *thief = NULL;
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    atomic_int told = -1;
+    unsigned number;
+    (void)state;
+
+    assert_ok(lease_number(db, NULL, "moving", 2, 1000, &a, &number));
+    assert_int_equal(number, 0);
+    lease_follow_number(a, take_note, &told);
+    assert_int_equal(atomic_load(&told), -1);
+    /* Waits for the lock before it is free: it gets it before anybody who asks later. */
+    assert_ok(db_conn_open(admin, 1000, &thief));
+    assert_ok(db_conn_query(thief, 5000,
+                            "SELECT pg_terminate_backend(pid, 5000), pg_advisory_lock(hashtextextended("
+                            "current_schema() || '/lease/moving/0', 0)) FROM pg_stat_activity"
+                            " WHERE application_name = 'lease_number'",
+                            DB_NO_ARGS, &rows));
+    assert_soon(atomic_load(&told) == 1);
+    assert_soon(lease_held(a));
+    db_conn_close(thief);
+}
+
 static void no_database_no_number(void **state)
 {
     CLEANUP(db_free_at) Db *db = NULL;
@@ -146,9 +180,13 @@ static void no_database_no_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_at_a_time_holds_it),           cmocka_unit_test(a_cut_connection_hands_it_over),
-        cmocka_unit_test(a_lost_lease_is_taken_again),      cmocka_unit_test(numbers_are_unique_and_come_back),
-        cmocka_unit_test(a_number_survives_its_connection), cmocka_unit_test(no_database_no_number),
+        cmocka_unit_test(one_at_a_time_holds_it),
+        cmocka_unit_test(a_cut_connection_hands_it_over),
+        cmocka_unit_test(a_lost_lease_is_taken_again),
+        cmocka_unit_test(numbers_are_unique_and_come_back),
+        cmocka_unit_test(a_number_survives_its_connection),
+        cmocka_unit_test(who_lost_its_number_to_another_takes_the_next),
+        cmocka_unit_test(no_database_no_number),
     };
     return RUN(tests);
 }

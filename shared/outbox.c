@@ -17,6 +17,7 @@ enum {
     BATCH_ROWS = 256,
     BATCH_BYTES = 4 * 1024 * 1024, /* of payload; one row may be larger */
     ACK_TIMEOUT_MS = 5000,
+    CONNECTION_CHECK_MS = 100, /* while waiting for acknowledgements */
     STATEMENT_TIMEOUT_MS = 10000,
     LEASE_RETRY_MS = 1000,
     FAILURE_PAUSE_MS = 200,
@@ -252,6 +253,27 @@ static Err check_streams(OutboxRelay *r)
     return OK;
 }
 
+static uint64_t count_reconnects(Bus *bus)
+{
+    natsStatistics *counts = NULL;
+    uint64_t reconnects = 0;
+
+    if (natsStatistics_Create(&counts) != NATS_OK)
+        abort(); /* memory */
+    if (natsConnection_GetStats(bus_nats(bus), counts) == NATS_OK)
+        natsStatistics_GetCounts(counts, NULL, NULL, NULL, NULL, &reconnects);
+    natsStatistics_Destroy(counts);
+    return reconnects;
+}
+
+/* True while there has been one connection since the streams were looked at. What was in flight on an earlier one is
+ * answered no more; and a server that was away may have come back with an older state, so that publishing on would
+ * overtake what it lost. */
+static bool same_connection(const OutboxRelay *r)
+{
+    return bus_connected(r->options.bus) && count_reconnects(r->options.bus) == r->reconnects;
+}
+
 /* --- one batch
  * ---------------------------------------------------------------------------------------------------------------- */
 static Err read_batch(OutboxRelay *r, Waiting **out, int *out_count)
@@ -318,6 +340,8 @@ static Err publish(OutboxRelay *r, const Waiting *row, int index)
                            {"ce-subject", row->key},
                            {"Content-Type", "application/protobuf"}};
 
+    if (!same_connection(r))
+        return err_make(&UNAVAILABLE, "publish: the bus was away");
     uuid_format(row->id, id);
     time_format(row->created_us, 6, when);
     snprintf(reply, sizeof reply, "%s.%" PRIu64 "_%d", r->inbox, r->generation, index);
@@ -344,7 +368,7 @@ static Err read_ack(OutboxRelay *r, natsMsg *msg, Waiting *row)
             row->stream = stream;
             row->seq = json_integer_value(json_object_get(ack, "seq"));
             /* A stream that counts from below what it had was made anew behind our back. */
-            if (!json_is_true(json_object_get(ack, "duplicate")) && (uint64_t)row->seq < stream->last_seq)
+            if (!json_is_true(json_object_get(ack, "duplicate")) && (uint64_t)row->seq <= stream->last_seq)
                 r->streams_known = false;
             stream->last_seq = MAX(stream->last_seq, (uint64_t)row->seq);
         }
@@ -381,9 +405,12 @@ static Err publish_batch(OutboxRelay *r, Waiting *list, int count)
     }
     for (int64_t deadline_ms = now_ms() + ACK_TIMEOUT_MS; in_flight > 0;) {
         natsMsg *msg = NULL;
-        natsStatus status = natsSubscription_NextMsg(&msg, r->acks, MAX(deadline_ms - now_ms(), 1));
+        natsStatus status =
+            natsSubscription_NextMsg(&msg, r->acks, MIN(MAX(deadline_ms - now_ms(), 1), CONNECTION_CHECK_MS));
         int i = msg ? reply_index(r, msg, count) : -1;
 
+        if (status == NATS_TIMEOUT && now_ms() < deadline_ms && same_connection(r))
+            continue;
         if (!msg && status != NATS_NO_RESPONDERS)
             return err_failed(failure) ? failure : bus_err(status, "acknowledgement of the stream");
         if (!msg) { /* cnats keeps to itself which one it was: its row stays unacknowledged */
@@ -437,19 +464,6 @@ static Err mark_acked(OutboxRelay *r, const Waiting *list, int count, int *out_m
 /* --- turns
  * ------------------------------------------------------------------------------------------------------------------------
  */
-static uint64_t count_reconnects(Bus *bus)
-{
-    natsStatistics *counts = NULL;
-    uint64_t reconnects = 0;
-
-    if (natsStatistics_Create(&counts) != NATS_OK)
-        abort(); /* memory */
-    if (natsConnection_GetStats(bus_nats(bus), counts) == NATS_OK)
-        natsStatistics_GetCounts(counts, NULL, NULL, NULL, NULL, &reconnects);
-    natsStatistics_Destroy(counts);
-    return reconnects;
-}
-
 static void set_backlog(OutboxRelay *r, uint64_t rows)
 {
     r->backlog = rows;

@@ -444,6 +444,50 @@ static void nothing_is_lost_while_the_bus_is_away(void **state)
     run_command("rm -rf", store);
 }
 
+static uint64_t messages_sent(void)
+{
+    natsStatistics *counts = NULL;
+    uint64_t sent = 0;
+
+    assert_int_equal(natsStatistics_Create(&counts), NATS_OK);
+    assert_int_equal(natsConnection_GetStats(bus_nats(world.bus), counts), NATS_OK);
+    natsStatistics_GetCounts(counts, NULL, NULL, &sent, NULL, NULL);
+    natsStatistics_Destroy(counts);
+    return sent;
+}
+
+/* The acknowledgement of what a dead server was sent never comes: nobody waits for it until the time is over. */
+static void what_was_in_flight_when_the_bus_died_is_sent_again_at_once(void **state)
+{
+    enum { ACK_TIMEOUT_MS = 5000 };
+    TestingServer server;
+    Bus *shared_bus = world.bus;
+    uint64_t sent;
+    int64_t back_ms;
+    (void)state;
+
+    testing_server_start(&server, "jetstream");
+    assert_ok(bus_connect(&(BusOptions){.url = server.url, .user = "outboxtest"}, 5000, &world.bus));
+    start_relay();
+    post("a", "before", true);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(kill(server.pid, SIGSTOP), 0);
+    sent = messages_sent();
+    post("a", "in flight", true);
+    outbox_nudge(world.relay);
+    WAIT_UNTIL(messages_sent() > sent);
+    testing_server_stop(&server);
+    testing_server_start_again(&server);
+    back_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    WAIT_UNTIL(unacked() == 0);
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - back_ms < ACK_TIMEOUT_MS - 1500);
+    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 2);
+    stop_relay();
+    bus_close(world.bus);
+    world.bus = shared_bus;
+    testing_server_done(&server);
+}
+
 int main(void)
 {
 #define RELAY_TEST(f) cmocka_unit_test_setup_teardown(f, clean_start, clean_end)
@@ -459,6 +503,7 @@ int main(void)
         RELAY_TEST(acknowledged_rows_are_deleted_in_time),
         RELAY_TEST(only_one_of_two_relays_works),
         RELAY_TEST(nothing_is_lost_while_the_bus_is_away),
+        RELAY_TEST(what_was_in_flight_when_the_bus_died_is_sent_again_at_once),
         RELAY_TEST(throughput_is_thousands_a_second),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

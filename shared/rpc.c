@@ -5,7 +5,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "shared/rpc_internal.h"
 
-enum { VIOLATIONS_MAX = 100, VIOLATION_CONTEXT_MAX = 4 };
+enum { VIOLATIONS_MAX = 100, VIOLATION_CONTEXT_MAX = 4, UNAVAILABLE_RETRY_AFTER_S = 1 };
 
 const Reason RPC_DEFERRED = {.key = "", .code = ""};
 
@@ -140,6 +140,8 @@ Slice rpc_pack_status(Arena *mem, const Request *rq, Err e)
         status.n_violations = rq->reply.violation_count;
         if (rq->reply.retry_after_s > 0)
             SET(&status, retry_after_s, rq->reply.retry_after_s);
+        else if (e.reason == &UNAVAILABLE) /* the database away, a peer starting: it is tried again soon */
+            SET(&status, retry_after_s, UNAVAILABLE_RETRY_AFTER_S);
     }
     return message_pack(mem, &status.base);
 }

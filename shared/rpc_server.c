@@ -4,7 +4,7 @@
 
 #include "shared/rpc_internal.h"
 
-enum { ARENA_DEFAULT_BYTES = 64 * 1024, BUSY_RETRY_AFTER_S = 1, FLUSH_TIMEOUT_MS = 2000 };
+enum { ARENA_DEFAULT_BYTES = 64 * 1024, FLUSH_TIMEOUT_MS = 2000 };
 
 static const RpcLane DEFAULT_LANES[] = {{"fast", 4, 1024, 0}, {"slow", 1, 64, 10}};
 
@@ -268,7 +268,7 @@ static Err subscribe_all(RpcServer *server)
 
 static void encode_busy(RpcServer *server)
 {
-    Request rq = {.reply.retry_after_s = BUSY_RETRY_AFTER_S};
+    const Request rq = {0};
 
     server->busy = rpc_pack_status(server->mem, &rq, err_make(&UNAVAILABLE, "busy"));
 }

@@ -123,6 +123,26 @@ static void failures_carry_reason_text_and_numbers(void **state)
     }
 }
 
+static void what_is_away_is_to_be_tried_again_soon(void **state)
+{
+    World *w = *state;
+    static const struct {
+        const char *reason;
+        uint32_t retry_after_s;
+    } ROWS[] = {{"UNAVAILABLE", 1}, {"CONFLICT", 0}};
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        in.reason = (char *)(uintptr_t)ROWS[i].reason;
+        in.text = (char *)"the database is not available";
+        RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Fail", NULL, 0, &in);
+
+        assert_string_equal(reply.body->reason, ROWS[i].reason);
+        assert_int_equal(reply.body->retry_after_s, ROWS[i].retry_after_s);
+        raw_reply_done(&reply);
+    }
+}
+
 static void violations_are_told(void **state)
 {
     World *w = *state;
@@ -745,6 +765,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(a_request_is_answered_on_both_subjects),
         WITH_WORLD(failures_carry_reason_text_and_numbers),
+        WITH_WORLD(what_is_away_is_to_be_tried_again_soon),
         WITH_WORLD(violations_are_told),
         WITH_WORLD(a_reply_carries_status_headers_and_mark),
         WITH_WORLD(bad_bodies_and_sizes_are_refused),

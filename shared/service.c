@@ -234,18 +234,32 @@ static Err try_bus(Process *p)
     return bus_connect(&options, WAIT_STEP_MS, &p->service.bus);
 }
 
+static void take_worker_number(void *data, unsigned number)
+{
+    id_source_set_worker(data, number);
+}
+
 static Err try_worker_number(Process *p)
 {
     unsigned number;
 
     TRY(lease_number(p->service.db, p->service.log, "ids", WORKER_NUMBERS, WAIT_STEP_MS, &p->worker, &number));
     p->service.ids = id_source_new(p->service.clock, number);
+    lease_follow_number(p->worker, take_worker_number, p->service.ids);
     return OK;
 }
 
 static Err check_bus(void *data)
 {
     return bus_connected(data) ? OK : err_make(&UNAVAILABLE, "not connected");
+}
+
+/* A loop of its own drains before stop() comes to say that nobody is served any more. */
+static Err check_stopping(void *data)
+{
+    const Process *p = data;
+
+    return atomic_load(&p->stopping) ? err_make(&UNAVAILABLE, "stopping") : OK;
 }
 
 static Err check_database(void *data)
@@ -396,6 +410,8 @@ static Err start(Process *p)
     if (d->started)
         TRY(err_wrap(d->started(service, p->context), "start"));
     TRY(err_wrap(bus_started(service->bus), "bus"));
+    if (d->run)
+        admin_add_check(service->admin, "serving", check_stopping, p);
     admin_add_check(service->admin, "bus", check_bus, service->bus);
     if (service->db)
         admin_add_check(service->admin, "database", check_database, service->db);
@@ -442,9 +458,9 @@ static void stop(Process *p)
     client_free(service->client);
     bus_close(service->bus);
     caller_verifier_free(p->verifier);
-    /* The number is free for others only when no id can be minted with it any more. */
-    id_source_free(service->ids);
+    /* Nothing mints ids any more: the number is free for others. */
     lease_free(p->worker);
+    id_source_free(service->ids);
     cache_free(service->cache);
     db_free(service->db);
     admin_stop(service->admin);

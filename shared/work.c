@@ -294,6 +294,8 @@ static Err set_up(Worker *worker)
     jsErrCode code = 0;
 
     TRY(work_ensure_dead(w->options.bus, w->dead_domain));
+    if (w->options.ensure)
+        TRY(w->options.ensure(w->options.context));
     jsConsumerConfig_Init(&config);
     config.Durable = w->durable;
     config.FilterSubject = w->filter;

@@ -33,6 +33,9 @@ typedef struct WorkOptions {
     int threads;
     int batch;      /* fetched at a time by each thread */
     bool retry_all; /* else only failures whose reason may be retried come again */
+    /* Makes the stream when it is missing; NULL when that is somebody else's. Texts as in `context` stay the caller's.
+     */
+    Err (*ensure)(void *context);
     Err (*handle)(void *context, Arena *mem, const WorkItem *item);
     void *context;
 } WorkOptions;

@@ -20,8 +20,8 @@ now_ms() {
 }
 
 # --- ports ---------------------------------------------------------------------------------------------------------
-port_open() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+port_open() { # PORT [HOST]
+    (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null
 }
 
 # Below the ephemeral range, which took one once; random, so that stacks that start together seldom meet.

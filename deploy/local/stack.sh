@@ -317,11 +317,18 @@ check_service_ports() {
 }
 
 process_ready() {
-    local admin=ADMIN_PORT_${1//-/_}
+    local admin=ADMIN_PORT_${1//-/_} url host
     case $1 in
     postgresql) pg_ready "$PG_PORT" ;;
     redis) port_open "$REDIS_PORT" ;;
     nats) port_open "$NATS_PORT" ;;
+    gateway*)
+        public_url "$1"
+        host=${url#http://}
+        host=${host%:*}
+        host=${host#[}
+        http_status 127.0.0.1 "${!admin}" /readyz && port_open "${url##*:}" "${host%]}"
+        ;;
     *) http_status 127.0.0.1 "${!admin}" /readyz ;;
     esac
 }

@@ -21,7 +21,7 @@ typedef struct AssetSources {
 /* What cannot be read is logged and left out: the API works without its manual. */
 Assets *assets_load(const AssetSources *sources, Log *log);
 Assets *assets_ref(Assets *a);
-void assets_unref(Assets *a); /* NULL is fine */
+void assets_unref(Assets *a);                          /* NULL is fine */
 const Asset *assets_find(const Assets *a, Slice path); /* NULL when there is none */
 
 /* A whole file, borrowed from `mem`. */

@@ -10,12 +10,12 @@
 enum {
     BUCKETS_PER_ENTRY = 1,
     HASH_BYTES = 16,
-    SIGNED_MAX = 8,             /* domains per credential; one more replaces the oldest */
+    SIGNED_MAX = 8, /* domains per credential; one more replaces the oldest */
     DOMAIN_MAX_BYTES = 32,
     RESOLVE_TIMEOUT_MS = 2000,
-    BAD_TTL_MS = 2000,          /* how long a refused opaque token is remembered */
+    BAD_TTL_MS = 2000, /* how long a refused opaque token is remembered */
     SCRATCH_BYTES = 8192,
-    RENEW_SHARE = 4             /* an identity is signed anew when a quarter of its life is left */
+    RENEW_SHARE = 4 /* an identity is signed anew when a quarter of its life is left */
 };
 
 typedef enum CredentialState { CREDENTIAL_GOOD, CREDENTIAL_REFUSED, CREDENTIAL_ASKED } CredentialState;
@@ -35,12 +35,12 @@ typedef struct SignedCaller {
 typedef struct Credential Credential;
 struct Credential {
     Auth *auth;
-    Credential *next;                /* in its bucket */
-    Credential *newer, *older;       /* by last use */
+    Credential *next;          /* in its bucket */
+    Credential *newer, *older; /* by last use */
     uint8_t hash[HASH_BYTES];
     CredentialState state;
-    int64_t user_id, expires_ms;     /* of the credential itself */
-    int64_t known_until_ms;          /* then it is verified, or asked for, again */
+    int64_t user_id, expires_ms; /* of the credential itself */
+    int64_t known_until_ms;      /* then it is verified, or asked for, again */
     Role role;
     char *username, *login_id;
     bool has_login;
@@ -63,7 +63,8 @@ struct Auth {
     Counter *hits, *verified, *resolved, *refused, *revoked;
 };
 
-/* --- the cache ---------------------------------------------------------------------------------------------------------- */
+/* --- the cache
+ * ---------------------------------------------------------------------------------------------------------- */
 static Credential **bucket_of(Auth *a, const uint8_t hash[HASH_BYTES])
 {
     size_t at;
@@ -154,7 +155,8 @@ static Credential *insert(Auth *a, const uint8_t hash[HASH_BYTES])
     return c;
 }
 
-/* --- verdicts ------------------------------------------------------------------------------------------------------------- */
+/* --- verdicts
+ * ------------------------------------------------------------------------------------------------------------- */
 static void set_identity(Credential *c, int64_t user_id, Role role, const char *username, const char *login_id,
                          int64_t expires_ms)
 {
@@ -207,7 +209,8 @@ static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[HASH_BYTES
     return judge(a, c, out);
 }
 
-/* --- opaque tokens -------------------------------------------------------------------------------------------------------- */
+/* --- opaque tokens
+ * -------------------------------------------------------------------------------------------------------- */
 static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
 {
     ProtobufCMessage *message;
@@ -334,7 +337,8 @@ AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity
     return ask(a, c ? c : insert(a, hash), token, done, data);
 }
 
-/* --- signed identities -------------------------------------------------------------------------------------------------- */
+/* --- signed identities
+ * -------------------------------------------------------------------------------------------------- */
 static SignedCaller *caller_of(Credential *c, const char *domain)
 {
     SignedCaller *place;
@@ -376,7 +380,8 @@ const char *auth_caller_header(Auth *a, const Identity *identity, const Operatio
     return s->header;
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------------------------- */
+/* --- start and stop
+ * ------------------------------------------------------------------------------------------------------- */
 Err auth_new(const AuthOptions *options, Auth **out)
 {
     static const char NAME[] = "atrium_credentials_total";

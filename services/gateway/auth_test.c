@@ -29,11 +29,9 @@ static void set_up(Fixture *f, size_t entries)
     now_us = INT64_C(1800000000) * 1000000;
     f->mem = arena_new(4096);
     f->metrics = metrics_new();
-    assert_ok(revocations_start(&(RevocationsOptions){.clock = &CLOCK,
-                                                      .metrics = f->metrics,
-                                                      .age_ms = 86400000,
-                                                      .entries_max = 1000},
-                                &f->revocations));
+    assert_ok(revocations_start(
+        &(RevocationsOptions){.clock = &CLOCK, .metrics = f->metrics, .age_ms = 86400000, .entries_max = 1000},
+        &f->revocations));
     assert_ok(auth_new(&(AuthOptions){.clock = &CLOCK,
                                       .metrics = f->metrics,
                                       .revocations = f->revocations,
@@ -205,7 +203,8 @@ static void the_memory_of_credentials_is_bounded(void **state)
 static void bad_keys_stop_the_start(void **state)
 {
     CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
-    AuthOptions options = {.metrics = metrics, .slot = "main", .jwt_secret = "short", .signing_key = SEED, .entries_max = 16};
+    AuthOptions options = {
+        .metrics = metrics, .slot = "main", .jwt_secret = "short", .signing_key = SEED, .entries_max = 16};
     Auth *auth;
     (void)state;
 

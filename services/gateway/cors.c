@@ -57,18 +57,19 @@ bool cors_origin_listed(const Cors *c, const char *origin)
     return false;
 }
 
-/* --- one row per contract ------------------------------------------------------------------------------------------- */
+/* --- one row per contract -------------------------------------------------------------------------------------------
+ */
 #define OUR_EXPOSED                                                                                                    \
     "X-Request-ID, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "               \
     "X-RateLimit-Reset, X-CSRF-Token, ETag, Link, Location"
 
 typedef struct Flavour {
     enum { NOBODY, ANYONE, ANYONE_WITHOUT_CREDENTIALS } unlisted; /* what origins get that are not on the list */
-    bool star;        /* the answer is "*", for all */
-    bool credentials; /* of listed origins */
-    bool development; /* any origin counts as listed in development */
-    const char *methods, *headers; /* NULL: what was asked for */
-    const char *expose, *max_age;  /* NULL none */
+    bool star;                                                    /* the answer is "*", for all */
+    bool credentials;                                             /* of listed origins */
+    bool development;                                             /* any origin counts as listed in development */
+    const char *methods, *headers;                                /* NULL: what was asked for */
+    const char *expose, *max_age;                                 /* NULL none */
     int status, refused_status;
     const char *body, *refused_body;
 } Flavour;
@@ -146,8 +147,8 @@ static bool asks_for_credentials(const CorsRequest *rq)
 static bool allow_origin(const Cors *c, const Flavour *f, const CorsRequest *rq, HeaderList *out)
 {
     bool listed = cors_origin_listed(c, rq->origin) || (f->development && c->development);
-    bool any = c->any || f->unlisted == ANYONE ||
-               (f->unlisted == ANYONE_WITHOUT_CREDENTIALS && !asks_for_credentials(rq));
+    bool any =
+        c->any || f->unlisted == ANYONE || (f->unlisted == ANYONE_WITHOUT_CREDENTIALS && !asks_for_credentials(rq));
 
     if (!listed && !any)
         return false;

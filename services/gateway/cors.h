@@ -21,7 +21,7 @@ typedef struct Cors Cors; /* immutable */
 const Cors *cors_new(Arena *mem, const char *origins, const char *more, bool development);
 
 typedef struct CorsRequest {
-    const char *origin; /* NULL: not from a page, or from one of our own */
+    const char *origin;           /* NULL: not from a page, or from one of our own */
     const char *method, *headers; /* Access-Control-Request-…; NULL when absent */
     bool with_credentials;        /* a cookie or an Authorization header came along */
 } CorsRequest;

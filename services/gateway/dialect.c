@@ -83,7 +83,8 @@ static void write_pointer(StrBuf *out, const Fault *fault)
     strbuf_append_json(out, strbuf_slice(&pointer));
 }
 
-/* --- ATRIUM: RFC 9457 ------------------------------------------------------------------------------------------------ */
+/* --- ATRIUM: RFC 9457 ------------------------------------------------------------------------------------------------
+ */
 static void write_problem_head(StrBuf *out, const char *type, const Failure *f)
 {
     strbuf_append_char(out, '{');
@@ -99,7 +100,8 @@ static void write_atrium(const Failure *f, StrBuf *out)
 {
     bool limited = f->look.http == 429;
 
-    write_problem_head(out, limited ? "https://iana.org/assignments/http-problem-types#quota-exceeded" : "about:blank", f);
+    write_problem_head(out, limited ? "https://iana.org/assignments/http-problem-types#quota-exceeded" : "about:blank",
+                       f);
     more_member(out, "code", f->look.code);
     if (f->fault_count) {
         strbuf_append_cstr(out, ",\"errors\":[");
@@ -118,7 +120,8 @@ static void write_atrium(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- RETROCAST: both of its shapes in one -------------------------------------------------------------------------------- */
+/* --- RETROCAST: both of its shapes in one
+ * -------------------------------------------------------------------------------- */
 static void write_retrocast(const Failure *f, StrBuf *out)
 {
     strbuf_append_cstr(out, "{\"error\":{");
@@ -130,7 +133,8 @@ static void write_retrocast(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- MEDIAVAULT ------------------------------------------------------------------------------------------------------------ */
+/* --- MEDIAVAULT
+ * ------------------------------------------------------------------------------------------------------------ */
 static void write_mediavault(const Failure *f, StrBuf *out)
 {
     strbuf_append_cstr(out, "{\n  \"code\": ");
@@ -142,7 +146,8 @@ static void write_mediavault(const Failure *f, StrBuf *out)
     strbuf_append_cstr(out, "\n}");
 }
 
-/* --- STREAMSPACE ------------------------------------------------------------------------------------------------------------- */
+/* --- STREAMSPACE
+ * ------------------------------------------------------------------------------------------------------------- */
 static void write_streamspace(const Failure *f, StrBuf *out)
 {
     strbuf_append_char(out, '{');
@@ -164,7 +169,8 @@ static void write_streamspace(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- TOGATHER ------------------------------------------------------------------------------------------------------------------ */
+/* --- TOGATHER
+ * ------------------------------------------------------------------------------------------------------------------ */
 static void write_togather(const Failure *f, StrBuf *out)
 {
     write_problem_head(out, arena_printf(out->mem, "https://sel.events/problems/%s", f->look.code), f);
@@ -184,7 +190,8 @@ static void write_togather(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- YOUTUBETALKER: FastAPI's three shapes --------------------------------------------------------------------------------- */
+/* --- YOUTUBETALKER: FastAPI's three shapes
+ * --------------------------------------------------------------------------------- */
 static void write_location(StrBuf *out, const Fault *fault)
 {
     static const char *const PARTS[] = {"body", "query", "path", "header"};
@@ -243,10 +250,14 @@ static void write_youtubetalker(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- the table ----------------------------------------------------------------------------------------------------------------- */
+/* --- the table
+ * ----------------------------------------------------------------------------------------------------------------- */
 #define PROBLEM_JSON "application/problem+json"
 #define PLAIN_JSON "application/json"
-#define CHAT_AUTH_TEXTS {"missing authorization header", "invalid authorization format", "invalid or expired token"}
+#define CHAT_AUTH_TEXTS                                                                                                \
+    {                                                                                                                  \
+        "missing authorization header", "invalid authorization format", "invalid or expired token"                     \
+    }
 
 static const Dialect DIALECTS[] = {
     [ATRIUM__DIALECT__ATRIUM] = {.name = "atrium",
@@ -295,15 +306,15 @@ static const Dialect DIALECTS[] = {
                                       .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true},
                                       .escape_html = true,
                                       .auth_texts = {"Authorization header required",
-                                                     "Invalid authorization header format",
-                                                     "Invalid or expired token"},
+                                                     "Invalid authorization header format", "Invalid or expired token"},
                                       .error_type = PLAIN_JSON,
                                       .write_error = write_streamspace},
     [ATRIUM__DIALECT__TOGATHER] = {.name = "togather",
                                    .newline = true,
                                    .cookie = "auth_token",
                                    .www_authenticate = true,
-                                   .auth_texts = {"a credential is needed", "Authorization must be: Bearer <credential>",
+                                   .auth_texts = {"a credential is needed",
+                                                  "Authorization must be: Bearer <credential>",
                                                   "the credential is not valid, or no longer"},
                                    .error_type = PROBLEM_JSON,
                                    .write_error = write_togather},

@@ -4,7 +4,6 @@
 #include "services/gateway/tables.h"
 #include "shared/json.h"
 
-
 /* One thing that is wrong with a request. */
 typedef struct Fault {
     int part;          /* Atrium__Part */
@@ -49,7 +48,11 @@ typedef enum ContentRule {
 } ContentRule;
 
 typedef enum EmptyRule { EMPTY_IS_OBJECT, EMPTY_IS_FAULT } EmptyRule;
-typedef enum RateHeaders { RATE_HEADERS_NONE, RATE_HEADERS_X, RATE_HEADERS_TRIPLE } RateHeaders; /* besides the IETF pair */
+typedef enum RateHeaders {
+    RATE_HEADERS_NONE,
+    RATE_HEADERS_X,
+    RATE_HEADERS_TRIPLE
+} RateHeaders; /* besides the IETF pair */
 
 typedef struct Dialect {
     const char *name;
@@ -57,19 +60,19 @@ typedef struct Dialect {
     ContentRule content;
     EmptyRule empty;
     bool empty_query_is_absent;
-    bool syntax_before_auth;      /* broken JSON is told even to strangers */
-    bool validates_before_rate;   /* what is refused as invalid does not count against a limit */
-    bool slash_tolerant;          /* a path answers with and without a slash at its end */
+    bool syntax_before_auth;    /* broken JSON is told even to strangers */
+    bool validates_before_rate; /* what is refused as invalid does not count against a limit */
+    bool slash_tolerant;        /* a path answers with and without a slash at its end */
     bool escape_html, newline;
-    bool knows_data;              /* {"data": …} where the rpc says so */
-    bool data_always;             /* … and everywhere, no-content answers included */
+    bool knows_data;  /* {"data": …} where the rpc says so */
+    bool data_always; /* … and everywhere, no-content answers included */
     SchemeRule scheme;
-    const char *cookie;           /* that may hold the credential; NULL none */
+    const char *cookie; /* that may hold the credential; NULL none */
     bool www_authenticate;
     RateHeaders rate_headers;
     const char *auth_texts[AUTH_FAULT_COUNT];
-    const char *body_text;        /* for bodies that cannot be read; NULL tells what is wrong */
-    const char *error_type;       /* Content-Type */
+    const char *body_text;  /* for bodies that cannot be read; NULL tells what is wrong */
+    const char *error_type; /* Content-Type */
     void (*write_error)(const Failure *f, StrBuf *out);
 } Dialect;
 

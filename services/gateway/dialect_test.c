@@ -28,7 +28,8 @@ static void errors_look_as_each_contract_says(void **state)
         const char *code, *body;
     } CASES[] = {
         {ATRIUM__DIALECT__ATRIUM, 404, "NOT_FOUND",
-         "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"no \\\"x\\\"\",\"instance\":\"/x\","
+         "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"no "
+         "\\\"x\\\"\",\"instance\":\"/x\","
          "\"code\":\"NOT_FOUND\",\"request_id\":\"r-1\"}"},
         {ATRIUM__DIALECT__RETROCAST, 404, "NOT_FOUND",
          "{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"no \\\"x\\\"\"},\"message\":\"no \\\"x\\\"\"}"},
@@ -93,9 +94,11 @@ static void faults_are_listed_in_each_manner(void **state)
         const char *part;
     } CASES[] = {
         {ATRIUM__DIALECT__YOUTUBETALKER,
-         "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"profile\",\"tags\",3],\"msg\":\"too short\",\"input\":\"a\","
+         "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"profile\",\"tags\",3],\"msg\":\"too "
+         "short\",\"input\":\"a\","
          "\"ctx\":{\"min_length\":2}},{\"type\":\"int_parsing\",\"loc\":[\"query\",\"limit\"],\"msg\":\"no number\","
-         "\"input\":null},{\"type\":\"json_invalid\",\"loc\":[\"body\",17],\"msg\":\"JSON decode error\",\"input\":null}]"},
+         "\"input\":null},{\"type\":\"json_invalid\",\"loc\":[\"body\",17],\"msg\":\"JSON decode "
+         "error\",\"input\":null}]"},
         {ATRIUM__DIALECT__ATRIUM, "\"errors\":[{\"pointer\":\"/profile/tags/3\",\"detail\":\"too short\"},{\"pointer\":"
                                   "\"/limit\",\"detail\":\"no number\"},{\"pointer\":\"\",\"detail\":"},
         {ATRIUM__DIALECT__TOGATHER, "{\"pointer\":\"/limit\",\"code\":\"int_parsing\",\"message\":\"no number\"}"},
@@ -129,7 +132,8 @@ static void details_become_members(void **state)
         assert_true(slice_find(body_of(mem, d, f), SLICE_LIT("\"hint\":\"h\",\"n\":2}")) > 0);
 }
 
-/* --- violations -------------------------------------------------------------------------------------------------------- */
+/* --- violations
+ * -------------------------------------------------------------------------------------------------------- */
 /* message Outer { string email = 1; string password = 2 (secret); Inner inner = 3; } Inner { string word = 1; } */
 static const TypeTables *make_types(Arena *mem)
 {
@@ -171,7 +175,8 @@ static const TypeTables *make_types(Arena *mem)
     return types;
 }
 
-static Slice input_of(Arena *mem, const TypeTables *types, const char *body, const char *field, const char *kind, int part)
+static Slice input_of(Arena *mem, const TypeTables *types, const char *body, const char *field, const char *kind,
+                      int part)
 {
     static const RouteVariable VALUES[] = {{{"limit", 5}, {"a\"b", 3}}};
     Atrium__Violation v = ATRIUM__VIOLATION__INIT, *list[] = {&v};
@@ -207,11 +212,13 @@ static void inputs_are_shown_unless_secret(void **state)
     (void)state;
 
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
-        assert_slice_equal(input_of(mem, types, "{\"email\":\"no\",\"password\":\"hush\",\"innerPart\":{\"word\":\"w\"}}",
+        assert_slice_equal(input_of(mem, types,
+                                    "{\"email\":\"no\",\"password\":\"hush\",\"innerPart\":{\"word\":\"w\"}}",
                                     CASES[i].field, CASES[i].kind, CASES[i].part),
                            slice(CASES[i].input));
-    assert_slice_equal(input_of(mem, types, "{\"inner_part\":{\"word\":5}}", "inner_part.word", "x", ATRIUM__PART__BODY),
-                       SLICE_LIT("5"));
+    assert_slice_equal(
+        input_of(mem, types, "{\"inner_part\":{\"word\":5}}", "inner_part.word", "x", ATRIUM__PART__BODY),
+        SLICE_LIT("5"));
 }
 
 static void long_inputs_are_cut(void **state)
@@ -262,10 +269,14 @@ static void structs_become_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_look_as_each_contract_says), cmocka_unit_test(hidden_texts_are_not_told),
-        cmocka_unit_test(router_errors_of_rag_are_short),    cmocka_unit_test(faults_are_listed_in_each_manner),
-        cmocka_unit_test(details_become_members),            cmocka_unit_test(inputs_are_shown_unless_secret),
-        cmocka_unit_test(long_inputs_are_cut),               cmocka_unit_test(structs_become_json),
+        cmocka_unit_test(errors_look_as_each_contract_says),
+        cmocka_unit_test(hidden_texts_are_not_told),
+        cmocka_unit_test(router_errors_of_rag_are_short),
+        cmocka_unit_test(faults_are_listed_in_each_manner),
+        cmocka_unit_test(details_become_members),
+        cmocka_unit_test(inputs_are_shown_unless_secret),
+        cmocka_unit_test(long_inputs_are_cut),
+        cmocka_unit_test(structs_become_json),
     };
 
     return RUN(tests);

@@ -16,8 +16,8 @@ void edge_metrics_open(Gateway *g)
     g->metrics.body_bytes = metrics_gauge(m, "atrium_http_body_bytes", "Request bodies held now.", "");
     g->metrics.operations = metrics_gauge(m, "atrium_routes", "HTTP bindings in the tables in use.", "");
     g->metrics.rate_limited = metrics_counter(m, "atrium_rate_limited_total", "Requests over a rate limit.", "");
-    g->metrics.refused_framing =
-        metrics_counter(m, "atrium_http_refused_framing_total", "Requests with malformed heads or ambiguous lengths.", "");
+    g->metrics.refused_framing = metrics_counter(m, "atrium_http_refused_framing_total",
+                                                 "Requests with malformed heads or ambiguous lengths.", "");
     g->metrics.unmatched =
         metrics_counter(m, "atrium_http_unmatched_total", "Requests for paths or methods that there are not.", "");
     g->metrics.reloads = metrics_counter(m, "atrium_table_reloads_total", "Reloads of the tables.", "result=\"ok\"");
@@ -90,9 +90,7 @@ void edge_note_answer(Exchange *x)
 {
     Gateway *g = x->gateway;
     int64_t took_us = clock_monotonic_us(g->service->clock) - x->started_us;
-    LogLevel level = x->status >= 500            ? LOG_LEVEL_WARN
-                     : g->settings->access_log ? LOG_LEVEL_INFO
-                                                 : LOG_LEVEL_DEBUG;
+    LogLevel level = x->status >= 500 ? LOG_LEVEL_WARN : g->settings->access_log ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 
     counter_add(requests_row(x), 1);
     note_duration(x, (double)took_us / 1e6);
@@ -100,7 +98,7 @@ void edge_note_answer(Exchange *x)
     if (!log_enabled(g->service->log, level))
         return;
     log_set_context(x->request_id, x->trace_id, x->op ? x->op->rpc : NULL);
-    LOG_AT(g->service->log, level, "http", "method", x->method, "path", slice_take(x->raw_path, 256), "status", x->status,
-           "bytes", x->response_bytes, "duration_us", took_us, "client", x->client_text);
+    LOG_AT(g->service->log, level, "http", "method", x->method, "path", slice_take(x->raw_path, 256), "status",
+           x->status, "bytes", x->response_bytes, "duration_us", took_us, "client", x->client_text);
     log_set_context(NULL, NULL, NULL);
 }

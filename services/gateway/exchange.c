@@ -3,7 +3,8 @@
 
 #include "atrium/reasons.atrium.h"
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life -----------------------------------------------------------------------------------------------------------
+ */
 Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, const char *uri)
 {
     Exchange *x = g->idle;
@@ -107,7 +108,8 @@ void exchanges_abandon(Gateway *g)
                             (Failure){.key = "UNAVAILABLE", .text = "the server is stopping", .retry_after_s = 1});
 }
 
-/* --- headers -------------------------------------------------------------------------------------------------------- */
+/* --- headers --------------------------------------------------------------------------------------------------------
+ */
 const char *exchange_header(const Exchange *x, const char *name)
 {
     Slice wanted = slice(name);
@@ -141,8 +143,8 @@ Slice exchange_header_joined(const Exchange *x, const char *name)
 }
 
 /* MHD parses headers in its buffer: names and values are pieces of the text as it came, ended by NULs that stand where
- * colon and line end were. What it got wrong shows as a gap: a NUL inside a value (it cuts there), a folded line, or white
- * space before a colon, with which two programs may read two different lengths into one request. */
+ * colon and line end were. What it got wrong shows as a gap: a NUL inside a value (it cuts there), a folded line, or
+ * white space before a colon, with which two programs may read two different lengths into one request. */
 typedef struct HeaderScan {
     Exchange *x;
     const char *at, *end; /* where the next name must begin; end of the head */
@@ -224,7 +226,8 @@ static const char *read_head(Exchange *x, const char *method, const char *versio
     return NULL;
 }
 
-/* --- who and what ----------------------------------------------------------------------------------------------------- */
+/* --- who and what
+ * ----------------------------------------------------------------------------------------------------- */
 static void take_request_id(Exchange *x)
 {
     const char *given = exchange_header(x, "x-request-id");
@@ -242,8 +245,7 @@ static void take_request_id(Exchange *x)
 
 static void take_client(Exchange *x)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     Address peer;
 
     (void)address_of(info ? info->client_addr : NULL, &peer); /* false leaves ::, which nobody trusts */
@@ -325,7 +327,8 @@ static StepResult answer_unmatched(Exchange *x)
     return exchange_fail(x, f);
 }
 
-/* --- preflights ------------------------------------------------------------------------------------------------------- */
+/* --- preflights
+ * ------------------------------------------------------------------------------------------------------- */
 static CorsRequest cors_request(const Exchange *x)
 {
     return (CorsRequest){.origin = exchange_header(x, "origin"),
@@ -357,7 +360,8 @@ static bool answer_options(Exchange *x, StepResult *out)
     return true;
 }
 
-/* --- finding what it is about ----------------------------------------------------------------------------------------- */
+/* --- finding what it is about
+ * ----------------------------------------------------------------------------------------- */
 static StepResult find_operation(Exchange *x)
 {
     const RouteTree *routes = tables_routes(x->tables);
@@ -441,7 +445,8 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
     return true;
 }
 
-/* --- the body ----------------------------------------------------------------------------------------------------------- */
+/* --- the body
+ * ----------------------------------------------------------------------------------------------------------- */
 bool exchange_is_refused_early(const Exchange *x)
 {
     return x->answered && (x->unread || (x->has_body && x->content_length > DISCARD_MAX_BYTES));
@@ -461,7 +466,8 @@ bool exchange_take_body(Exchange *x, const char *data, size_t len)
         return true;
     }
     if (g->body_bytes + (int64_t)len > g->settings->body_memory_bytes) {
-        (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE", .text = "too many uploads at a time", .retry_after_s = 1});
+        (void)exchange_fail(x,
+                            (Failure){.key = "UNAVAILABLE", .text = "too many uploads at a time", .retry_after_s = 1});
         return true;
     }
     g->body_bytes += (int64_t)len;
@@ -470,7 +476,8 @@ bool exchange_take_body(Exchange *x, const char *data, size_t len)
     return true;
 }
 
-/* --- the steps ------------------------------------------------------------------------------------------------------------ */
+/* --- the steps
+ * ------------------------------------------------------------------------------------------------------------ */
 static StepResult answer_own_paths(Exchange *x)
 {
     StepResult result;
@@ -507,13 +514,12 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
         x->user_id = identity->user_id;
         x->role = identity->role;
         if (x->op)
-            x->caller_header =
-                arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
+            x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
         return STEP_NEXT;
     case AUTH_UNAVAILABLE:
-        return exchange_fail(x, (Failure){.key = "UNAVAILABLE",
-                                          .text = "credentials cannot be checked at the moment",
-                                          .retry_after_s = 1});
+        return exchange_fail(
+            x,
+            (Failure){.key = "UNAVAILABLE", .text = "credentials cannot be checked at the moment", .retry_after_s = 1});
     case AUTH_WAIT:
         return STEP_WAIT;
     case AUTH_BAD:
@@ -616,8 +622,7 @@ static StepResult limit(Exchange *x)
         address_format(&network, text);
         strbuf_append_cstr(&key, text);
     }
-    if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x,
-                    &x->rate))
+    if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;
     x->has_rate = true;
     return x->rate.allowed ? STEP_NEXT : refuse_too_many(x);
@@ -664,9 +669,9 @@ static StepResult send_to_service(Exchange *x)
     if (!err_failed(e))
         return STEP_WAIT;
     if (e.reason == &PAYLOAD_TOO_LARGE)
-        return exchange_fail(x, (Failure){.key = "PAYLOAD_TOO_LARGE",
-                                          .text = "the request is too large",
-                                          .max_bytes = x->op->max_bytes});
+        return exchange_fail(
+            x,
+            (Failure){.key = "PAYLOAD_TOO_LARGE", .text = "the request is too large", .max_bytes = x->op->max_bytes});
     return exchange_fail(x, (Failure){.key = e.reason == &INVALID_ARGUMENT ? "INVALID_ARGUMENT" : "UNAVAILABLE",
                                       .text = e.reason == &INVALID_ARGUMENT ? arena_strdup(x->mem, e.text)
                                                                             : "the service cannot be reached",
@@ -675,8 +680,8 @@ static StepResult send_to_service(Exchange *x)
 
 /* The way of a request whose body is complete. */
 typedef StepResult (*Step)(Exchange *x);
-static const Step STEPS[] = {answer_own_paths, check_syntax, authenticate, authorize,      limit_first,
-                             transcode,        limit_last,   send_to_service};
+static const Step STEPS[] = {answer_own_paths, check_syntax, authenticate, authorize,
+                             limit_first,      transcode,    limit_last,   send_to_service};
 
 void exchange_run(Exchange *x)
 {

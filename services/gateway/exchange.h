@@ -1,8 +1,9 @@
-/* exchange: one HTTP request and its answer. exchange.c holds the path of a request from beginning to end, step by step;
- * what a step needs in detail is in request.c (into the bus), reply.c (out of it) and own.c (paths of the gateway's own).
+/* exchange: one HTTP request and its answer. exchange.c holds the path of a request from beginning to end, step by
+ * step; what a step needs in detail is in request.c (into the bus), reply.c (out of it) and own.c (paths of the
+ * gateway's own).
  *
- * A step that must wait (for auth, for Redis, for a service) suspends the connection; the event that it waits for goes on
- * with the next step. Loop thread only. */
+ * A step that must wait (for auth, for Redis, for a service) suspends the connection; the event that it waits for goes
+ * on with the next step. Loop thread only. */
 #pragma once
 #include <microhttpd.h>
 
@@ -11,13 +12,13 @@
 
 enum {
     REQUEST_HEADERS_MAX = 64,
-    REQUEST_QUERY_MAX = 256,      /* parameters */
+    REQUEST_QUERY_MAX = 256, /* parameters */
     REQUEST_ID_MAX_BYTES = 128,
     REQUEST_URL_MAX_BYTES = 8192, /* the connection's memory bounds it, too */
     IDEMPOTENCY_KEY_MAX_BYTES = 255,
-    DISCARD_MAX_BYTES = 1024 * 1024,       /* of a refused request's body, so that its connection lives on */
+    DISCARD_MAX_BYTES = 1024 * 1024, /* of a refused request's body, so that its connection lives on */
     DISCARD_CHUNKED_MAX_BYTES = 64 * 1024 * 1024,
-    REPLY_MAX_BYTES = 64 * 1024 * 1024,    /* as JSON */
+    REPLY_MAX_BYTES = 64 * 1024 * 1024, /* as JSON */
     EXCHANGE_ARENA_BYTES = 8192,
     EXCHANGES_IDLE_MAX = 512
 };
@@ -35,10 +36,10 @@ struct Exchange {
     int64_t started_us; /* monotonic */
 
     /* The request. */
-    const char *method;     /* as sent */
-    Slice lookup_method;    /* GET for HEAD */
+    const char *method;  /* as sent */
+    Slice lookup_method; /* GET for HEAD */
     Slice raw_path, raw_query;
-    const char *uri_end;    /* in MHD's buffer */
+    const char *uri_end; /* in MHD's buffer */
     size_t header_count;
     bool begun, has_body, chunked;
     uint64_t content_length;
@@ -61,7 +62,7 @@ struct Exchange {
 
     /* How far it is. */
     unsigned step;
-    bool own; /* a path of the gateway's own */
+    bool own;                       /* a path of the gateway's own */
     bool suspended, answered, told; /* told: the response was handed to MHD */
     bool unread;                    /* the body was not read to its end: the connection must close */
 
@@ -76,7 +77,7 @@ struct Exchange {
     /* In between. */
     bool transcoded;
     Slice wire;
-    Slice json; /* the body as it was read */
+    Slice json;           /* the body as it was read */
     const Failure *fault; /* found early, told later */
     RouteVariable *query;
     size_t query_count;
@@ -115,7 +116,8 @@ void exchanges_free_idle(Gateway *g);
 /* Is the answer due before the body, because that is too long to be read for nothing? */
 bool exchange_is_refused_early(const Exchange *x);
 
-/* --- for the steps -------------------------------------------------------------------------------------------------- */
+/* --- for the steps --------------------------------------------------------------------------------------------------
+ */
 typedef enum StepResult { STEP_NEXT, STEP_WAIT, STEP_ANSWERED } StepResult;
 /* Goes on after a wait. */
 void exchange_continue(Exchange *x);

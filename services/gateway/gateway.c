@@ -12,12 +12,13 @@
 enum {
     BUS_WAIT_MS = 10000,
     DRAIN_POLL_MS = 10,
-    DRAIN_IDLE_MS = 50,     /* answers are on their way when nothing was in flight for so long */
-    TURN_MAX_MS = 1000,     /* health and gauges are looked at at least so often */
+    DRAIN_IDLE_MS = 50, /* answers are on their way when nothing was in flight for so long */
+    TURN_MAX_MS = 1000, /* health and gauges are looked at at least so often */
     SEED_HEX_BYTES = 64
 };
 
-/* --- settings --------------------------------------------------------------------------------------------------------- */
+/* --- settings
+ * --------------------------------------------------------------------------------------------------------- */
 static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
 {
     bool development = strcmp(s->environment, "development") == 0 || strcmp(s->environment, "test") == 0;
@@ -43,7 +44,8 @@ Err gateway_check(const CommonSettings *common, const void *settings)
     return read_settings(mem, s, &scratch);
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------------- */
+/* --- tables
+ * --------------------------------------------------------------------------------------------------------------- */
 static Err load_tables(Gateway *g, Tables **out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
@@ -83,7 +85,13 @@ void gateway_reload(Gateway *g)
     LOG_INFO(g->service->log, "tables_loaded", "routes", tables_operation_count(next));
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------------------- */
+/* --- start
+ * ---------------------------------------------------------------------------------------------------------------- */
+static Err check_revocations(void *data)
+{
+    return revocations_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
+}
+
 Err gateway_open(Service *service, void **out)
 {
     Gateway *g = ARENA_NEW(service->mem, Gateway);
@@ -99,13 +107,16 @@ Err gateway_open(Service *service, void **out)
     gauge_set(g->metrics.operations, (double)tables_operation_count(g->tables));
     load_assets(g);
     g->loop = loop_new();
-    return revocations_start(&(RevocationsOptions){.bus = service->bus,
-                                                   .clock = service->clock,
-                                                   .log = service->log,
-                                                   .metrics = service->metrics,
-                                                   .age_ms = s->revocation_age_ms,
-                                                   .entries_max = (size_t)s->revocations_max},
-                             &g->revocations);
+    TRY(revocations_start(&(RevocationsOptions){.bus = service->bus,
+                                                .clock = service->clock,
+                                                .log = service->log,
+                                                .metrics = service->metrics,
+                                                .age_ms = s->revocation_age_ms,
+                                                .entries_max = (size_t)s->revocations_max},
+                          &g->revocations));
+    if (service->admin) /* asked by `gateway healthcheck`; no more once the drain has begun */
+        admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
+    return OK;
 }
 
 static Err open_bus(Gateway *g)
@@ -168,7 +179,8 @@ static Err open_listeners(Gateway *g)
     return g->listener_count ? OK : err_make(&INVALID_ARGUMENT, "SERVER_ADDR: no address");
 }
 
-/* --- the loop --------------------------------------------------------------------------------------------------------------- */
+/* --- the loop
+ * --------------------------------------------------------------------------------------------------------------- */
 static void end_turn(void *data)
 {
     Gateway *g = data;
@@ -262,7 +274,9 @@ Err gateway_run(Service *service, void *context)
     return OK;
 }
 
-/* --- stop ------------------------------------------------------------------------------------------------------------------- */
+/* --- stop
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 void gateway_close(void *context)
 {
     Gateway *g = context;

@@ -42,7 +42,7 @@ typedef struct Gateway {
     size_t listener_count;
     Exchange *idle, *sleeping; /* to be used again; suspended */
     size_t idle_count, exchange_count, suspended;
-    bool resumed; /* a connection was woken that MHD has not looked at yet; it does not say so itself */
+    bool resumed;       /* a connection was woken that MHD has not looked at yet; it does not say so itself */
     int64_t body_bytes; /* of all requests, held now */
     bool draining;      /* /readyz says 503, answers close their connections */
     struct HealthCache {

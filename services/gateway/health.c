@@ -68,10 +68,11 @@ StepResult health_healthz(Exchange *x)
 {
     const Service *s = x->gateway->service;
 
-    return answer_json(x, 200,
-                       "{\"status\":\"ok\",\"code\":\"ok\",\"message\":\"Atrium is up.\",\"details\":{\"app_revision\":\"%s\","
-                       "\"encore_compiler\":\"\",\"deploy_id\":\"%s\",\"checks\":null,\"enabled_experiments\":null}}\n",
-                       s->commit, x->gateway->slot);
+    return answer_json(
+        x, 200,
+        "{\"status\":\"ok\",\"code\":\"ok\",\"message\":\"Atrium is up.\",\"details\":{\"app_revision\":\"%s\","
+        "\"encore_compiler\":\"\",\"deploy_id\":\"%s\",\"checks\":null,\"enabled_experiments\":null}}\n",
+        s->commit, x->gateway->slot);
 }
 
 static const char *checks_json(Exchange *x, const Check *checks, const char *fine, const char *warn, const char *bad)
@@ -81,7 +82,9 @@ static const char *checks_json(Exchange *x, const Check *checks, const char *fin
 
     for (size_t i = 0; i < CHECK_COUNT; i++)
         strbuf_printf(&out, "%s\"%s\":{\"status\":\"%s\"}", i ? "," : "", checks[i].name,
-                      checks[i].fine ? fine : checks[i].needed ? bad : warn);
+                      checks[i].fine     ? fine
+                      : checks[i].needed ? bad
+                                         : warn);
     return strbuf_finish(&out, &text) ? text.ptr : "";
 }
 
@@ -109,9 +112,9 @@ static StepResult events_health(Exchange *x, const Check *checks, const char *ba
     return answer_json(x, bad ? 503 : 200,
                        "{\"status\":\"%s\",\"version\":\"%s\",\"git_commit\":\"%s\",\"slot\":\"%s\",\"docs_url\":"
                        "\"/api/docs\",\"checks\":{%s},\"timestamp\":\"%s\"}\n",
-                       bad                ? "unhealthy"
+                       bad              ? "unhealthy"
                        : checks[2].fine ? "healthy"
-                                          : "degraded",
+                                        : "degraded",
                        s->version, s->commit, x->gateway->slot, checks_json(x, checks, "pass", "warn", "fail"), now);
 }
 
@@ -139,8 +142,9 @@ StepResult health_health(Exchange *x)
         break;
     }
     if (bad)
-        return answer_json(x, 503, "{\"status\":\"error\",\"component\":\"%s\",\"service\":\"atrium\",\"checks\":{%s}}\n",
-                           bad, checks_json(x, checks, "pass", "warn", "fail"));
+        return answer_json(x, 503,
+                           "{\"status\":\"error\",\"component\":\"%s\",\"service\":\"atrium\",\"checks\":{%s}}\n", bad,
+                           checks_json(x, checks, "pass", "warn", "fail"));
     return answer_json(x, 200, "{\"status\":\"ok\",\"service\":\"atrium\",\"version\":\"%s\",\"checks\":{%s}}\n",
                        x->gateway->service->version, checks_json(x, checks, "pass", "warn", "fail"));
 }

@@ -30,7 +30,8 @@ typedef struct Fixture {
 } Fixture;
 static Fixture f;
 
-/* --- the tables ---------------------------------------------------------------------------------------------------------- */
+/* --- the tables
+ * ---------------------------------------------------------------------------------------------------------- */
 typedef struct RouteSpec {
     const char *method, *path, *rpc, *body;
     int caller, dialect;
@@ -52,8 +53,8 @@ static const RouteSpec ROUTES[] = {
     {"GET", "/limited", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, "few"},
     {"DELETE", "/gone", "Empty", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 204, 1000, ""},
 };
-static const RouteSpec LATER = {"GET", "/later", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000,
-                                200, 1000, ""};
+static const RouteSpec LATER = {"GET", "/later", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM,
+                                2000,  200,      1000,   ""};
 
 static Atrium__FieldRow *field_row(Arena *mem, uint32_t number, const char *name, FieldKind kind)
 {
@@ -136,7 +137,8 @@ static void write_tables(const char *path, bool later)
     fclose(out);
 }
 
-/* --- the service -------------------------------------------------------------------------------------------------------- */
+/* --- the service
+ * -------------------------------------------------------------------------------------------------------- */
 static void reply_wire(natsConnection *nc, natsMsg *msg, const void *data, size_t len)
 {
     (void)natsConnection_Publish(nc, natsMsg_GetReply(msg), data, (int)len); /* the test notices */
@@ -218,7 +220,8 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
     natsMsg_Destroy(msg);
 }
 
-/* --- set-up --------------------------------------------------------------------------------------------------------------- */
+/* --- set-up
+ * --------------------------------------------------------------------------------------------------------------- */
 static const char *nats_url(void)
 {
     const char *url = getenv("TEST_NATS_URL");
@@ -332,7 +335,8 @@ static int stop_all(void **state)
     return 0;
 }
 
-/* --- a client that sends bytes as they are ------------------------------------------------------------------------------- */
+/* --- a client that sends bytes as they are
+ * ------------------------------------------------------------------------------- */
 static int open_connection(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
@@ -415,8 +419,8 @@ static Answer post(const char *path, const char *type, const char *body)
 {
     char text[8192];
 
-    snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\nHost: t\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", path,
-             type, strlen(body), body);
+    snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\nHost: t\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+             path, type, strlen(body), body);
     return ask_bytes(text, strlen(text));
 }
 
@@ -426,7 +430,8 @@ static void assert_header(const Answer *a, const char *line)
         fail_msg("no \"%s\" in:\n%s", line, a->head);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------------------- */
+/* --- tests
+ * ---------------------------------------------------------------------------------------------------------------- */
 static void requests_travel_there_and_back(void **state)
 {
     Answer a = post("/echo/5?text=ignored", "application/json", "{\"text\":\"h\\u00e9\",\"n\":9}");
@@ -507,16 +512,22 @@ static void unknown_paths_and_methods_are_told(void **state)
 
 static void ambiguous_requests_are_refused(void **state)
 {
-#define RAW(text) {text, sizeof(text) - 1}
+#define RAW(text)                                                                                                      \
+    {                                                                                                                  \
+        text, sizeof(text) - 1                                                                                         \
+    }
     static const struct {
         const char *bytes;
         size_t len;
     } BAD[] = {
         RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"),
         RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
-        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+            "2\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n0\r\n\r\n"),
         RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
         RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: +2\r\n\r\n{}"),
         RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2x\r\n\r\n{}"),
@@ -550,9 +561,10 @@ static void ambiguous_requests_are_refused(void **state)
 
 static void connections_live_on(void **state)
 {
-    static const char THREE[] = "GET /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"
-                                "POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc"
-                                "POST /echo/3 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    static const char THREE[] =
+        "GET /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"
+        "POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc"
+        "POST /echo/3 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
     int fd = open_connection();
     Answer a;
     (void)state;
@@ -578,8 +590,8 @@ static void bodies_have_a_limit(void **state)
     a = post("/echo/1", "application/json", body);
     assert_int_equal(a.status, 413);
     snprintf(text, sizeof(text),
-             "POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n", strlen(body),
-             body);
+             "POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n",
+             strlen(body), body);
     a = ask_bytes(text, strlen(text));
     assert_int_equal(a.status, 413);
     a = ask_text("POST /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999\r\n\r\n");

@@ -16,7 +16,8 @@ struct Listener {
     int fd, epoll_fd, port;
 };
 
-/* --- what MHD calls ----------------------------------------------------------------------------------------------------- */
+/* --- what MHD calls
+ * ----------------------------------------------------------------------------------------------------- */
 /* The first of all: the request line is there. What it returns is the request's context. */
 static void *on_uri(void *data, const char *uri, struct MHD_Connection *connection)
 {
@@ -98,7 +99,8 @@ static void on_log(void *data, const char *format, va_list args)
     LOG_DEBUG(l->gateway->service->log, "microhttpd", "text", text);
 }
 
-/* --- sockets -------------------------------------------------------------------------------------------------------------- */
+/* --- sockets
+ * -------------------------------------------------------------------------------------------------------------- */
 static Err split_address(Slice address, char host[256], char port[8])
 {
     size_t colon = address.len;
@@ -182,7 +184,9 @@ static int port_of(int fd)
                                             : ((struct sockaddr_in *)&name)->sin_port);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 /* What is ready is served at the end of the turn, see listener_run: here it is enough to have been woken. */
 static void on_ready(void *data, uint32_t events)
 {

@@ -1,5 +1,5 @@
-/* listener: a listening socket and its libmicrohttpd daemon, driven by the loop: its epoll descriptor wakes us, and it is
- * run at the end of every turn (never its internal thread, which stalls when exactly 128 events are ready). */
+/* listener: a listening socket and its libmicrohttpd daemon, driven by the loop: its epoll descriptor wakes us, and it
+ * is run at the end of every turn (never its internal thread, which stalls when exactly 128 events are ready). */
 #pragma once
 #include "services/gateway/gateway.h"
 

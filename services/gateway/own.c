@@ -6,8 +6,9 @@
 
 enum { METRICS_MAX_BYTES = 16 * 1024 * 1024 };
 
-#define PAGE_POLICY "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " \
-                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+#define PAGE_POLICY                                                                                                    \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "              \
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 static StepResult answer_metrics(Exchange *x)
 {
@@ -98,8 +99,7 @@ static StepResult answer_wrong_method(Exchange *x)
     if (x->profile->hides_methods)
         return exchange_fail(x, (Failure){.key = "NOT_FOUND", .text = "endpoint not found", .from_router = true});
     header_add(&x->out, "Allow", "GET, HEAD, OPTIONS");
-    return exchange_fail(x,
-                         (Failure){.key = "METHOD_NOT_ALLOWED", .text = "Method Not Allowed", .from_router = true});
+    return exchange_fail(x, (Failure){.key = "METHOD_NOT_ALLOWED", .text = "Method Not Allowed", .from_router = true});
 }
 
 bool own_path(Exchange *x, StepResult *out)

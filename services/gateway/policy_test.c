@@ -52,7 +52,8 @@ static void networks_contain_their_addresses(void **state)
 
 static void bad_networks_are_named(void **state)
 {
-    static const char *const BAD[] = {"10.0.0.0/33", "10.0.0/8", "::/129", "x", "10.0.0.0/", "10.0.0.0/-1", "1.2.3.4/8/8"};
+    static const char *const BAD[] = {"10.0.0.0/33", "10.0.0/8",    "::/129",     "x",
+                                      "10.0.0.0/",   "10.0.0.0/-1", "1.2.3.4/8/8"};
     CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
     const Networks *networks;
     (void)state;
@@ -141,11 +142,11 @@ static void shared_auth_routes_follow_the_profile(void **state)
         const Operation *op;
         int dialect;
     } CASES[] = {
-        {"all", &login, ATRIUM__DIALECT__RETROCAST},      {"chat", &login, ATRIUM__DIALECT__RETROCAST},
+        {"all", &login, ATRIUM__DIALECT__RETROCAST},          {"chat", &login, ATRIUM__DIALECT__RETROCAST},
         {"chat-web", &login, ATRIUM__DIALECT__RETROCAST_WEB}, {"sessions", &login, ATRIUM__DIALECT__STREAMSPACE},
-        {"events", &login, ATRIUM__DIALECT__TOGATHER},    {"sessions", &talker, ATRIUM__DIALECT__YOUTUBETALKER},
-        {"all", &send, ATRIUM__DIALECT__RETROCAST},       {"chat-web", &send, ATRIUM__DIALECT__RETROCAST_WEB},
-        {"chat-web", &media, ATRIUM__DIALECT__MEDIAVAULT}, {"sessions", &send, ATRIUM__DIALECT__RETROCAST},
+        {"events", &login, ATRIUM__DIALECT__TOGATHER},        {"sessions", &talker, ATRIUM__DIALECT__YOUTUBETALKER},
+        {"all", &send, ATRIUM__DIALECT__RETROCAST},           {"chat-web", &send, ATRIUM__DIALECT__RETROCAST_WEB},
+        {"chat-web", &media, ATRIUM__DIALECT__MEDIAVAULT},    {"sessions", &send, ATRIUM__DIALECT__RETROCAST},
     };
     (void)state;
 

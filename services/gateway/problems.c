@@ -73,7 +73,8 @@ Slice struct_to_json(Arena *mem, const Google__Protobuf__Struct *value)
     return strbuf_finish(&out, &text) ? text : SLICE_LIT("");
 }
 
-/* --- input -------------------------------------------------------------------------------------------------------------- */
+/* --- input
+ * -------------------------------------------------------------------------------------------------------------- */
 Slice fault_input(Arena *mem, Slice json)
 {
     StrBuf out;
@@ -88,7 +89,8 @@ Slice fault_input(Arena *mem, Slice json)
     return strbuf_slice(&out);
 }
 
-/* --- the reader's problems ------------------------------------------------------------------------------------------------ */
+/* --- the reader's problems
+ * ------------------------------------------------------------------------------------------------ */
 typedef struct ProblemText {
     const char *expected, *kind, *text;
 } ProblemText;
@@ -132,8 +134,8 @@ Fault fault_of_problem(Arena *mem, const JsonProblem *problem, int part)
         fault.text = "JSON decode error";
         fault.input = SLICE_LIT("{}");
         fault.field = "";
-        fault.context =
-            problem->kind == JSON_SYNTAX ? SLICE_LIT("{\"error\":\"invalid JSON\"}") : SLICE_LIT("{\"error\":\"nested too deep\"}");
+        fault.context = problem->kind == JSON_SYNTAX ? SLICE_LIT("{\"error\":\"invalid JSON\"}")
+                                                     : SLICE_LIT("{\"error\":\"nested too deep\"}");
         break;
     case JSON_BAD_UTF8:
         fault.kind = "string_unicode";
@@ -185,7 +187,8 @@ Fault *faults_of_problems(Arena *mem, const JsonProblems *problems, size_t *out_
     return faults;
 }
 
-/* --- a service's violations -------------------------------------------------------------------------------------------------- */
+/* --- a service's violations
+ * -------------------------------------------------------------------------------------------------- */
 static bool has_secrets(const MessageType *type)
 {
     for (size_t i = 0; type && i < message_type_field_count(type); i++)

@@ -1,5 +1,5 @@
-/* problems: what is wrong with a request, in one form, whether the transcoder found it or a service. The kinds and texts
- * are those of the one contract that shows them (rag); other dialects show the texts. */
+/* problems: what is wrong with a request, in one form, whether the transcoder found it or a service. The kinds and
+ * texts are those of the one contract that shows them (rag); other dialects show the texts. */
 #pragma once
 #include "atrium/bus.pb-c.h"
 #include "services/gateway/dialect.h"
@@ -13,8 +13,8 @@ Fault fault_of_problem(Arena *mem, const JsonProblem *problem, int part);
  * below), unless the field is secret. */
 typedef struct FaultSource {
     const MessageType *type;
-    Slice body;                /* JSON; empty when there was none */
-    const char *body_prefix;   /* the field that the body filled: "" for all of them */
+    Slice body;                  /* JSON; empty when there was none */
+    const char *body_prefix;     /* the field that the body filled: "" for all of them */
     const RouteVariable *values; /* of path and query */
     size_t value_count;
 } FaultSource;

@@ -6,19 +6,20 @@ typedef enum CorsFlavour { CORS_OURS, CORS_CHAT, CORS_MEDIA, CORS_SESSIONS, CORS
 
 typedef struct Profile {
     const char *name;
-    int dialect;       /* of own paths, and of what no path matched */
-    int auth_dialect;  /* of auth's shared routes; -1 leaves them */
-    bool web;          /* chat's dialect becomes the browser client's */
+    int dialect;      /* of own paths, and of what no path matched */
+    int auth_dialect; /* of auth's shared routes; -1 leaves them */
+    bool web;         /* chat's dialect becomes the browser client's */
     CorsFlavour cors;
-    bool hides_methods;   /* a wrong method is 404 */
-    bool slash_redirects; /* a path with a slash too many or too few is sent to the right one */
-    bool strangers_first; /* an unknown path under /api/v1 tells strangers 401 */
-    bool options_anywhere;/* OPTIONS on any path is 204 */
-    bool options_refused; /* OPTIONS that is no preflight is a wrong method */
+    bool hides_methods;    /* a wrong method is 404 */
+    bool slash_redirects;  /* a path with a slash too many or too few is sent to the right one */
+    bool strangers_first;  /* an unknown path under /api/v1 tells strangers 401 */
+    bool options_anywhere; /* OPTIONS on any path is 204 */
+    bool options_refused;  /* OPTIONS that is no preflight is a wrong method */
 } Profile;
 
 typedef struct Profiles Profiles; /* immutable */
-/* GATEWAY_HOSTS: "chat.localhost=chat-web,:4000=media". INVALID_ARGUMENT for unknown profiles and what cannot be read. */
+/* GATEWAY_HOSTS: "chat.localhost=chat-web,:4000=media". INVALID_ARGUMENT for unknown profiles and what cannot be read.
+ */
 Err profiles_parse(Arena *mem, const char *hosts, const Profiles **out) MUST_CHECK;
 /* `host` as the header has it, with or without a port. A name wins over the port. Never NULL. */
 const Profile *profiles_find(const Profiles *p, Slice host, int port);

@@ -7,12 +7,13 @@
 #include "atrium/reasons.atrium.h"
 
 enum {
-    WAYS = 8,              /* entries of one set; a new one takes the place of the worst of them */
-    JOBS_MAX = 4096,       /* not yet settled; beyond it a count is settled with the next use */
+    WAYS = 8,        /* entries of one set; a new one takes the place of the worst of them */
+    JOBS_MAX = 4096, /* not yet settled; beyond it a count is settled with the next use */
     SETTLE_BATCH_MAX = 1024
 };
 
-/* --- RATE_LIMITS ---------------------------------------------------------------------------------------------------- */
+/* --- RATE_LIMITS ----------------------------------------------------------------------------------------------------
+ */
 static Err apply_override(RateRule *rules, size_t count, Slice item)
 {
     Slice name, amount, limit, seconds;
@@ -53,7 +54,8 @@ Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides)
     return OK;
 }
 
-/* --- counting --------------------------------------------------------------------------------------------------------- */
+/* --- counting
+ * --------------------------------------------------------------------------------------------------------- */
 typedef struct Entry {
     uint64_t hash; /* 0 is a free place */
     int64_t window_end_ms, used_ms;
@@ -160,7 +162,8 @@ static RateDecision decide(const RateRule *rule, const Entry *e, int64_t now_ms,
                           .name = rule->name};
 }
 
-/* --- settling ----------------------------------------------------------------------------------------------------------- */
+/* --- settling
+ * ----------------------------------------------------------------------------------------------------------- */
 static void tell(Waiter *w, RateDecision decision)
 {
     RateDone done = w->done;
@@ -192,7 +195,7 @@ static void job_done(void *data)
     gauge_set(r->local, job->failed ? 1 : 0);
     if (e && job->failed) {
         e->sent -= MIN(e->sent, job->by); /* goes with the next settlement */
-    } else if (e && e->sent) { /* 0: the window ended meanwhile */
+    } else if (e && e->sent) {            /* 0: the window ended meanwhile */
         e->acked += MIN(job->by, e->count - e->acked);
         e->global = (uint32_t)MIN(job->value, UINT32_MAX);
         if (job->left_ms > 0)
@@ -204,14 +207,13 @@ static void job_done(void *data)
         if (w->done && job->failed)
             tell(w, w->local);
         else if (w->done)
-            tell(w, (RateDecision){.allowed = job->value <= w->rule->limit,
-                                   .limit = w->rule->limit,
-                                   .remaining = job->value >= w->rule->limit
-                                                    ? 0
-                                                    : (uint32_t)(w->rule->limit - job->value),
-                                   .reset_ms = MAX(job->left_ms, 0),
-                                   .window_ms = w->rule->window_ms,
-                                   .name = w->rule->name});
+            tell(w,
+                 (RateDecision){.allowed = job->value <= w->rule->limit,
+                                .limit = w->rule->limit,
+                                .remaining = job->value >= w->rule->limit ? 0 : (uint32_t)(w->rule->limit - job->value),
+                                .reset_ms = MAX(job->left_ms, 0),
+                                .window_ms = w->rule->window_ms,
+                                .name = w->rule->name});
         free(w);
     }
     free(job);
@@ -237,8 +239,7 @@ static void *settle_loop(void *data)
             r->last = &r->first;
         r->job_count--;
         pthread_mutex_unlock(&r->lock);
-        job->failed =
-            !cache_count(r->options.cache, slice(job->key), job->by, job->window_ms, &value, &left_ms);
+        job->failed = !cache_count(r->options.cache, slice(job->key), job->by, job->window_ms, &value, &left_ms);
         job->value = value;
         job->left_ms = left_ms;
         loop_post(r->options.loop, job_done, job);
@@ -307,7 +308,8 @@ static void queue_settlement(Rates *r, Entry *e)
     r->queued[r->queued_count++] = e->hash;
 }
 
-/* --- the outside -------------------------------------------------------------------------------------------------------- */
+/* --- the outside
+ * -------------------------------------------------------------------------------------------------------- */
 static bool wait_for_redis(Rates *r, const RateRule *rule, Entry *e, RateDone done, void *data, RateDecision local)
 {
     Waiter *w = xcalloc(1, sizeof(*w));
@@ -322,8 +324,7 @@ static bool wait_for_redis(Rates *r, const RateRule *rule, Entry *e, RateDone do
     return true;
 }
 
-bool rates_take(Rates *r, const RateRule *rule, Slice key, int64_t now_ms, RateDone done, void *data,
-                RateDecision *out)
+bool rates_take(Rates *r, const RateRule *rule, Slice key, int64_t now_ms, RateDone done, void *data, RateDecision *out)
 {
     uint64_t hash;
     Entry *e;

@@ -1,9 +1,10 @@
-/* rates: how often callers may call. Fixed windows that begin with the first use. Counted here at once, and settled with
- * Redis in batches by a thread of its own, so that several gateways share a limit: between two settlements each counts
- * what it saw itself. Exact classes (logins) wait for Redis, for a moment. While Redis is away, or without one, each
- * gateway counts for itself, and atrium_rate_local says so.
+/* rates: how often callers may call. Fixed windows that begin with the first use. Counted here at once, and settled
+ * with Redis in batches by a thread of its own, so that several gateways share a limit: between two settlements each
+ * counts what it saw itself. Exact classes (logins) wait for Redis, for a moment. While Redis is away, or without one,
+ * each gateway counts for itself, and atrium_rate_local says so.
  *
- * The table is bounded: when it is full, the entry that was used least recently of a few is forgotten. Loop thread only. */
+ * The table is bounded: when it is full, the entry that was used least recently of a few is forgotten. Loop thread
+ * only. */
 #pragma once
 #include "shared/cache.h"
 #include "shared/loop.h"
@@ -16,8 +17,8 @@ typedef struct RateRule {
     bool by_user, exact, per_rpc;
 } RateRule;
 
-/* RATE_LIMITS: "login=100/60,message=0" (requests per seconds; without seconds the window stays) or "off". Names that no
- * class has are fine: a domain may be gone. INVALID_ARGUMENT for what cannot be read. */
+/* RATE_LIMITS: "login=100/60,message=0" (requests per seconds; without seconds the window stays) or "off". Names that
+ * no class has are fine: a domain may be gone. INVALID_ARGUMENT for what cannot be read. */
 Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides) MUST_CHECK;
 
 typedef struct RateDecision {
@@ -46,7 +47,7 @@ CLEANUP_FN(Rates, rates_free)
 bool rates_settled(const Rates *r);
 
 typedef void (*RateDone)(void *data, RateDecision decision);
-/* Counts one use. True: `out` is the decision. False (exact classes only): `done` is called later, from the loop, within
- * RATES_EXACT_WAIT_MS. `key` names caller and, where the rule says so, rpc: "auth|Login|192.0.2.1". */
+/* Counts one use. True: `out` is the decision. False (exact classes only): `done` is called later, from the loop,
+ * within RATES_EXACT_WAIT_MS. `key` names caller and, where the rule says so, rpc: "auth|Login|192.0.2.1". */
 bool rates_take(Rates *r, const RateRule *rule, Slice key, int64_t now_ms, RateDone done, void *data,
                 RateDecision *out);

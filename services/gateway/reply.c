@@ -8,7 +8,8 @@
 
 enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, STATUS_BODY_MAX = 1024 * 1024 };
 
-/* --- headers ------------------------------------------------------------------------------------------------------------ */
+/* --- headers
+ * ------------------------------------------------------------------------------------------------------------ */
 static void add_cors_headers(Exchange *x)
 {
     const CorsRequest rq = {.origin = exchange_header(x, "origin"),
@@ -29,8 +30,7 @@ static void add_rate_headers(Exchange *x)
         return;
     header_add(&x->out, "RateLimit-Policy",
                arena_printf(x->mem, "\"%s\";q=%u;w=%u", r->name, r->limit, (r->window_ms + 999) / 1000));
-    header_add(&x->out, "RateLimit",
-               arena_printf(x->mem, "\"%s\";r=%u;t=%" PRId64, r->name, r->remaining, reset_s));
+    header_add(&x->out, "RateLimit", arena_printf(x->mem, "\"%s\";r=%u;t=%" PRId64, r->name, r->remaining, reset_s));
     if (x->dialect->rate_headers == RATE_HEADERS_NONE)
         return;
     limit = arena_printf(x->mem, "%u", r->limit);
@@ -83,7 +83,8 @@ static void add_common_headers(Exchange *x)
         header_add(&x->out, "Connection", "close");
 }
 
-/* --- the answer ------------------------------------------------------------------------------------------------------------ */
+/* --- the answer
+ * ------------------------------------------------------------------------------------------------------------ */
 /* MHD leaves out the body of an answer to HEAD, and of 204 and 304, by itself. */
 StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body)
 {
@@ -133,7 +134,8 @@ StepResult exchange_fail_with(Exchange *x, const char *key, const char *text)
     return exchange_fail(x, (Failure){.key = key, .text = text});
 }
 
-/* --- a service's failure ------------------------------------------------------------------------------------------------- */
+/* --- a service's failure
+ * ------------------------------------------------------------------------------------------------- */
 static Slice message_data(natsMsg *msg)
 {
     return slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
@@ -169,15 +171,31 @@ static StepResult answer_failure(Exchange *x, natsMsg *msg, const char *code)
     return exchange_fail(x, f);
 }
 
-/* --- a service's answer -------------------------------------------------------------------------------------------------- */
+/* --- a service's answer
+ * -------------------------------------------------------------------------------------------------- */
 /* What a service may say to the client: "Http-<Name>" in the reply. */
 static bool is_allowed(const char *name)
 {
-    static const char *const ALLOWED[] = {
-        "Accept-Ranges",   "Allow",         "Cache-Control",           "Content-Disposition", "Content-Language",
-        "Content-Location", "Content-Range", "Content-Security-Policy", "Deprecation",         "ETag",
-        "Idempotency-Replayed", "Last-Modified", "Link",                "Location",            "Retry-After",
-        "Set-Cookie",      "Sunset",        "Vary",                    "WWW-Authenticate",    "X-CSRF-Token"};
+    static const char *const ALLOWED[] = {"Accept-Ranges",
+                                          "Allow",
+                                          "Cache-Control",
+                                          "Content-Disposition",
+                                          "Content-Language",
+                                          "Content-Location",
+                                          "Content-Range",
+                                          "Content-Security-Policy",
+                                          "Deprecation",
+                                          "ETag",
+                                          "Idempotency-Replayed",
+                                          "Last-Modified",
+                                          "Link",
+                                          "Location",
+                                          "Retry-After",
+                                          "Set-Cookie",
+                                          "Sunset",
+                                          "Vary",
+                                          "WWW-Authenticate",
+                                          "X-CSRF-Token"};
 
     for (size_t i = 0; i < ARRAY_LEN(ALLOWED); i++)
         if (slice_eq_nocase(slice(name), slice(ALLOWED[i])))
@@ -235,9 +253,8 @@ static bool write_json(Exchange *x, Slice wire, StrBuf *out)
 
     if (enveloped)
         strbuf_append_cstr(out, "{\"data\":");
-    fine = x->op->response_body[0]
-               ? wire_field_to_json(&options, x->op->reply, slice(x->op->response_body), wire, out)
-               : wire_to_json(&options, x->op->reply, wire, out);
+    fine = x->op->response_body[0] ? wire_field_to_json(&options, x->op->reply, slice(x->op->response_body), wire, out)
+                                   : wire_to_json(&options, x->op->reply, wire, out);
     if (enveloped)
         strbuf_append_char(out, '}');
     if (x->dialect->newline)

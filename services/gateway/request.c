@@ -7,7 +7,8 @@
 
 enum { BUS_HEADERS_MAX = 48, REQUEST_WIRE_MAX_BYTES = 15 * 1024 * 1024 }; /* the bus takes 16 MiB in all */
 
-/* --- the credential ----------------------------------------------------------------------------------------------------- */
+/* --- the credential
+ * ----------------------------------------------------------------------------------------------------- */
 static bool take_scheme(SchemeRule rule, Slice value, Slice *token)
 {
     Slice word, rest;
@@ -48,7 +49,8 @@ void request_find_credential(Exchange *x)
     }
 }
 
-/* --- faults ----------------------------------------------------------------------------------------------------------------- */
+/* --- faults
+ * ----------------------------------------------------------------------------------------------------------------- */
 static void set_fault(Exchange *x, Failure f)
 {
     if (!x->fault)
@@ -65,7 +67,9 @@ static void set_body_fault(Exchange *x, const char *key, const Fault *faults, si
     const char *text = x->dialect->body_text;
 
     set_fault(x, (Failure){.key = key,
-                           .text = text ? text : count ? fault_summary(x, &faults[0]) : "the body cannot be read",
+                           .text = text    ? text
+                                   : count ? fault_summary(x, &faults[0])
+                                           : "the body cannot be read",
                            .faults = faults,
                            .fault_count = count});
 }
@@ -75,7 +79,8 @@ static void set_one_fault(Exchange *x, const char *key, Fault fault)
     set_body_fault(x, key, arena_memdup(x->mem, &fault, sizeof(fault)), 1);
 }
 
-/* --- the body --------------------------------------------------------------------------------------------------------------- */
+/* --- the body
+ * --------------------------------------------------------------------------------------------------------------- */
 static Slice media_type(Exchange *x)
 {
     Slice type, parameters;
@@ -255,7 +260,8 @@ static bool transcode_body(Exchange *x, StrBuf *wire)
     return false;
 }
 
-/* --- query and path ------------------------------------------------------------------------------------------------------ */
+/* --- query and path
+ * ------------------------------------------------------------------------------------------------------ */
 static bool split_query(Exchange *x)
 {
     Slice rest = x->raw_query, pair, name, value;
@@ -278,7 +284,8 @@ static bool split_query(Exchange *x)
     return true;
 }
 
-static void add_value_fault(Exchange *x, const JsonProblem *problem, int part, Slice value, Fault *faults, size_t *count)
+static void add_value_fault(Exchange *x, const JsonProblem *problem, int part, Slice value, Fault *faults,
+                            size_t *count)
 {
     JsonProblem with_input = *problem;
     StrBuf quoted = strbuf_new(x->mem, value.len * 6 + 2);
@@ -289,15 +296,18 @@ static void add_value_fault(Exchange *x, const JsonProblem *problem, int part, S
         faults[(*count)++] = fault_of_problem(x->mem, &with_input, part);
 }
 
-/* Parameters that no field is named after are nobody's business; those that the body may set are not taken from here. */
+/* Parameters that no field is named after are nobody's business; those that the body may set are not taken from here.
+ */
 static bool transcode_query(Exchange *x, StrBuf *wire)
 {
     Fault *faults;
     size_t count = 0;
 
     if (!split_query(x)) {
-        set_one_fault(x, "INVALID_ARGUMENT",
-                      (Fault){.part = ATRIUM__PART__QUERY, .field = "", .kind = "value_error", .text = "the query cannot be read"});
+        set_one_fault(
+            x, "INVALID_ARGUMENT",
+            (Fault){
+                .part = ATRIUM__PART__QUERY, .field = "", .kind = "value_error", .text = "the query cannot be read"});
         return false;
     }
     if (x->query_count == 0 || x->op->body == BODY_WHOLE)
@@ -339,10 +349,8 @@ static bool transcode_path(Exchange *x, StrBuf *wire)
             continue;
         fault = ARENA_NEW(x->mem, Fault);
         add_value_fault(x, &problem, ATRIUM__PART__PATH, v->value, fault, &count);
-        set_fault(x, (Failure){.key = "INVALID_ID",
-                               .text = fault_summary(x, fault),
-                               .faults = fault,
-                               .fault_count = count});
+        set_fault(
+            x, (Failure){.key = "INVALID_ID", .text = fault_summary(x, fault), .faults = fault, .fault_count = count});
         return false;
     }
     return true;
@@ -366,7 +374,8 @@ void request_transcode(Exchange *x)
         set_fault(x, (Failure){.key = "PAYLOAD_TOO_LARGE", .text = "the request is too large"});
 }
 
-/* --- on the bus -------------------------------------------------------------------------------------------------------------- */
+/* --- on the bus
+ * -------------------------------------------------------------------------------------------------------------- */
 typedef struct BusHeaders {
     BusHeader list[BUS_HEADERS_MAX];
     size_t count;

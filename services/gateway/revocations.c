@@ -39,7 +39,8 @@ struct Revocations {
     Gauge *gauge;
 };
 
-/* --- the set ---------------------------------------------------------------------------------------------------------- */
+/* --- the set
+ * ---------------------------------------------------------------------------------------------------------- */
 LoginKey login_key(Slice login_id)
 {
     LoginKey key;
@@ -134,7 +135,8 @@ size_t revocations_count(Revocations *r)
     return count;
 }
 
-/* --- the tail ----------------------------------------------------------------------------------------------------------- */
+/* --- the tail
+ * ----------------------------------------------------------------------------------------------------------- */
 static uint64_t count_reconnects(Revocations *r)
 {
     uint64_t reconnects = 0;
@@ -278,7 +280,8 @@ static void *tail(void *data)
     return NULL;
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------------------------- */
+/* --- start and stop
+ * ------------------------------------------------------------------------------------------------------- */
 Err revocations_start(const RevocationsOptions *options, Revocations **out)
 {
     Revocations *r = xcalloc(1, sizeof(*r));
@@ -288,8 +291,9 @@ Err revocations_start(const RevocationsOptions *options, Revocations **out)
     r->set = xcalloc(r->capacity, sizeof(Ended));
     r->next_sequence = 1;
     pthread_mutex_init(&r->lock, NULL);
-    r->dropped = metrics_counter(options->metrics, "atrium_revocations_dropped_total",
-                                 "Ended logins that were forgotten before their time: REVOCATIONS_MAX is too small.", "");
+    r->dropped =
+        metrics_counter(options->metrics, "atrium_revocations_dropped_total",
+                        "Ended logins that were forgotten before their time: REVOCATIONS_MAX is too small.", "");
     r->gauge = metrics_gauge(options->metrics, "atrium_revocations", "Ended logins that are remembered.", "");
     if (options->bus) {
         if (natsStatistics_Create(&r->statistics) != NATS_OK)

@@ -71,8 +71,8 @@ static bool add_segment(Template *t, Slice text)
 
     if (t->count == ROUTES_MAX_SEGMENTS || (t->count && t->segments[t->count - 1].kind == SEGMENT_REST))
         return false; /* nothing may follow `**` */
-    if (kind == SEGMENT_LITERAL && (slice_find_char(text, '*') >= 0 || slice_find_char(text, '{') >= 0 ||
-                                    slice_find_char(text, '}') >= 0))
+    if (kind == SEGMENT_LITERAL &&
+        (slice_find_char(text, '*') >= 0 || slice_find_char(text, '{') >= 0 || slice_find_char(text, '}') >= 0))
         return false;
     t->segments[t->count].kind = kind;
     t->segments[t->count++].text = text;
@@ -136,7 +136,8 @@ static bool parse_template(Slice path, Template *t)
     return true;
 }
 
-/* --- building ------------------------------------------------------------------------------------------------------- */
+/* --- building -------------------------------------------------------------------------------------------------------
+ */
 static void push(Arena *mem, void *list, size_t *count, size_t *cap, size_t at, void *item)
 {
     void **items = *(void ***)list;
@@ -282,10 +283,14 @@ Err routes_add(RouteTree *tree, const char *method, const char *path, const void
     return set_leaf(&node->leaf, leaf);
 }
 
-/* --- matching --------------------------------------------------------------------------------------------------------- */
+/* --- matching
+ * --------------------------------------------------------------------------------------------------------- */
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 bool percent_decode(Arena *mem, Slice raw, bool plus_is_space, Slice *out)

@@ -1,6 +1,6 @@
 /* routes: paths to operations. A tree of segments per method: literals win over variables with a `:verb` or other
- * suffix, those over plain variables, and those over `**`; a dead end falls back to the next kind. Immutable once built,
- * so one table serves while the next is made. */
+ * suffix, those over plain variables, and those over `**`; a dead end falls back to the next kind. Immutable once
+ * built, so one table serves while the next is made. */
 #pragma once
 #include "shared/err.h"
 #include "shared/slice.h"

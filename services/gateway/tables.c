@@ -23,7 +23,8 @@ struct Tables {
     size_t rate_count;
 };
 
-/* --- reasons -------------------------------------------------------------------------------------------------------- */
+/* --- reasons --------------------------------------------------------------------------------------------------------
+ */
 /* "auth.v1.USERNAME_TAKEN" -> "USERNAME_TAKEN" */
 static const char *last_word(const char *key)
 {
@@ -98,10 +99,11 @@ static const char *common_key(int bus_status)
     static const struct {
         int bus;
         const char *key;
-    } COMMON[] = {{1, "CANCELLED"},         {3, "INVALID_ARGUMENT"},    {4, "DEADLINE_EXCEEDED"}, {5, "NOT_FOUND"},
-                  {6, "CONFLICT"},          {7, "PERMISSION_DENIED"},   {8, "RATE_LIMITED"},      {9, "PRECONDITION_FAILED"},
-                  {10, "CONFLICT"},         {11, "INVALID_ARGUMENT"},   {12, "UNIMPLEMENTED"},    {14, "UNAVAILABLE"},
-                  {16, "UNAUTHENTICATED"}};
+    } COMMON[] = {
+        {1, "CANCELLED"},       {3, "INVALID_ARGUMENT"},  {4, "DEADLINE_EXCEEDED"}, {5, "NOT_FOUND"},
+        {6, "CONFLICT"},        {7, "PERMISSION_DENIED"}, {8, "RATE_LIMITED"},      {9, "PRECONDITION_FAILED"},
+        {10, "CONFLICT"},       {11, "INVALID_ARGUMENT"}, {12, "UNIMPLEMENTED"},    {14, "UNAVAILABLE"},
+        {16, "UNAUTHENTICATED"}};
 
     for (size_t i = 0; i < ARRAY_LEN(COMMON); i++)
         if (COMMON[i].bus == bus_status)
@@ -125,7 +127,8 @@ ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int d
     return entry->looks[(unsigned)dialect < DIALECT_COUNT ? dialect : 0];
 }
 
-/* --- rates ------------------------------------------------------------------------------------------------------------ */
+/* --- rates
+ * ------------------------------------------------------------------------------------------------------------ */
 static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
 {
     t->rates = ARENA_ARRAY(t->mem, RateRule, file->n_rates + 1);
@@ -155,7 +158,8 @@ static Err find_rate(const Tables *t, const char *name, const RateRule **out)
     return err_make(&INVALID_ARGUMENT, "no rate class \"%s\"", name);
 }
 
-/* --- operations --------------------------------------------------------------------------------------------------------- */
+/* --- operations
+ * --------------------------------------------------------------------------------------------------------- */
 static bool is_raw(const MessageType *m)
 {
     return message_type_well_known(m) == ATRIUM__WELL_KNOWN__HTTP_BODY;
@@ -254,8 +258,8 @@ static Err load_all(Tables *t, const Atrium__Tables *file, const char *slot, con
     t->routes = routes_new(t->mem);
     for (size_t i = 0; i < file->n_routes; i++) {
         const Atrium__RouteRow *row = file->routes[i];
-        Err e = row->path ? load_operation(t, file, types, slot, row)
-                          : err_make(&INVALID_ARGUMENT, "a row without a path");
+        Err e =
+            row->path ? load_operation(t, file, types, slot, row) : err_make(&INVALID_ARGUMENT, "a row without a path");
 
         if (err_failed(e))
             return err_wrap(e, row->path ? row->path : "?");

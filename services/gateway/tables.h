@@ -20,8 +20,8 @@ typedef struct Operation {
     const char *response_body;   /* "" is the whole message */
     int caller;                  /* Atrium__CallerPolicy */
     uint32_t timeout_ms, status, max_bytes;
-    const RateRule *rate; /* NULL none */
-    int dialect;          /* Atrium__Dialect */
+    const RateRule *rate;       /* NULL none */
+    int dialect;                /* Atrium__Dialect */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
     bool data_envelope, streams, idempotency_key;

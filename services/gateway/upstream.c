@@ -65,7 +65,8 @@ static void spend(Upstream *u, natsMsg *msg)
     push(&u->spent, msg);
 }
 
-/* --- replies -------------------------------------------------------------------------------------------------------- */
+/* --- replies --------------------------------------------------------------------------------------------------------
+ */
 /* "….<index>-<generation>", both hexadecimal. */
 static Slot *find_slot(Upstream *u, const char *subject)
 {
@@ -152,7 +153,8 @@ static void deadline_is_over(void *data)
     finish(slot, UPSTREAM_LATE, NULL);
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------------- */
+/* --- requests
+ * --------------------------------------------------------------------------------------------------------- */
 static Slot *take_slot(Upstream *u)
 {
     Slot *slot;

@@ -1,6 +1,6 @@
-/* upstream: requests to the services over the loop's bus connection, each with a deadline of its own. Replies come to one
- * wildcard inbox, `_INBOX.<me>.<callee>.<instance>.<token>`; the callback of cnats runs in a thread of its own (it alone
- * keeps the subject of a "no responders" reply) and hands messages to the loop in batches. Loop thread only. */
+/* upstream: requests to the services over the loop's bus connection, each with a deadline of its own. Replies come to
+ * one wildcard inbox, `_INBOX.<me>.<callee>.<instance>.<token>`; the callback of cnats runs in a thread of its own (it
+ * alone keeps the subject of a "no responders" reply) and hands messages to the loop in batches. Loop thread only. */
 #pragma once
 #include "shared/bus.h"
 #include "shared/metrics.h"

@@ -80,7 +80,16 @@ class Stack:
     def secret(self, name):
         return (self.folder / "stack/secrets" / name).read_text()
 
+    def complaints(self):
+        """What sanitizers said, at the processes' ends too."""
+        logs = sorted((self.folder / "stack/logs").glob("*.log"))
+        return [line for log in logs for line in log.read_text(errors="replace").splitlines()
+                if any(word in line for word in ("Sanitizer", "runtime error:"))]
+
     def destroy(self):
-        done = self.run("down", "--wipe", timeout=120)
+        stopped = self.run("down", timeout=120)
+        complaints = self.complaints()
+        wiped = self.run("down", "--wipe", timeout=120)
         shutil.rmtree(self.folder, ignore_errors=True)
-        assert done.returncode == 0, done.stderr
+        assert not complaints, "\n".join(complaints)
+        assert stopped.returncode == wiped.returncode == 0, stopped.stderr + wiped.stderr

@@ -112,7 +112,7 @@ static void add_enum(Arena *mem, File *file, const FileProto *proto, const EnumP
         const Google__Protobuf__EnumValueDescriptorProto *v = d->value[i];
         SourcePath at = source_path(path, ENUM_VALUES, (int32_t)i);
         const Atrium__EnumValueRules *names =
-            source_option(mem, BASE(v->options), OPTION_ATRIUM_VALUE, &atrium__enum_value_rules__descriptor);
+            source_option(mem, BASE(v->options), OPTION_ATRIUM_MORE, &atrium__enum_value_rules__descriptor);
         e->values[i] = (EnumValue){
             .name = v->name,
             .json_name = names && names->json ? names->json : v->name,
@@ -142,21 +142,28 @@ static const char *camel(Arena *mem, const char *name)
     return out;
 }
 
-/* A json_name that someone wrote differs from the one that protoc makes up; else the file decides. */
-static const char *field_json_name(Arena *mem, const File *file, const FieldProto *d)
+/* A json_name that someone wrote differs from the one that protoc makes up; else message or file decide. */
+static const char *field_json_name(Arena *mem, Atrium__JsonNames names, const FieldProto *d)
 {
     const char *made_up = camel(mem, d->name);
     if (d->json_name && strcmp(d->json_name, made_up) != 0)
         return d->json_name;
-    return file->rules->json == ATRIUM__JSON_NAMES__SNAKE ? d->name : made_up;
+    return names == ATRIUM__JSON_NAMES__SNAKE ? d->name : made_up;
 }
 
-static void add_field(Arena *mem, const File *file, const FileProto *proto, const FieldProto *d, SourcePath path,
+static Atrium__JsonNames message_json_names(Arena *mem, const File *file, const MessageProto *d)
+{
+    const Atrium__MessageRules *rules =
+        source_option(mem, BASE(d->options), OPTION_ATRIUM_MORE, &atrium__message_rules__descriptor);
+    return rules && rules->has_json ? rules->json : file->rules->json;
+}
+
+static void add_field(Arena *mem, Atrium__JsonNames names, const FileProto *proto, const FieldProto *d, SourcePath path,
                       Field *out)
 {
     *out = (Field){
         .name = d->name,
-        .json_name = field_json_name(mem, file, d),
+        .json_name = field_json_name(mem, names, d),
         .number = (uint32_t)d->number,
         .type = (uint32_t)d->type,
         .repeated = d->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
@@ -173,6 +180,7 @@ static void add_message(Arena *mem, File *file, const FileProto *proto, const Me
                         SourcePath path)
 {
     Message *m = ARENA_NEW(mem, Message);
+    Atrium__JsonNames names = message_json_names(mem, file, d);
 
     *m = (Message){.full_name = join(mem, scope, d->name),
                    .file = file,
@@ -189,7 +197,7 @@ static void add_message(Arena *mem, File *file, const FileProto *proto, const Me
     m->well_known = well_known_kind(m->full_name);
     file->messages[file->message_count++] = m;
     for (size_t i = 0; i < d->n_field; i++)
-        add_field(mem, file, proto, d->field[i], source_path(path, MESSAGE_FIELDS, (int32_t)i), &m->fields[i]);
+        add_field(mem, names, proto, d->field[i], source_path(path, MESSAGE_FIELDS, (int32_t)i), &m->fields[i]);
     for (size_t i = 0; i < d->n_oneof_decl; i++)
         m->oneofs[i] = d->oneof_decl[i]->name;
     for (size_t i = 0; i < d->n_nested_type; i++)

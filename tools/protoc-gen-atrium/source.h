@@ -5,7 +5,7 @@
 
 enum { /* numbers of our extensions and of protobuf-c's, in the *Options messages */
        OPTION_ATRIUM = 50700,
-       OPTION_ATRIUM_VALUE = 50701,
+       OPTION_ATRIUM_MORE = 50701,
        OPTION_HTTP = 72295728,
        OPTION_PB_C = 1019
 };

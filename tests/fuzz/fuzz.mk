@@ -1,0 +1,73 @@
+# Fuzz targets: the parsers of outside bytes, by clang's libFuzzer with address and undefined-behaviour sanitizers.
+# A target is its own sources (beside the parser) and, at need, sources of its service; all link the whole library.
+F := build/fuzz
+FUZZ_SECONDS ?= 600
+FUZZ_CC := clang
+FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer -pthread -DATRIUM_ASAN
+FUZZ_DEFINES := -DFUZZ_TABLES='"$(CURDIR)/$(F)/tables/features.tables"' -DFUZZ_REAL_TABLES='"$(CURDIR)/$(G)/gateway.tables"'
+
+json_read_FUZZ := shared/json_read_fuzz.c
+json_write_FUZZ := shared/json_write_fuzz.c
+types_FUZZ := shared/types_fuzz.c
+message_FUZZ := shared/message_fuzz.c
+values_FUZZ := shared/values_fuzz.c
+jwt_FUZZ := shared/jwt_fuzz.c
+caller_FUZZ := shared/caller_fuzz.c
+config_FUZZ := shared/config_fuzz.c
+rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
+# What would be published is looked at instead.
+rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy
+gateway_routes_FUZZ := services/gateway/routes_fuzz.c services/gateway/routes.c
+gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c)
+gateway_request_FUZZ := services/gateway/request_fuzz.c \
+	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
+auth_requests_FUZZ := services/auth/requests_fuzz.c $(addprefix services/auth/,$(auth_HANDLERS) store_fake.c) \
+	$(G)/atrium/auth/v1/auth.service.c
+auth_text_FUZZ := services/auth/text_fuzz.c services/auth/text.c
+FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
+
+$(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(F)/obj/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  FUZZ CC $<"
+	@$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_DEFINES) $(FUZZ_CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+
+$(F)/libatrium.a: $(LIB_SRC:%.c=$(F)/obj/%.o) $(DOMAINS_SRC:%.c=$(F)/obj/%.o)
+	@echo "  AR      $@"
+	@rm -f $@ && ar rcs $@ $^
+
+# The generator's features, since the domains' own routes do not use all of them. protoc grumbles that tables are no text.
+$(F)/tables/features.tables: build/gen/.atrium $(wildcard tests/generator/protos/atrium/*/v1/*.proto)
+	@mkdir -p $(@D)
+	@protoc $(PROTO_PATH) -Itests/generator/protos --plugin=$(PLUGIN) --atrium_out=platform,tables=$@:$(@D) \
+		atrium/reasons.proto atrium/helper/v1/helper.proto atrium/features/v1/features.proto 2>&1 \
+		| grep -v 'contains invalid UTF-8 data' >&2 || test -s $@
+
+define fuzz_rules
+$(F)/bin/$(1): $$($(1)_FUZZ:%.c=$(F)/obj/%.o) $(F)/libatrium.a | $(F)/tables/features.tables
+	@mkdir -p $$(@D)
+	@echo "  LD      $$@"
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $$($(1)_FUZZ_LDFLAGS) -pthread -o $$@ $$(filter %.o %.a,$$^) \
+		$(LIBS) -lcmocka
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_rules,$(t))))
+
+# A crash that was put there, which the harness must find: without that flag nothing is planted anywhere.
+$(F)/bin/planted: tests/fuzz/planted_fuzz.c
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(WARN) -DATRIUM_PLANTED_BUG -o $@ $<
+
+.PHONY: fuzz-build fuzz fuzz-short
+fuzz-build: $(FUZZ_TARGETS:%=$(F)/bin/%) $(F)/bin/planted
+fuzz: setup-test ## Each fuzz target for FUZZ_SECONDS (600)
+	@$(MAKE) --no-print-directory fuzz-build
+	@tests/fuzz/run $(FUZZ_TARGETS) planted $(FUZZ_SECONDS)
+fuzz-short: ## The same, 10 seconds each: part of make test
+	@$(MAKE) --no-print-directory fuzz-build
+	@tests/fuzz/run $(FUZZ_TARGETS) planted 10
+
+-include $(shell find $(F)/obj -name '*.d' 2>/dev/null)
