@@ -37,13 +37,12 @@ LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnats
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 # ---------------------------------------------------------------------------------------------------- what there is
+PLATFORM_PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*.proto))
 DOMAIN_PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*/v1/*.proto))
-PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/*.proto)) $(DOMAIN_PROTOS)
 WELL_KNOWN := google/protobuf/descriptor google/protobuf/struct google/protobuf/timestamp google/protobuf/duration \
 	google/protobuf/field_mask google/protobuf/wrappers google/protobuf/empty google/protobuf/any
-PLATFORM_STEMS := $(filter-out $(DOMAIN_PROTOS:.proto=),$(PROTOS:.proto=)) google/api/http $(WELL_KNOWN)
-# Files with reasons, events or rpcs have our generated C beside protobuf-c's.
-ATRIUM_STEMS := atrium/reasons $(DOMAIN_PROTOS:.proto=)
+PLATFORM_STEMS := $(PLATFORM_PROTOS:.proto=) google/api/http $(WELL_KNOWN)
+DOMAIN_STEMS := $(DOMAIN_PROTOS:.proto=)
 
 SERVICES :=
 include $(wildcard services/*/service.mk)
@@ -54,7 +53,7 @@ SHARED_TESTS := $(wildcard shared/*_test.c)
 # rpc in any domain does not rebuild it.
 LIB_SRC := $(filter-out shared/migrate.c,$(SHARED_SRC)) $(PLATFORM_STEMS:%=$(G)/%.pb-c.c) $(G)/atrium/reasons.atrium.c
 LIB := $(B)/libatrium.a
-DOMAINS_SRC := $(DOMAIN_PROTOS:%.proto=$(G)/%.pb-c.c) $(DOMAIN_PROTOS:%.proto=$(G)/%.atrium.c) shared/migrate.c $(G)/migrations.c
+DOMAINS_SRC := $(DOMAIN_STEMS:%=$(G)/%.pb-c.c) $(DOMAIN_STEMS:%=$(G)/%.atrium.c) shared/migrate.c $(G)/migrations.c
 DOMAINS_LIB := $(B)/libatrium-domains.a
 
 .PHONY: help
@@ -62,39 +61,58 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # ---------------------------------------------------------------------------------------------------- the proto toolchain
-# Generated files come before anything that is compiled: one stamp stands for all of them.
+# Generated files come before anything that is compiled. Four stamps stand for them, the platform's and the domains'
+# apart: an edit in a domain touches nothing of the platform.
 PLUGIN := build/bin/protoc-gen-atrium
 PLUGIN_SRC := $(filter-out %_test.c,$(wildcard tools/protoc-gen-atrium/*.c)) shared/arena.c shared/slice.c shared/strbuf.c
 PLUGIN_PB := google/protobuf/descriptor google/protobuf/compiler/plugin google/api/http atrium/options atrium/tables
 PROTO_PATH := -Iproto -I/usr/include
+C_KEYWORDS := auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long
+C_KEYWORDS := $(C_KEYWORDS)|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned
+C_KEYWORDS := $(C_KEYWORDS)|void|volatile|while
 
 # Generates into a fresh folder beside, then takes over what differs: what did not change is not compiled again.
+NEW = $(G).new$(@F)
+define start_new
+@rm -rf $(NEW) && mkdir -p $(G) $(NEW)
+endef
 define take_over
-@(cd $(G).new && find . -type f) | while read -r f; do \
-	cmp -s "$(G).new/$$f" "$(G)/$$f" || { mkdir -p "$$(dirname "$(G)/$$f")"; cp "$(G).new/$$f" "$(G)/$$f"; }; done
-@rm -rf $(G).new
+@(cd $(NEW) && find . -type f) | while read -r f; do \
+	cmp -s "$(NEW)/$$f" "$(G)/$$f" || { mkdir -p "$$(dirname "$(G)/$$f")"; cp "$(NEW)/$$f" "$(G)/$$f"; }; done
+@rm -rf $(NEW)
 @touch $@
 endef
 
-build/gen/.pb: $(PROTOS:%=proto/%) proto/google/api/http.proto
-	@rm -rf $(G).new && mkdir -p $(G) $(G).new
-	@echo "  PROTO   $(words $(PROTOS)) files"
-	@protoc $(PROTO_PATH) --c_out=$(G).new $(PROTOS) google/api/http.proto google/protobuf/compiler/plugin.proto \
-		$(WELL_KNOWN:%=%.proto)
-	@# protobuf-c makes structs of services, with rpcs for members; nobody uses them, but Register must compile.
-	@sed -i -E 's/\(\*(auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while)\)\(/(*\1_)(/' $(G).new/atrium/*/v1/*.pb-c.h
+$(G)/.platform-pb: $(PLATFORM_PROTOS:%=proto/%) proto/google/api/http.proto
+	@echo "  PROTO   $(words $(PLATFORM_PROTOS)) files of the platform"
+	$(start_new)
+	@protoc $(PROTO_PATH) --c_out=$(NEW) $(PLATFORM_PROTOS) google/api/http.proto \
+		google/protobuf/compiler/plugin.proto $(WELL_KNOWN:%=%.proto)
 	$(take_over)
 
-$(PLUGIN): $(PLUGIN_SRC) $(wildcard tools/protoc-gen-atrium/*.h) $(PLUGIN_PB:%=$(G)/%.pb-c.c)
+$(G)/.domains-pb: $(DOMAIN_PROTOS:%=proto/%) $(G)/.platform-pb
+	@echo "  PROTO   $(words $(DOMAIN_PROTOS)) files of domains"
+	$(start_new)
+	@protoc $(PROTO_PATH) --c_out=$(NEW) $(DOMAIN_PROTOS)
+	@# protobuf-c makes structs of services, with rpcs for members; nobody uses them, but Register must compile.
+	@sed -i -E 's/\(\*($(C_KEYWORDS))\)\(/(*\1_)(/' $(NEW)/atrium/*/v1/*.pb-c.h
+	$(take_over)
+
+$(PLUGIN): $(PLUGIN_SRC) $(wildcard tools/protoc-gen-atrium/*.h) $(G)/.platform-pb
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	@$(CC) -std=gnu17 -O1 -g $(CPPFLAGS) $(WARN) -o $@ $(PLUGIN_SRC) $(PLUGIN_PB:%=$(G)/%.pb-c.c) -lprotobuf-c
 
-build/gen/.atrium: $(PLUGIN) build/gen/.pb
+$(G)/.reasons: $(PLUGIN)
+	$(start_new)
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(NEW) atrium/reasons.proto
+	$(take_over)
+
+$(G)/.atrium: $(PLUGIN) $(G)/.domains-pb
 	@echo "  GEN     tables, handlers, stubs, OpenAPI, AsyncAPI, bus permissions"
-	@rm -rf $(G).new && mkdir -p $(G).new
-	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(G).new $(ATRIUM_STEMS:%=%.proto)
-	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=platform,tables=$(G).new/gateway.tables:$(G).new \
+	$(start_new)
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=c:$(NEW) $(DOMAIN_PROTOS)
+	@protoc $(PROTO_PATH) --plugin=$(PLUGIN) --atrium_out=platform,tables=$(NEW)/gateway.tables:$(NEW) \
 		atrium/reasons.proto $(DOMAIN_PROTOS)
 	$(take_over)
 
@@ -107,12 +125,15 @@ $(G)/settings_all.h: $(wildcard services/*/settings.def) Makefile
 	@mkdir -p $(@D)
 	@for f in $(sort $(wildcard services/*/settings.def)); do echo "#include \"$$f\""; done > $@
 
-GENERATED := build/gen/.pb build/gen/.atrium $(G)/migrations.c $(G)/settings_all.h
+GENERATED := $(addprefix $(G)/,.platform-pb .domains-pb .reasons .atrium migrations.c settings_all.h)
 .PHONY: generate
 generate: $(GENERATED) ## Generated sources, tables and documents (build/gen)
-$(G)/%.pb-c.c: build/gen/.pb ;
-$(G)/%.atrium.c: build/gen/.atrium ;
-$(G)/%.service.c: build/gen/.atrium ;
+# Headers too: a parallel make would else look at them before they are made. The recipe does nothing but is not empty:
+# make then looks whether the file really changed, instead of taking it for new.
+$(foreach x,c h,$(PLATFORM_STEMS:%=$(G)/%.pb-c.$(x))): $(G)/.platform-pb ; $(nothing)
+$(foreach x,c h,$(DOMAIN_STEMS:%=$(G)/%.pb-c.$(x))): $(G)/.domains-pb ; $(nothing)
+$(G)/atrium/reasons.atrium.c $(G)/atrium/reasons.atrium.h: $(G)/.reasons ; $(nothing)
+$(foreach x,atrium.c atrium.h service.c service.h,$(DOMAIN_STEMS:%=$(G)/%.$(x))): $(G)/.atrium ; $(nothing)
 
 # ---------------------------------------------------------------------------------------------------- compiling
 VERSION_DEFINES = -DATRIUM_VERSION='"$(VERSION)"' -DATRIUM_COMMIT='"$(COMMIT)"' -DATRIUM_BUILD_DATE='"$(BUILD_DATE)"'
@@ -151,6 +172,7 @@ endef
 $(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
 
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c,$(wildcard tools/atrium/*.c)))
+$(B)/bin/atrium-tool: LIBS += -lcrypt
 $(B)/bin/atrium-tool: $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
 
@@ -266,13 +269,29 @@ static Wait next_result(DbConn *conn, int64_t deadline_ms, PGresult **out)
     return WAIT_DONE;
 }
 
+typedef struct Cancel {
+    PGcancel *request;
+    int done_fd;        /* readable when the server has taken the request */
+    atomic_int holders; /* the thread, and who waits for it */
+} Cancel;
+
+static void cancel_unref(Cancel *c)
+{
+    if (atomic_fetch_sub(&c->holders, 1) != 1)
+        return;
+    PQfreeCancel(c->request);
+    close(c->done_fd);
+    free(c);
+}
+
 static void *send_cancel(void *data)
 {
-    PGcancel *request = data;
+    Cancel *c = data;
     char ignored[256];
 
-    (void)PQcancel(request, ignored, sizeof ignored); /* what became of it shows on the connection */
-    PQfreeCancel(request);
+    (void)PQcancel(c->request, ignored, sizeof ignored); /* what became of it shows on the connection */
+    (void)eventfd_write(c->done_fd, 1);                  /* can only fail when it is readable already */
+    cancel_unref(c);
     return NULL;
 }
 
@@ -281,18 +300,23 @@ static void *send_cancel(void *data)
  * False when the request was not taken in time: it may come late, so that the connection must not be used again. */
 static bool cancel(DbConn *conn, int64_t until_ms)
 {
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    PGcancel *request = PQgetCancel(conn->pg);
+    Cancel *c = xcalloc(1, sizeof *c);
+    struct pollfd done = {.events = POLLIN};
     pthread_t thread;
+    bool taken = false;
 
-    if (!request || pthread_create(&thread, NULL, send_cancel, request) != 0) {
-        PQfreeCancel(request);
-        return false;
+    c->request = PQgetCancel(conn->pg);
+    c->done_fd = done.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    atomic_init(&c->holders, 2);
+    if (c->request && c->done_fd >= 0 && pthread_create(&thread, NULL, send_cancel, c) == 0) {
+        while (!taken && db_now_ms() < until_ms) /* again after a signal */
+            taken = poll(&done, 1, (int)MAX(until_ms - db_now_ms(), 0)) > 0;
+        (void)(taken ? pthread_join(thread, NULL) : pthread_detach(thread)); /* it is joinable: cannot fail */
+    } else {
+        cancel_unref(c); /* for the thread that is not there */
     }
-    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-        return true;
-    (void)pthread_detach(thread); /* it is joinable: cannot fail */
-    return false;
+    cancel_unref(c);
+    return taken;
 }
 
 /* What came back for one exchange: the last command's result, and the first failure. */

@@ -260,6 +260,7 @@ static void bytes_that_are_no_message_are_refused(void **state)
         "72020180",                         /* a packed list that ends within a number */
         "22020880",                         /* a message that ends within a number */
         "9a010608808080808020",             /* a Timestamp after the year 9999 */
+        "9a010a08ffffffffffffffff7f",       /* … as far after it as there are numbers (found by fuzzing) */
         "9a010b10ffffffffffffffffff01",     /* negative nanos */
         "a2010d080110ffffffffffffffffff01", /* seconds and nanos of different signs */
     };

@@ -171,11 +171,12 @@ static char *put_date(char *to, int64_t days)
 size_t json_format_timestamp(JsonTime time, char *to)
 {
     const char *start = to;
-    int64_t from_year_one = time.seconds - TIMESTAMP_MIN, second;
+    int64_t from_year_one, second;
 
     if (time.seconds < TIMESTAMP_MIN || time.seconds > TIMESTAMP_MAX || time.nanos < 0 ||
         time.nanos >= NANOS_PER_SECOND)
         return 0;
+    from_year_one = time.seconds - TIMESTAMP_MIN;
     second = from_year_one % SECONDS_PER_DAY;
     to = put_date(to, from_year_one / SECONDS_PER_DAY + TIMESTAMP_MIN / SECONDS_PER_DAY);
     *to++ = 'T';

@@ -78,7 +78,8 @@ static void a_cut_connection_hands_it_over(void **state)
     cut(second, "lease_first");
     assert_soon(lease_held(b));
     assert_soon(!lease_held(a)); /* within its retry time at the latest */
-    assert_true(lease_held(b));
+    assert_soon(lease_held(b));  /* a busy machine checks less often than every 3 ms */
+    assert_false(lease_held(a));
 }
 
 static void a_lost_lease_is_taken_again(void **state)

@@ -9,14 +9,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const ProtobufCMessageDescriptor *const TYPES[] = {
-    &atrium__status__descriptor,
-    &atrium__caller__descriptor,
-    &atrium__http_body__descriptor,
-    &atrium__resolve_token_reply__descriptor,
-    &google__protobuf__struct__descriptor,
-    &google__protobuf__value__descriptor,
-    &atrium__tables__descriptor,
-    &atrium__reason_rules__descriptor,
+    &atrium__status__descriptor,           &atrium__caller__descriptor,
+    &atrium__http_body__descriptor,        &atrium__resolve_token_reply__descriptor,
+    &google__protobuf__struct__descriptor, &google__protobuf__value__descriptor,
+    &atrium__tables__descriptor,           &atrium__reason_rules__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

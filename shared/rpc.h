@@ -147,7 +147,7 @@ typedef struct RpcServerOptions {
     const void *context;
     Db *db;
     Client *client;
-    CallerVerifier *verifier; /* NULL refuses callers on svc. subjects */
+    CallerVerifier *verifier; /* NULL believes what comes on rpc. subjects, and refuses callers on svc. subjects */
     const Clock *clock;
     Log *log;
     Metrics *metrics;

@@ -121,13 +121,15 @@ static Exchange *read_exchange(const Work *work, Arena *mem)
 
 /* --- the caller
  * ------------------------------------------------------------------------------------------------------------ */
+/* Also verified on rpc. subjects, which only the gateway may publish to: JetStream publishes there for whoever may make
+ * a consumer with such a delivery subject, and that is not bound by permissions. */
 static Err believe_caller(Exchange *x, const char *header)
 {
-    if (x->endpoint->from_gateway)
-        return caller_decode(x->rq.mem, slice(header), &x->rq.caller);
-    if (!x->server->o.verifier)
+    if (x->server->o.verifier)
+        return caller_verify(x->server->o.verifier, x->rq.mem, slice(header), &x->rq.caller);
+    if (!x->endpoint->from_gateway)
         return err_make(&UNAUTHENTICATED, "this service takes no callers from other services");
-    return caller_verify(x->server->o.verifier, x->rq.mem, slice(header), &x->rq.caller);
+    return caller_decode(x->rq.mem, slice(header), &x->rq.caller);
 }
 
 static Err find_caller(Exchange *x)

@@ -62,11 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len < 2)
         return 0;
     if (!server.domain) {
+        check(nats_Open(0) == NATS_OK);
         echo_init(&echo);
         server = (RpcServer){.domain = "echo", .o = {.clock = &SYSTEM_CLOCK, .context = &echo}};
-        check(!err_failed(caller_verifier_new(
-            SLICE_LIT("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"), "echo", &SYSTEM_CLOCK,
-            &server.o.verifier)));
+        check(!err_failed(
+            caller_verifier_new(SLICE_LIT("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"), "echo",
+                                &SYSTEM_CLOCK, &server.o.verifier)));
     }
     endpoint = (Endpoint){.server = &server,
                           .handler = &ECHO_HANDLERS[METHODS[data[1] % ARRAY_LEN(METHODS)]],

@@ -75,6 +75,32 @@ static int find_word(const char *const *words, size_t count, const char *word)
     return -1;
 }
 
+/* Without a scheme it is nats. Anything else would be waited for, for ever. */
+static Err check_bus_url(const char *list)
+{
+    Slice rest = slice(list), one, scheme, after;
+
+    while (rest.len > 0) {
+        (void)slice_cut(rest, ',', &one, &rest); /* without a comma, all of it is the one */
+        if (slice_cut(slice_trim(one), ':', &scheme, &after) && slice_starts_with(after, SLICE_LIT("//")) &&
+            !slice_eq_cstr(scheme, "nats") && !slice_eq_cstr(scheme, "tls"))
+            return err_make(&INVALID_ARGUMENT, "NATS_URL: \"%.*s://\" is neither nats:// nor tls://", (int)scheme.len,
+                            scheme.ptr);
+    }
+    return OK;
+}
+
+static Err check_public_key(const ServiceDefinition *d, const CommonSettings *s)
+{
+    CallerVerifier *verifier = NULL;
+
+    if (s->caller_public_key[0])
+        TRY(err_wrap(caller_verifier_new(slice(s->caller_public_key), d->name, &SYSTEM_CLOCK, &verifier),
+                     "GATEWAY_PUBLIC_KEY"));
+    caller_verifier_free(verifier);
+    return OK;
+}
+
 static Err check_common(const ServiceDefinition *d, const CommonSettings *s)
 {
     char *end;
@@ -91,6 +117,8 @@ static Err check_common(const ServiceDefinition *d, const CommonSettings *s)
                         s->otlp_sampler_arg);
     if (d->uses_database && !s->database_url[0])
         return err_make(&INVALID_ARGUMENT, "DATABASE_URL: must be set, %s keeps its data there", d->name);
+    TRY(check_bus_url(s->bus_url));
+    TRY(check_public_key(d, s));
     return OK;
 }
 

@@ -30,11 +30,11 @@ typedef struct Service {
     Metrics *metrics;
     Tracer *tracer;
     Admin *admin;
-    Db *db;          /* NULL unless uses_database */
-    Cache *cache;    /* never NULL; may never hit */
+    Db *db;       /* NULL unless uses_database */
+    Cache *cache; /* never NULL; may never hit */
     Bus *bus;
     Client *client;
-    IdSource *ids;   /* with a worker number of its own when uses_database */
+    IdSource *ids;       /* with a worker number of its own when uses_database */
     OutboxRelay *outbox; /* NULL unless has_events */
 } Service;
 

@@ -239,6 +239,8 @@ static void wrong_settings_stop_the_start_with_their_name(void **state)
         {"DB_POOL_SIZE", "13"},
         {"SHUTDOWN_TIMEOUT", "soon"},
         {"NATS_URL_FILE", "/no/such/file"},
+        {"NATS_URL", "nats://127.0.0.1:4222, http://127.0.0.1:8222"},
+        {"GATEWAY_PUBLIC_KEY", "zz"},
         {"OTEL_TRACES_SAMPLER_ARG", "2"},
         {"OTEL_TRACES_SAMPLER_ARG", "x"},
     };

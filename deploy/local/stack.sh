@@ -380,7 +380,7 @@ write_configurations() {
     local name
     redis_config "$run_dir/redis.conf" "$stack_dir/redis" "$REDIS_PORT" "$(<"$secret_dir/redis")"
     [[ -r $gen_dir/nats-permissions.conf ]] || die "$gen_dir/nats-permissions.conf is not built; run: make build"
-    cp "$gen_dir/nats-permissions.conf" "$run_dir/nats-permissions.conf"
+    write_bus_users
     nats_config "$run_dir/nats.conf" "$stack_dir/nats" "$NATS_PORT" "$NATS_HTTP_PORT" nats-permissions.conf
     for name in "${processes[@]:${#servers[@]}}"; do write_environment "$name"; done
 }

@@ -27,6 +27,7 @@ Err auth_v1_login(Request *rq, const Auth__V1__LoginRequest *in, Auth__V1__AuthR
     TRY(account_check_credentials(rq, name ? name : "", in->password ? in->password : "", WRONG_LOGIN, &account));
     tokens = tokens_make(rq, token_set_of(rq));
     login = tokens_new_login(rq, &tokens, account.id);
+    login.password_hash = account.password_hash;
     TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
     auth_nudge(rq); /* a login too many may have ended */
     account.last_login_us = tokens.now_us;

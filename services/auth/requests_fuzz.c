@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static const char LOGIN_ID[] = "0197a3c0-0000-7000-8000-000000000001";
 static const char *const PROFILES[] = {"all", "chat", "chat-web", "sessions"};
 static Fixture *f;
+static Arena *forever;
 static const TypeTables *types;
 
 static void check(bool holds)
@@ -43,13 +44,16 @@ static bool json_to_request(const RpcMethod *method, Slice json, StrBuf *wire)
     return type && json_to_wire(&(JsonReadOptions){.lenient_scalars = json.len & 1}, type, json, wire, &problems);
 }
 
-static Request make_request(uint8_t bits)
+static Request make_request(const RpcMethod *method, uint8_t bits)
 {
     const char *profile = PROFILES[bits >> 3 & 3];
     Request rq = bits & 1 ? fake_user_request(f, profile, ANN, LOGIN_ID) : fake_request(f, profile);
 
-    if (bits & 2)
-        rq.caller = (Caller){.kind = CALLER_GATEWAY, .username = "", .login_id = "", .service = ""};
+    if (method->caller == RPC_GATEWAY || method->caller == RPC_SERVICE)
+        rq.caller = (Caller){.kind = method->caller == RPC_GATEWAY ? CALLER_GATEWAY : CALLER_SERVICE,
+                             .username = "",
+                             .login_id = "",
+                             .service = method->caller == RPC_GATEWAY ? "" : "ops"};
     return rq;
 }
 
@@ -59,15 +63,13 @@ static void fill_store(Arena *mem)
     static Account ann, bob;
     const FakeStore empty = {.now_us = fake.now_us};
 
-    fake = empty;
-    f->mem = mem;
-    if (!ann.id) {
-        f->mem = arena_new(1 << 12);
+    if (!ann.id) { /* in the fixture's own arena, which stays */
         ann = *fake_account(f, ANN, "ann", NULL, "secret1");
         bob = *fake_account(f, ANN + 1, "bob", "bob@example.com", "secret2");
-        f->mem = mem;
-        fake = empty;
+        forever = f->mem;
     }
+    fake = empty;
+    f->mem = mem;
     fake.accounts[fake.account_count++] = ann;
     fake.accounts[fake.account_count++] = bob;
 }
@@ -107,9 +109,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     } else if (err_failed(message_unpack(mem, handler->method->request, slice_of(data + 2, len - 2), &in))) {
         return 0;
     }
-    fake.refresh_outcome = data[1] >> 5 & 3;
+    fake.refresh_outcome = (data[1] >> 5 & 3) % (REFRESH_REUSED + 1);
     fake.resolve_done = fake.replace_done = fake.end_done = data[1] & 128;
-    rq = make_request(data[1]);
+    rq = make_request(handler->method, data[1]);
     answer(handler, &rq, in);
     return 0;
 }

@@ -178,6 +178,10 @@ static Err end_logins_alone(Request *rq, const Ending *ending, const char *sql, 
     return db_tx_commit(&tx);
 }
 
+/* Taken by whatever makes a login and by whatever ends several, before it looks at them: a login made at the same time
+ * is then either seen or not made. A statement after the lock sees what was committed until then. */
+static const char LOCK_ACCOUNT[] = "SELECT id FROM account WHERE id = $1 FOR NO KEY UPDATE";
+
 /* Rows are locked in one order everywhere, so that two endings never wait for each other. */
 #define END_THE_LOGINS(which)                                                                                          \
     "UPDATE login SET ended_at = $1, end_reason = $2 WHERE id IN ("                                                    \
@@ -217,8 +221,16 @@ static const char END_OTHERS[] = END_THE_LOGINS("user_id = $3 AND id <> $4");
 
 Err auth_store_end_other_logins(Request *rq, int64_t user_id, Uuid keep, const Ending *ending, int64_t *out_count)
 {
-    return end_logins_alone(rq, ending, END_OTHERS, DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_uuid(keep)),
-                            out_count);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    int64_t count;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(db_exec(&tx, LOCK_ACCOUNT, DB_ARGS(db_int64(user_id))));
+    TRY(end_logins(rq, &tx, ending, END_OTHERS, DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_uuid(keep)),
+                   &count));
+    TRY(db_tx_commit(&tx));
+    *out_count = count;
+    return OK;
 }
 
 static const char END_FAMILY[] = END_THE_LOGINS("family_id = $3");
@@ -228,16 +240,24 @@ static const char END_BEYOND[] = "UPDATE login SET ended_at = $1, end_reason = $
                                  "  ORDER BY created_at DESC, id DESC OFFSET $4)"
                                  " RETURNING id, user_id";
 
-static const char NOTE_LOGIN[] = "UPDATE account SET last_login_at = $2 WHERE id = $1";
+/* Checking a password takes its time: meanwhile it may have been changed, or the account switched off. */
+static const char NOTE_LOGIN[] =
+    "UPDATE account SET last_login_at = $2 WHERE id = $1 AND active AND ($3::text IS NULL OR password_hash = $3)";
 
 Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logins, IdSource *ids)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     Ending ending = {.ids = ids, .why = AUTH__V1__LOGIN_END__TOO_MANY_LOGINS, .at_us = login->created_us};
+    int64_t noted;
 
     TRY(db_tx_begin(rq, &tx));
-    /* First: it locks the account's row, so that one user's logins come one after the other. */
-    TRY(db_exec(&tx, NOTE_LOGIN, DB_ARGS(db_int64(login->user_id), db_time_us(login->created_us))));
+    /* First: it locks the account, as LOCK_ACCOUNT does. */
+    TRY(db_exec_count(
+        &tx, NOTE_LOGIN,
+        DB_ARGS(db_int64(login->user_id), db_time_us(login->created_us), db_text_or_null(login->password_hash)),
+        &noted));
+    if (noted == 0)
+        return err_make(&INVALID_CREDENTIALS, "the password was changed meanwhile");
     TRY(insert_login(&tx, login, login->family_id, login->user_id));
     TRY(end_logins(rq, &tx, &ending, END_BEYOND,
                    DB_ARGS(ENDING_ARGS(&ending), db_int64(login->user_id), db_int64(max_logins)), NULL));
@@ -314,8 +334,10 @@ static Err store_successor(DbTx *tx, const Refresh *refresh, Uuid login_id, bool
                            db_time_us(refresh->now_us), db_time_us(refresh->successor_expires_us)));
 }
 
-static const char SELECT_USED_FAMILY[] = "SELECT l.family_id FROM refresh_token t JOIN login l ON l.id = t.login_id"
-                                         " WHERE t.hash = $1 AND t.used_at IS NOT NULL AND t.expires_at > $2";
+/* Locks the account as LOCK_ACCOUNT does. */
+static const char SELECT_USED_FAMILY[] =
+    "SELECT l.family_id FROM refresh_token t JOIN login l ON l.id = t.login_id JOIN account a ON a.id = l.user_id"
+    " WHERE t.hash = $1 AND t.used_at IS NOT NULL AND t.expires_at > $2 FOR NO KEY UPDATE OF a";
 
 /* The token was not good. Was it used before? Then somebody has a copy, and neither holder is believed any more. */
 static Err end_family_of_used_token(Request *rq, DbTx *tx, const Refresh *refresh, RefreshOutcome *out)
@@ -358,6 +380,9 @@ Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_
     return OK;
 }
 
+static const char LOCK_ACCOUNT_OF_LOGIN[] =
+    "SELECT a.id FROM account a JOIN login l ON l.user_id = a.id WHERE l.id = $1 FOR NO KEY UPDATE OF a";
+
 static const char END_BY_JTI[] =
     "UPDATE login l SET ended_at = $2, end_reason = $4 FROM account a"
     " WHERE l.id = $1 AND l.token_jti = $3 AND" LIVE_LOGIN_AND_ACCOUNT " RETURNING " ACCOUNT_COLUMNS ", l.family_id";
@@ -371,6 +396,7 @@ Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, cons
     Account account;
 
     TRY(db_tx_begin(rq, &tx));
+    TRY(db_exec(&tx, LOCK_ACCOUNT_OF_LOGIN, DB_ARGS(db_uuid(old_id))));
     TRY(db_query(&tx, END_BY_JTI,
                  DB_ARGS(db_uuid(old_id), db_time_us(login->created_us), db_text(slice(old_jti)),
                          db_int64(AUTH__V1__LOGIN_END__REPLACED)),

@@ -22,6 +22,7 @@ typedef struct NewLogin {
     int64_t refresh_expires_us;
     const char *profile, *user_agent, *address;
     int64_t created_us, expires_us;
+    const char *password_hash; /* that the password was checked against; NULL: no password was given */
 } NewLogin;
 
 /* How logins are ended: LoginEnded goes to the outbox with the change. */
@@ -48,7 +49,8 @@ Err auth_store_insert_account(Request *rq, const Account *account, const NewLogi
 /* The same, unless there is an administrator already. */
 Err auth_store_insert_first_admin(Request *rq, const Account *account, const OutboxRow *announce,
                                   bool *out_made) MUST_CHECK;
-/* Of the oldest logins, those beyond `max_logins` end. */
+/* Of the oldest logins, those beyond `max_logins` end. INVALID_CREDENTIALS when the account has another password by
+ * now, or is not active. */
 Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logins, IdSource *ids) MUST_CHECK;
 
 /* NULL leaves a field as it is; "" takes the avatar away. */

@@ -506,6 +506,60 @@ static void a_long_token_is_replaced_once(void **state)
     assert_int_equal(store_schema_count(f, "SELECT count(DISTINCT family_id) FROM login"), 1);
 }
 
+typedef struct Replacer {
+    Fixture *f;
+    NewLogin old;
+    pthread_t thread;
+} Replacer;
+
+static void *replace(void *data)
+{
+    Replacer *replacer = data;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Request rq = request_in(replacer->f, mem);
+    NewLogin next = login_with(replacer->f, 0, NULL, NULL, "jti2");
+    Account account;
+    bool done;
+
+    assert_ok(auth_store_replace_login(&rq, replacer->old.id, "jti1", &next, replacer->f->ids, &done, &account));
+    return NULL;
+}
+
+/* Whoever comes first: nothing outlives a new password. */
+static void a_replacement_does_not_slip_past_a_new_password(void **state)
+{
+    Fixture *f = *state;
+    Request rq = request(f);
+    Account stored = stored_account(f, "ann", NULL, NULL);
+    Ending end = ending(f);
+
+    for (int round = 0; round < 20; round++) {
+        Replacer replacer = {.f = f, .old = login_with(f, stored.id, NULL, NULL, "jti1")};
+
+        assert_ok(auth_store_insert_login(&rq, &replacer.old, 100, f->ids));
+        assert_int_equal(pthread_create(&replacer.thread, NULL, replace, &replacer), 0);
+        assert_ok(auth_store_change_password(&rq, stored.id, "$new", (Uuid){{0}}, &end));
+        pthread_join(replacer.thread, NULL);
+        assert_int_equal(live_logins(f), 0);
+    }
+}
+
+static void a_password_that_was_changed_meanwhile_logs_nobody_in(void **state)
+{
+    Fixture *f = *state;
+    Request rq = request(f);
+    Account stored = stored_account(f, "ann", NULL, NULL);
+    NewLogin login = login_with(f, stored.id, "r1", NULL, NULL);
+    Ending end = ending(f);
+
+    login.password_hash = stored.password_hash;
+    assert_ok(auth_store_change_password(&rq, stored.id, "$new", (Uuid){{0}}, &end));
+    assert_reason(auth_store_insert_login(&rq, &login, 100, f->ids), &INVALID_CREDENTIALS);
+    assert_int_equal(live_logins(f), 0);
+    login.password_hash = "$new";
+    assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
+}
+
 static void reuse_ends_replacements_too(void **state)
 {
     Fixture *f = *state;
@@ -580,6 +634,8 @@ int main(void)
         STORE_TEST(chat_web_keeps_its_token_until_the_successor_is_used),
         STORE_TEST(a_long_token_is_replaced_once),
         STORE_TEST(reuse_ends_replacements_too),
+        STORE_TEST(a_replacement_does_not_slip_past_a_new_password),
+        STORE_TEST(a_password_that_was_changed_meanwhile_logs_nobody_in),
         STORE_TEST(only_dead_rows_are_purged),
         STORE_TEST(a_purge_is_bounded),
     };

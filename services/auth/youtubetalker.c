@@ -123,6 +123,7 @@ Err auth_v1_talker_login(Request *rq, const Auth__V1__TalkerLoginRequest *in, Au
     TRY(account_check_credentials(rq, name, in->password, WRONG_LOGIN, &account));
     tokens = tokens_make(rq, TOKENS_OPAQUE);
     login = tokens_new_login(rq, &tokens, account.id);
+    login.password_hash = account.password_hash;
     TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
     auth_nudge(rq);
     answer_token(rq, &tokens, &account, out);

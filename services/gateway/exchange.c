@@ -195,7 +195,7 @@ static const char *read_head(Exchange *x, const char *method, const char *versio
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     HeaderScan scan = {.x = x};
-    size_t lengths = 0, encodings = 0;
+    size_t lengths = 0, encodings = 0, hosts = 0;
 
     if (!info || version < method)
         return "malformed request line";
@@ -217,6 +217,8 @@ static const char *read_head(Exchange *x, const char *method, const char *versio
             encodings++;
             if (!slice_eq_nocase(x->headers[i].value, SLICE_LIT("chunked")))
                 return "unknown Transfer-Encoding";
+        } else if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("host")) && hosts++ > 0) {
+            return "ambiguous Host"; /* it chooses the profile */
         }
     }
     if (lengths + encodings > 1)
@@ -405,12 +407,11 @@ static StepResult refuse_stranger(Exchange *x, AuthFault fault)
 /* What can be told from the head alone, so that no body is kept for it. */
 static StepResult check_head(Exchange *x)
 {
-    if (!x->op)
-        return STEP_NEXT;
-    if (!x->chunked && x->content_length > x->op->max_bytes)
-        return exchange_fail(x, (Failure){.key = "PAYLOAD_TOO_LARGE",
-                                          .text = "the request body is too large",
-                                          .max_bytes = x->op->max_bytes});
+    uint32_t max_bytes = x->op ? x->op->max_bytes : DISCARD_MAX_BYTES;
+
+    if (!x->chunked && x->content_length > max_bytes)
+        return exchange_fail(
+            x, (Failure){.key = "PAYLOAD_TOO_LARGE", .text = "the request body is too large", .max_bytes = max_bytes});
     if (needs_credential(x) && !x->dialect->syntax_before_auth && x->credential != CREDENTIAL_GIVEN)
         return refuse_stranger(x, x->credential == CREDENTIAL_NONE ? AUTH_FAULT_MISSING : AUTH_FAULT_MALFORMED);
     return STEP_NEXT;

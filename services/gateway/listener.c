@@ -18,12 +18,33 @@ struct Listener {
 
 /* --- what MHD calls
  * ----------------------------------------------------------------------------------------------------- */
+/* What MHD keeps for us beside a connection. It does not tell the end of every request that it began: one whose query
+ * fills the connection's memory ends with the connection, and no word. So whatever is left then is ended there. */
+typedef struct Connection {
+    Exchange *exchange;
+} Connection;
+
+static Connection *connection_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void end_exchange(Connection *c)
+{
+    if (c->exchange)
+        exchange_end(c->exchange);
+    c->exchange = NULL;
+}
+
 /* The first of all: the request line is there. What it returns is the request's context. */
 static void *on_uri(void *data, const char *uri, struct MHD_Connection *connection)
 {
     Listener *l = data;
+    Connection *c = connection_of(connection);
 
-    return exchange_new(l->gateway, connection, l->port, uri);
+    end_exchange(c);
+    c->exchange = exchange_new(l->gateway, connection, l->port, uri);
+    return c->exchange;
 }
 
 /* Leaves percent-escapes alone: the path is split before it is decoded. */
@@ -71,9 +92,8 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 static void on_completed(void *data, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)data, (void)connection, (void)code;
-    if (*context)
-        exchange_end(*context);
+    (void)data, (void)code;
+    end_exchange(connection_of(connection));
     *context = NULL;
 }
 
@@ -82,8 +102,16 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 {
     Listener *l = data;
 
-    (void)connection, (void)socket_context;
-    gauge_add(l->gateway->metrics.connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+    (void)connection;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = xcalloc(1, sizeof(Connection));
+        gauge_add(l->gateway->metrics.connections, 1);
+        return;
+    }
+    end_exchange(*socket_context);
+    free(*socket_context);
+    *socket_context = NULL;
+    gauge_add(l->gateway->metrics.connections, -1);
 }
 
 static void on_log(void *data, const char *format, va_list args) __attribute__((format(printf, 2, 0)));

@@ -60,6 +60,13 @@ static const ToolCommand COMMANDS[] = {
      "Makes an account. ROLE is user (unless given), operator or admin. Without --password one is made up and shown\n"
      "once. Passwords on a command line can be seen by others: --password - reads it from standard input.",
      user_create_command},
+    {"bus user add", "bus user add NAME --read SUBJECT[,SUBJECT…] [--durable]",
+     "Makes a credential that may read these events (evt.…) and nothing else, and shows its password once. --durable\n"
+     "keeps the subscriber's place: what he missed while away is delivered when he is back. On the local stack it is\n"
+     "good at once; elsewhere what nats-server's configuration needs is printed.",
+     bus_user_add_command},
+    {"bus user remove", "bus user remove NAME", "Takes a subscriber of the local stack off the bus.",
+     bus_user_remove_command},
     {"srv ping", "srv ping [NAME]", "Lists the instances on the bus, of one service or all.", srv_ping_command},
     {"srv info", "srv info [NAME]", "Their endpoints.", srv_info_command},
     {"srv stats", "srv stats [NAME]", "Their counters.", srv_stats_command},

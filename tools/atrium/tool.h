@@ -23,6 +23,8 @@ typedef struct ToolCommand {
     int (*run)(Tool *tool);
 } ToolCommand;
 
+int bus_user_add_command(Tool *tool);
+int bus_user_remove_command(Tool *tool);
 int call_command(Tool *tool);
 int migrate_command(Tool *tool);
 int srv_ping_command(Tool *tool);

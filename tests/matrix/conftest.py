@@ -1,0 +1,80 @@
+"""The matrices run on a private stack of their own: they make users, read streams and try what must fail."""
+import pathlib
+import re
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "integration"))
+
+from api import Api  # noqa: E402
+from nats_client import Nats  # noqa: E402
+from polling import poll  # noqa: E402
+from stack import Stack  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.local)
+
+
+class Subscriber:
+    """What `atrium bus user add` printed."""
+
+    def __init__(self, output):
+        self.output = output
+        self.url, self.user, self.password = (re.search(rf"^{word} +(\S+)$", output, re.M).group(1)
+                                              for word in ("url", "user", "password"))
+
+
+@pytest.fixture(scope="session")
+def stack():
+    own = Stack()
+    try:
+        yield own.up()
+    finally:
+        own.destroy()
+
+
+@pytest.fixture(scope="session")
+def api(stack):
+    return Api(stack.url)
+
+
+@pytest.fixture(scope="session")
+def add_subscriber(stack):
+    def add(name, *words):
+        subscriber = Subscriber(stack.atrium("bus", "user", "add", name, *words))
+
+        def connected():  # nats-server reads its configuration a moment later
+            try:
+                with Nats(subscriber.url, subscriber.user, subscriber.password):
+                    return True
+            except Exception:  # refused in one of several ways
+                return False
+
+        poll(connected, what=f"{name} may connect")
+        return subscriber
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def subscribers(add_subscriber):
+    """One without and one with a place in the stream; both may read that a user registered."""
+    return {"reader": add_subscriber("reader", "--read", "evt.auth.user.>"),
+            "keeper": add_subscriber("keeper", "--read", "evt.auth.user.>", "--durable")}
+
+
+@pytest.fixture
+def connect(stack, subscribers):
+    connections = []
+
+    def connect(user):
+        password = subscribers[user].password if user in subscribers else stack.secret(f"nats_{user}")
+        connections.append(Nats(stack.nats_url, user, password))
+        return connections[-1]
+
+    yield connect
+    for connection in connections:
+        connection.close()

@@ -1,0 +1,107 @@
+"""Every rpc, called by every kind of caller: callers.csv tells what each gets, and was written by hand. Over HTTP it is
+a status; on the bus (a service for itself, and the gateway without a caller, both with an empty body) a reason."""
+import csv
+import pathlib
+import re
+import secrets
+
+import pytest
+
+from api import PASSWORD, Api, claims
+from stack import ROOT
+
+HERE = pathlib.Path(__file__).parent
+PEOPLE = ("nobody", "other", "owner", "operator", "admin")
+NEW_PASSWORD = "a better one"
+
+
+def rows():
+    with open(HERE / "callers.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def routes():
+    with open(ROOT / "build/gen/callers.csv", newline="") as file:
+        return {row["rpc"]: [route.split(" ", 1) for route in row["routes"].split("; ") if route]
+                for row in csv.DictReader(file)}
+
+
+class Scene:
+    """What one case is about: an owner with two logins, and the one who calls."""
+
+    def __init__(self, stack, caller):
+        self.api = Api(stack.url)
+        self.owner = self.account(stack, "user")
+        self.spare = claims(self.login(self.owner)["access_token"])["sid"]
+        self.caller = None if caller == "nobody" else self.owner if caller == "owner" else \
+            self.account(stack, {"other": "user"}.get(caller, caller))
+        self.tokens = self.login(self.caller) if self.caller else {}
+
+    def account(self, stack, role):
+        if role == "user":
+            return self.api.register()["user"]["username"]
+        name = "m" + secrets.token_hex(6)
+        stack.atrium("user", "create", name, "--role", role, "--password", PASSWORD)
+        return name
+
+    def login(self, name):
+        answer = self.api.login(name)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+# The request of each rpc that needs more than its path: a body that is good, so that only the caller is judged.
+BODIES = {
+    "Register": lambda s: {"username": "m" + secrets.token_hex(6), "password": PASSWORD},
+    "Login": lambda s: {"username": s.owner, "password": PASSWORD},
+    "Refresh": lambda s: {"refresh_token": s.login(s.owner)["refresh_token"]},
+    "Logout": lambda s: {},
+    "UpdateMe": lambda s: {"display_name": "Somebody"},
+    "ChangePassword": lambda s: {"oldPassword": PASSWORD, "newPassword": NEW_PASSWORD},
+    "TalkerRegister": lambda s: {"email": secrets.token_hex(6) + "@example.org", "password": PASSWORD},
+    "TalkerLogin": lambda s: {"email": s.api.talker_register()["email"], "password": PASSWORD},
+    "TalkerChangePassword": lambda s: {"old_password": PASSWORD, "new_password": NEW_PASSWORD},
+}
+VARIABLES = {"login_id": lambda s: s.spare}
+
+HTTP = [pytest.param(row["rpc"], method, path, caller, int(row[caller]), id=f"{row['rpc']}-{method} {path}-{caller}")
+        for row in rows() for method, path in routes().get(row["rpc"], []) for caller in PEOPLE]
+BUS = [pytest.param(row["domain"], row["rpc"], caller, row[caller], id=f"{row['rpc']}-{caller}")
+       for row in rows() for caller in ("service", "gateway")]
+
+
+@pytest.mark.parametrize("rpc, method, path, caller, status", HTTP)
+def test_over_http(stack, rpc, method, path, caller, status):
+    scene = Scene(stack, caller)
+    body = BODIES[rpc](scene) if rpc in BODIES else None
+    path = re.sub(r"{(\w+)}", lambda m: VARIABLES[m.group(1)](scene), path)
+    answer = scene.api.call(method, path, scene.tokens.get("access_token"), json=body)
+    assert answer.status_code == status, answer.text
+    if status in (401, 404):  # nothing was done
+        assert scene.spare in {i["id"] for i in logins(scene)}
+
+
+def logins(scene):
+    answer = scene.api.get("/api/v1/auth/logins", scene.login(scene.owner)["access_token"])
+    assert answer.status_code == 200, answer.text
+    return answer.json()["logins"]
+
+
+@pytest.mark.parametrize("domain, rpc, caller, reason", BUS)
+def test_on_the_bus(connect, domain, rpc, caller, reason):
+    if caller == "service":
+        answer = connect("ops").request(f"svc.main.ops.{domain}.v1.{rpc}", callee=domain)
+    else:
+        answer = connect("gateway").request(f"rpc.main.{domain}.v1.{rpc}", callee=domain)
+    assert answer is not None
+    if reason == "OK":
+        assert "Nats-Service-Error-Code" not in answer.headers
+    else:
+        assert answer.headers["Nats-Service-Error-Code"] != "0"
+        # Field 1 of atrium.Status, a string shorter than 128 bytes.
+        assert answer.body[2:2 + answer.body[1]].decode() == reason
+
+
+def test_every_route_is_called():
+    """The generated list and the one written by hand are compared by tests/matrix/check at each build."""
+    assert {row["rpc"] for row in rows() if row["nobody"] != "-"} == {rpc for rpc, list_ in routes().items() if list_}

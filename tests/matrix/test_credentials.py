@@ -1,0 +1,244 @@
+"""Every credential of the bus against every class of subject, every role of the database against every schema. What is
+expected is written by hand: by what a credential is for (DESIGN sections 3 and 11), not by what the generator makes."""
+import re
+
+import psycopg2
+import pytest
+
+from stack import ROOT
+
+# ------------------------------------------------------------------------------------------------------- the bus
+# One letter per credential: y may, n may not. A new service adds a column; the test below says so when it is missing.
+USERS = ("auth", "gateway", "ops", "reader", "keeper")
+
+# A subject of the class, what it stands for, who may publish to it.
+PUBLISH = [
+    # requests
+    ("rpc.main.auth.v1.Nothing", "a request as the gateway", "n y n n n"),
+    ("rpc.green.chat.v1.Nothing", "… in another slot, of another domain", "n y n n n"),
+    ("svc.main.auth.chat.v1.Nothing", "a request as auth, to a domain that it does not depend on", "n n n n n"),
+    ("svc.main.auth.auth.v1.Nothing", "… to itself", "n n n n n"),
+    ("svc.main.gateway.auth.v1.Nothing", "a service's request as the gateway", "n n n n n"),
+    ("svc.main.ops.auth.v1.Nothing", "a request as the operator", "n n y n n"),
+    ("svc.main.reader.auth.v1.Nothing", "a request as an outside subscriber", "n n n n n"),
+    # replies
+    ("_INBOX.gateway.auth.i.1", "auth's answer to the gateway", "y n n n n"),
+    ("_INBOX.chat.auth.i.1", "auth's answer to a service", "y n n n n"),
+    ("_INBOX.gateway.chat.i.1", "somebody else's answer to the gateway", "n n n n n"),
+    ("_INBOX.auth.gateway.i.1", "an answer as the gateway", "n n n n n"),
+    ("_INBOX.ops.auth.i.1", "an answer to the operator", "y y n n n"),
+    ("_INBOX.reader.events", "an event, made up, to an outside subscriber", "n n n n n"),
+    # events, dispatches, jobs
+    ("evt.auth.nothing.happened.1", "auth's event", "y n n n n"),
+    ("evt.chat.nothing.happened.1", "another domain's event", "n n n n n"),
+    ("dsp.auth.nothing", "auth's dispatch", "y n n n n"),
+    ("dsp.chat.nothing", "another domain's dispatch", "n n n n n"),
+    ("job.auth.nothing", "a job for auth (ops: to replay the dead)", "y n y n n"),
+    ("job.chat.nothing", "a job for another domain", "n n y n n"),
+    ("dead.auth.nothing", "a dead job of auth", "y n n n n"),
+    ("dead.chat.nothing", "a dead job of another domain", "n n n n n"),
+    # discovery
+    ("$SRV.PING", "a question to all services", "n n y n n"),
+    ("$SRV.INFO.auth", "a question to one", "n n y n n"),
+    # JetStream
+    ("$JS.API.INFO", "the account's state", "y y y n n"),
+    ("$JS.API.STREAM.INFO.EVT_AUTH", "a stream's state", "y y y n n"),
+    ("$JS.API.STREAM.INFO.EVT_CHAT", "another domain's", "n n y n n"),
+    ("$JS.API.STREAM.CREATE.EVT_AUTH", "making auth's stream", "y n y n n"),
+    ("$JS.API.STREAM.CREATE.EVT_CHAT", "making another domain's stream", "n n y n n"),
+    ("$JS.API.STREAM.CREATE.NOBODYS", "making any stream", "n n y n n"),
+    ("$JS.API.STREAM.DELETE.EVT_CHAT", "deleting a stream of another domain", "n n y n n"),
+    ("$JS.API.STREAM.PURGE.EVT_CHAT", "emptying it", "n n y n n"),
+    ("$JS.API.STREAM.MSG.GET.EVT_AUTH", "reading auth's events", "y y y n n"),
+    ("$JS.API.STREAM.MSG.GET.EVT_CHAT", "reading another domain's", "n n y n n"),
+    ("$JS.API.STREAM.MSG.GET.JOBS_AUTH", "reading auth's jobs", "y n y n n"),
+    ("$JS.API.CONSUMER.CREATE.EVT_AUTH", "a consumer of auth's events", "y y y n n"),
+    ("$JS.API.CONSUMER.CREATE.EVT_AUTH.keeper.evt.auth.user.>", "… an outside subscriber's, by himself", "y y y n n"),
+    ("$JS.API.CONSUMER.CREATE.EVT_CHAT", "a consumer of another domain's", "n n y n n"),
+    ("$JS.API.CONSUMER.CREATE.JOBS_CHAT", "a consumer of another domain's jobs", "n n y n n"),
+    ("$JS.API.CONSUMER.DELETE.EVT_CHAT.c", "deleting another domain's consumer", "n n y n n"),
+    ("$JS.API.CONSUMER.MSG.NEXT.JOBS_CHAT.c", "taking another domain's job", "n n y n n"),
+    ("$JS.ACK.EVT_AUTH.keeper.1.9.9.1.0", "acknowledging the outside subscriber's event", "y n y n y"),
+    ("$JS.ACK.EVT_AUTH.other.1.9.9.1.0", "acknowledging somebody else's", "y n y n n"),
+    ("$JS.ACK.JOBS_CHAT.c.1.9.9.1.0", "acknowledging another domain's job", "n n y n n"),
+    ("$JS.API.STREAM.MSG.GET.KV_atrium", "reading which slot is active", "y y y n n"),
+    ("$KV.atrium.slot", "changing which slot is active", "n n y n n"),
+    # the server's own
+    ("$SYS.REQ.SERVER.PING", "asking the server for its state", "n n n n n"),
+    ("nothing.in.particular", "anything else", "n n n n n"),
+]
+
+SUBSCRIBE = [
+    ("rpc.main.auth.> auth", "serving auth's requests", "y n n n n"),
+    ("rpc.main.auth.>", "a wire-tap of them", "n n n n n"),
+    ("rpc.main.auth.> other", "… in a group beside", "n n n n n"),
+    ("rpc.main.chat.> chat", "serving another domain's requests", "n n n n n"),
+    ("rpc.> auth", "serving everybody's", "n n n n n"),
+    ("svc.main.*.auth.> auth", "serving what services ask of auth", "y n n n n"),
+    ("svc.main.*.chat.> chat", "… of another domain", "n n n n n"),
+    ("_INBOX.auth.>", "auth's answers", "y n n n n"),
+    ("_INBOX.gateway.>", "the gateway's answers", "n y n n n"),
+    ("_INBOX.ops.>", "the operator's answers", "n n y n n"),
+    ("_INBOX.reader.>", "an outside subscriber's inbox", "n n n y n"),
+    ("_INBOX.keeper.events", "an outside subscriber's events", "n n n n y"),
+    ("_INBOX.>", "everybody's answers", "n n n n n"),
+    ("evt.auth.user.>", "the events that an outside subscriber was granted", "n n n y y"),
+    ("evt.auth.user.registered.*", "a part of them", "n n n y y"),
+    ("evt.auth.login.>", "others of that domain", "n n n n n"),
+    ("evt.auth.>", "all of that domain", "n n n n n"),
+    ("evt.chat.>", "another domain's", "n n n n n"),
+    ("evt.>", "everybody's", "n n n n n"),
+    ("dsp.auth.>", "dispatches, past the stream", "n n n n n"),
+    ("job.auth.>", "jobs, past the stream", "n n n n n"),
+    ("dead.auth.>", "dead jobs", "n n n n n"),
+    ("$SRV.PING", "being asked who is there", "y y n n n"),
+    ("$SRV.STATS.auth", "being asked as auth", "y n n n n"),
+    ("$SRV.STATS.gateway", "being asked as the gateway", "n y n n n"),
+    ("$SRV.>", "listening to all such questions", "n n n n n"),
+    ("$JS.API.>", "listening to JetStream's requests", "n n n n n"),
+    ("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.JOBS_AUTH.>", "that a job of auth died", "y n n n n"),
+    ("$JS.EVENT.ADVISORY.>", "everything that JetStream tells", "n n n n n"),
+    ("$KV.>", "changes of the slot, past the stream", "n n n n n"),
+    ("$SYS.>", "the server's own", "n n n n n"),
+    (">", "everything", "n n n n n"),
+]
+
+
+def cells(table):
+    for subject, what, letters in table:
+        assert len(letters.split()) == len(USERS), subject
+        for user, letter in zip(USERS, letters.split()):
+            yield pytest.param(user, subject, letter == "y", id=f"{user}-{subject} ({what})".replace("::", ":"))
+
+
+def test_every_credential_is_in_the_matrix():
+    generated = re.findall(r"^      user: (\S+)$", (ROOT / "build/gen/nats-permissions.conf").read_text(), re.M)
+    assert set(generated) == set(USERS) - {"reader", "keeper"}, "a credential without a column in USERS"
+
+
+@pytest.mark.parametrize("user, subject, allowed", cells(PUBLISH))
+def test_publish(connect, user, subject, allowed):
+    assert connect(user).denied_publish(subject) != allowed
+
+
+@pytest.mark.parametrize("user, subject, allowed", cells(SUBSCRIBE))
+def test_subscribe(connect, user, subject, allowed):
+    name, _, queue = subject.partition(" ")
+    assert connect(user).denied_subscribe(name, queue) != allowed
+
+
+# -------------------------------------------------------------------------------------------------- the database
+# Another service's schema, made as `atrium migrate` makes them, since there is only one service with a database yet.
+OTHER_SERVICE = """
+    CREATE ROLE atrium_other_owner NOLOGIN;
+    CREATE SCHEMA other AUTHORIZATION atrium_other_owner;
+    REVOKE ALL ON SCHEMA other FROM PUBLIC;
+    SET ROLE atrium_other_owner;
+    CREATE TABLE other.secret (id bigint, text text);
+    RESET ROLE;
+"""
+ROLES = ("auth",)
+
+# What is tried in a schema, and whether each of ROLES may do it there.
+DATABASE = [
+    ("SELECT id, username FROM auth.account LIMIT 1", "y"),
+    ("INSERT INTO auth.account (id, username, display_name, created_at, updated_at)"
+     " VALUES (-5, 'matrix', 'm', now(), now())", "y"),
+    ("UPDATE auth.account SET display_name = 'x' WHERE id = -5", "y"),
+    ("DELETE FROM auth.account WHERE id = -5", "y"),
+    ("SELECT 1 FROM auth.outbox LIMIT 1", "y"),
+    ("SELECT 1 FROM auth.schema_migration LIMIT 1", "y"),
+    ("INSERT INTO auth.schema_migration (origin, number, name, checksum) VALUES ('auth', 99, 'x', 'x')", "n"),
+    ("DELETE FROM auth.schema_migration", "n"),
+    ("TRUNCATE auth.login CASCADE", "n"),
+    ("CREATE TABLE auth.mine (id bigint)", "n"),
+    ("CREATE INDEX mine ON auth.account (display_name)", "n"),
+    ("ALTER TABLE auth.account ADD COLUMN mine text", "n"),
+    ("ALTER TABLE auth.account DISABLE TRIGGER ALL", "n"),
+    ("DROP TABLE auth.login", "n"),
+    ("DROP SCHEMA auth CASCADE", "n"),
+    ("CREATE FUNCTION auth.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'", "n"),
+    ("SELECT 1 FROM other.secret", "n"),
+    ("INSERT INTO other.secret VALUES (1, 'x')", "n"),
+    ("DELETE FROM other.secret", "n"),
+    ("CREATE TABLE other.mine (id bigint)", "n"),
+    ("CREATE TABLE public.mine (id bigint)", "n"),
+    ("CREATE TEMPORARY TABLE mine (id bigint)", "n"),
+    ("CREATE SCHEMA mine", "n"),
+    ("CREATE DATABASE mine", "n"),
+    ("CREATE ROLE mine", "n"),
+    ("CREATE EXTENSION pgcrypto", "n"),
+    ("SET ROLE atrium_auth_owner", "n"),
+    ("SET ROLE atrium_other_owner", "n"),
+    ("SET ROLE atrium", "n"),
+    ("ALTER ROLE atrium_auth SUPERUSER", "n"),
+    ("SELECT rolpassword FROM pg_authid", "n"),
+    ("SELECT pg_read_file('/etc/passwd')", "n"),
+    ("COPY auth.account TO PROGRAM 'cat'", "n"),
+    ("COPY (SELECT 1) TO '/tmp/atrium-matrix'", "n"),
+    ("SELECT pg_reload_conf()", "n"),
+]
+
+
+@pytest.fixture(scope="module")
+def database(stack):
+    """Connects as a role; each statement is rolled back."""
+    def connect(role, password, name="atrium"):
+        connection = psycopg2.connect(host="127.0.0.1", port=stack.ports["PG_PORT"], user=role, password=password,
+                                      dbname=name)
+        connections.append(connection)
+        return connection
+
+    connections = []
+    admin = connect("atrium", stack.secret("db_atrium"))
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(OTHER_SERVICE)
+    yield connect
+    with admin.cursor() as cursor:
+        cursor.execute("DROP SCHEMA other CASCADE; DROP ROLE atrium_other_owner")
+    for connection in connections:
+        connection.close()
+
+
+def test_every_role_is_in_the_matrix(database, stack):
+    with database("atrium", stack.secret("db_atrium")).cursor() as cursor:
+        cursor.execute("SELECT rolname, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR "
+                       "rolreplication FROM pg_roles WHERE rolname LIKE 'atrium\\_%'")
+        roles = {name: (login, mighty) for name, login, mighty in cursor.fetchall()}
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'")
+        schemas = {name for name, in cursor.fetchall()}
+    expected = {f"atrium_{r}": (True, False) for r in ROLES}
+    expected.update({f"atrium_{r}_owner": (False, False) for r in (*ROLES, "other")})
+    assert roles == expected
+    assert schemas == {*ROLES, "other", "public"}
+
+
+@pytest.mark.parametrize("role, statement, allowed", [
+    pytest.param(role, statement, letter == "y", id=f"{role}-{statement}")
+    for statement, letters in DATABASE for role, letter in zip(ROLES, letters.split())])
+def test_statement(database, stack, role, statement, allowed):
+    connection = database(f"atrium_{role}", stack.secret(f"db_{role}"))
+    # Outside a transaction, which some of them refuse to run in, only what must fail is tried.
+    connection.autocommit = not allowed
+    with connection.cursor() as cursor:
+        if allowed:
+            cursor.execute(statement)
+        else:
+            with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedFile)):
+                cursor.execute(statement)
+    if allowed:
+        connection.rollback()
+
+
+def test_other_databases_are_closed(database, stack):
+    connection = database("atrium_auth", stack.secret("db_auth"), "postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        cursor.execute("CREATE TABLE public.mine (id bigint)")
+
+
+def test_owners_cannot_log_in(database):
+    for password in ("", "x"):
+        with pytest.raises(psycopg2.OperationalError):
+            database("atrium_auth_owner", password)
