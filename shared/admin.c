@@ -44,7 +44,7 @@ struct Admin {
     size_t check_count;
 };
 
-/* --- addresses -------------------------------------------------------------------------------------------------- */
+/* --- addresses --------------------------------------------------------------------------------------------------- */
 /* "host:port", ":port" (every address) and "[::1]:port". */
 static Err resolve(const char *address, bool passive, struct addrinfo **out)
 {
@@ -101,7 +101,7 @@ static Err listen_on(const char *address, int *out_fd, int *out_port)
     return OK;
 }
 
-/* --- answers ---------------------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------------------------------- */
 static const Err *run_check(Check *check, int64_t now_ms)
 {
     if (check->checked_ms == 0 || now_ms - check->checked_ms >= CHECK_KEPT_MS) {

@@ -139,8 +139,7 @@ static void on_closed(natsConnection *nc, void *data)
     pthread_mutex_unlock(&bus->lock);
 }
 
-/* --- connecting
- * ------------------------------------------------------------------------------------------------------- */
+/* --- connecting -------------------------------------------------------------------------------------------------- */
 static natsStatus set_servers(Bus *bus, natsOptions *o, const BusOptions *options)
 {
     Arena *mem = arena_new(1024);
@@ -384,8 +383,7 @@ Err bus_started(Bus *bus)
     return OK;
 }
 
-/* --- what it is
- * ------------------------------------------------------------------------------------------------------- */
+/* --- what it is -------------------------------------------------------------------------------------------------- */
 bool bus_connected(const Bus *bus)
 {
     return natsConnection_Status(bus->nc) == NATS_CONN_STATUS_CONNECTED;
@@ -438,8 +436,7 @@ void bus_nuid(char out[BUS_NUID_BYTES])
     out[sizeof raw] = '\0';
 }
 
-/* --- publishing
- * --------------------------------------------------------------------------------------------------------- */
+/* --- publishing -------------------------------------------------------------------------------------------------- */
 Err bus_err(natsStatus status, const char *what)
 {
     const Reason *reason = &INTERNAL;
@@ -535,8 +532,7 @@ char *bus_svc_subject(Arena *mem, const Bus *bus, const char *domain, const char
     return arena_printf(mem, "svc.%s.%s.%s.%s.%s", bus->slot, bus->name, domain, version, method);
 }
 
-/* --- subscriptions
- * ------------------------------------------------------------------------------------------------------ */
+/* --- subscriptions ----------------------------------------------------------------------------------------------- */
 typedef struct Ending {
     pthread_mutex_t lock;
     pthread_cond_t cond;
@@ -574,8 +570,7 @@ void bus_unsubscribe(natsSubscription *sub)
     natsSubscription_Destroy(sub);
 }
 
-/* --- streams
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- streams ----------------------------------------------------------------------------------------------------- */
 Err bus_ensure_stream(Bus *bus, const jsStreamConfig *config)
 {
     jsCtx *js = bus_jetstream(bus);

@@ -78,7 +78,7 @@ bool bus_slot_active(Bus *bus);
 /* Creates or updates a stream to what is asked (subjects, age, size, replicas); safe from several instances. */
 Err bus_ensure_stream(Bus *bus, const jsStreamConfig *config) MUST_CHECK;
 
-/* --- for rpc.c, client.c and the like ----------------------------------------------------------------------------- */
+/* --- for rpc.c, client.c and the like ---------------------------------------------------------------------------- */
 /* Longest subject that we publish or subscribe to. */
 enum { BUS_SUBJECT_MAX_BYTES = 256 };
 /* A new unique name, 22 letters and digits: part of an inbox, a message id. */

@@ -182,8 +182,7 @@ static void a_threaded_bus_works_too(void **state)
     bus_close(bus);
 }
 
-/* --- losing the server
- * ------------------------------------------------------------------------------------------------ */
+/* --- losing the server ------------------------------------------------------------------------------------------- */
 static atomic_int lost, found;
 
 static void note_connection(void *data, bool connected)
@@ -240,8 +239,7 @@ static void a_bus_closes_while_its_server_is_away(void **state)
     testing_server_done(&server);
 }
 
-/* --- denials
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- denials ----------------------------------------------------------------------------------------------------- */
 static const char USERS[] =
     "authorization { users: [ { user: auth, password: secret, permissions: {\n"
     "  publish: [\"_INBOX.*.auth.>\", \"test.may\"], subscribe: [\"rpc.*.auth.> auth\"] } } ] }";
@@ -325,8 +323,7 @@ static void a_denial_at_the_start_ends_the_process(void **state)
     testing_server_done(&server);
 }
 
-/* --- slots and streams
- * --------------------------------------------------------------------------------------------------- */
+/* --- slots and streams ------------------------------------------------------------------------------------------- */
 static void the_active_slot_is_followed(void **state)
 {
     TestingServer server;

@@ -56,8 +56,7 @@ static inline Bus *testing_bus(const char *user)
     return bus;
 }
 
-/* --- a server of one's own
- * -------------------------------------------------------------------------------------------- */
+/* --- a server of one's own --------------------------------------------------------------------------------------- */
 typedef struct TestingServer {
     pid_t pid;
     int port;

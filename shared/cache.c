@@ -39,8 +39,7 @@ static int64_t now_ms(void)
     return clock_monotonic_ms(&SYSTEM_CLOCK);
 }
 
-/* --- the URL
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the URL ----------------------------------------------------------------------------------------------------- */
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -121,8 +120,7 @@ static Err read_url(Cache *c, Slice url)
     return OK;
 }
 
-/* --- connections
- * --------------------------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------------------------- */
 static struct timeval timeout(int64_t ms)
 {
     return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
@@ -254,8 +252,7 @@ static redisContext *borrow(Cache *c, bool *out_fresh)
     return conn;
 }
 
-/* --- commands
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- commands ---------------------------------------------------------------------------------------------------- */
 /* NULL when Redis is away or refuses. A connection that had ended while it was idle is replaced once. */
 static redisReply *command(Cache *c, const char *const *args, const size_t *lengths, int count)
 {
@@ -381,8 +378,7 @@ bool cache_available(Cache *c)
     return good;
 }
 
-/* --- making and freeing
- * ---------------------------------------------------------------------------------------------------- */
+/* --- making and freeing ------------------------------------------------------------------------------------------ */
 static void add_metrics(Cache *c, Metrics *metrics)
 {
     static const char NAME[] = "atrium_cache_requests_total", HELP[] = "Reads from Redis, by result.";

@@ -6,9 +6,7 @@
 
 enum { TIMEOUT_MIN_MS = 1, FROM_BUS_INTERNAL = 13 };
 
-/* --- time
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- time -------------------------------------------------------------------------------------------------------- */
 int64_t client_now_ms(void)
 {
     return clock_monotonic_ms(&SYSTEM_CLOCK);
@@ -50,8 +48,7 @@ void client_pause(void)
     nats_Sleep(CLIENT_RETRY_PAUSE_MS);
 }
 
-/* --- whose reply
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- whose reply ------------------------------------------------------------------------------------------------- */
 static Waiter **find_waiter(Client *c, uint64_t number)
 {
     Waiter **at = &c->buckets[number % CLIENT_BUCKETS];
@@ -99,9 +96,7 @@ static void remember(Client *c, Waiter *waiter)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* --- sending
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- sending ----------------------------------------------------------------------------------------------------- */
 static void add_header(Outgoing *out, const char *name, const char *value)
 {
     if (value && value[0]) {
@@ -163,8 +158,7 @@ Err client_send(Client *c, Arena *mem, const RpcMethod *method, Outgoing *out, W
     return err_wrap(e, method->name);
 }
 
-/* --- what came back
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- what came back ---------------------------------------------------------------------------------------------- */
 static const Reason *common_reason(int64_t status)
 {
     static const struct {
@@ -231,9 +225,7 @@ void client_count(Client *c, Arena *mem, const RpcMethod *method, Err e)
                 1);
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- calls ------------------------------------------------------------------------------------------------------- */
 typedef struct Call {
     Waiter waiter;
     pthread_cond_t came;
@@ -317,9 +309,7 @@ Err client_call(Client *c, const CallOptions *options, Arena *mem, const RpcMeth
     return e;
 }
 
-/* --- the client
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- the client -------------------------------------------------------------------------------------------------- */
 Err client_new(Bus *bus, Metrics *metrics, Client **out)
 {
     CLEANUP(client_free_at) Client *c = xcalloc(1, sizeof *c);

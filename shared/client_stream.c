@@ -39,8 +39,7 @@ struct ClientStream {
     Err result; /* what every further read answers, after the end */
 };
 
-/* --- receiving, with the client's lock held
- * ------------------------------------------------------------------------------ */
+/* --- receiving, with the client's lock held ---------------------------------------------------------------------- */
 static void receive_stream(Waiter *w, natsMsg *msg)
 {
     ClientStream *s = (ClientStream *)w;
@@ -82,8 +81,7 @@ static void drop_all(ClientStream *s)
         natsMsg_Destroy(take_first(s));
 }
 
-/* --- telling the producer
- * -------------------------------------------------------------------------------------------------- */
+/* --- telling the producer ---------------------------------------------------------------------------------------- */
 static void tell_producer(Client *c, const char *control, const char *header, uint64_t value)
 {
     char text[24];
@@ -159,8 +157,7 @@ static void grant(ClientStream *s, uint64_t cost)
         tell_producer(s->client, control, "Atrium-Stream-Credit", granted);
 }
 
-/* --- opening and closing
- * -------------------------------------------------------------------------------------------------------- */
+/* --- opening and closing ----------------------------------------------------------------------------------------- */
 static ClientStream *stream_new(Client *c, const CallOptions *options, const RpcMethod *method)
 {
     ClientStream *s = xcalloc(1, sizeof *s);
@@ -283,9 +280,7 @@ void client_stream_close(ClientStream *s)
     free(s);
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 /* After a failure the producer is stopped by the close: it does not know of it. */
 static Err fail(ClientStream *s, const Reason *reason, const char *what)
 {

@@ -51,9 +51,7 @@ static Err call(World *w, const CallOptions *options, int method, const Atrium__
     return OK;
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- calls ------------------------------------------------------------------------------------------------------- */
 static void a_call_returns_the_reply(void **state)
 {
     World *w = *state;
@@ -286,9 +284,7 @@ static void calls_fail_while_the_bus_is_away_and_work_again_after(void **state)
     sem_destroy(&w.echo.gate);
 }
 
-/* --- streams
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- streams ----------------------------------------------------------------------------------------------------- */
 static ClientStream *open_count(World *w, uint32_t count, const char *text, const char *how)
 {
     Atrium__Status in = ATRIUM__STATUS__INIT;
@@ -556,8 +552,7 @@ static void a_gap_is_an_error_never_a_short_success(void **state)
     bus_unsubscribe(sub);
 }
 
-/* --- silence, which takes its time: 15 s each, both at once
- * --------------------------------------------------------------------- */
+/* --- silence, which takes its time: 15 s each, both at once ------------------------------------------------------ */
 static void the_silent_are_given_up(void **state)
 {
     World *w = *state;

@@ -162,8 +162,7 @@ void db_free(Db *db)
     free(db);
 }
 
-/* --- the pool
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the pool ---------------------------------------------------------------------------------------------------- */
 static DbConn *wait_for_free(Db *db, int64_t until_ms)
 {
     const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
@@ -256,8 +255,7 @@ Err db_ping(Db *db, int64_t timeout_ms)
     return db->last_success_ms >= start_ms ? OK : e;
 }
 
-/* --- transactions
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- transactions ------------------------------------------------------------------------------------------------ */
 /* The request's deadline on the system's clock; a test's clock only counts. */
 static int64_t request_deadline_ms(const Request *rq)
 {
@@ -369,8 +367,7 @@ void db_tx_done(DbTx *tx)
     end(tx);
 }
 
-/* --- statements
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- statements -------------------------------------------------------------------------------------------------- */
 static void take_rows(PGresult *result, DbRows *out)
 {
     db_rows_done(out);
@@ -467,8 +464,7 @@ Err db_lock_shared(DbTx *tx, const char *kind, Slice key)
         DB_ARGS(db_text(slice(kind)), db_text(key)));
 }
 
-/* --- connections of one's own
- * --------------------------------------------------------------------------------------------- */
+/* --- connections of one's own ------------------------------------------------------------------------------------ */
 Err db_conn_open(Db *db, int64_t timeout_ms, DbConn **out)
 {
     DbConn *conn = xcalloc(1, sizeof *conn);

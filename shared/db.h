@@ -32,7 +32,7 @@ CLEANUP_FN(Db, db_free)
 /* One round trip; for readiness. */
 Err db_ping(Db *db, int64_t timeout_ms) MUST_CHECK;
 
-/* --- values ------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------ */
 typedef struct DbValue {
     enum {
         DB_NULL,
@@ -79,7 +79,7 @@ typedef struct DbArgs {
     ((DbArgs){(const DbValue[]){__VA_ARGS__}, sizeof((const DbValue[]){__VA_ARGS__}) / sizeof(DbValue)})
 #define DB_NO_ARGS ((DbArgs){NULL, 0})
 
-/* --- transactions and statements ------------------------------------------------------------------------------ */
+/* --- transactions and statements --------------------------------------------------------------------------------- */
 /* A transaction, on one borrowed connection. Within a request whose dispatcher already opened one (Idempotency-Key),
  * db_tx_begin joins it and db_tx_commit leaves the commit to the dispatcher. */
 typedef struct DbTx {
@@ -126,7 +126,7 @@ Slice db_get_bytes(const DbRows *rows, int row, int column);
 Uuid db_get_uuid(const DbRows *rows, int row, int column);
 int64_t db_get_time_us(const DbRows *rows, int row, int column); /* 0 for NULL */
 
-/* --- errors ---------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------ */
 /* After a failed statement: was it this constraint? `err.text` never holds it; the connection remembers the last. A
  * caller maps it to its own reason: if (db_violated(&tx, "account_username_key")) return err_make(&USERNAME_TAKEN, …).
  * The transaction is then aborted; use a savepoint (db_savepoint) to go on. */

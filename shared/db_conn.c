@@ -110,8 +110,7 @@ static Err fail_result(DbConn *conn, const PGresult *result, const char *sql)
     return fail(conn, class_of(sqlstate), sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), sql);
 }
 
-/* --- connecting
- * -------------------------------------------------------------------------------------------------------- */
+/* --- connecting -------------------------------------------------------------------------------------------------- */
 int64_t db_now_ms(void)
 {
     return clock_monotonic_ms(&SYSTEM_CLOCK);
@@ -208,8 +207,7 @@ Err db_conn_connect(DbConn *conn, int64_t deadline_ms)
     return OK;
 }
 
-/* --- prepared statements
- * -------------------------------------------------------------------------------------------------- */
+/* --- prepared statements ----------------------------------------------------------------------------------------- */
 static size_t slot_of(const char *sql)
 {
     return (size_t)((uintptr_t)sql * UINT64_C(0x9E3779B97F4A7C15) >> 32) % DB_STATEMENT_SLOTS;
@@ -248,8 +246,7 @@ static void remember_statement(DbConn *conn, DbStatement *s, const char *sql, co
     conn->statement_count++;
 }
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- running ----------------------------------------------------------------------------------------------------- */
 typedef enum Wait { WAIT_DONE, WAIT_TOO_LATE, WAIT_LOST } Wait;
 
 /* The next result, NULL at the end of a command's. */
@@ -499,9 +496,7 @@ Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args,
     return e;
 }
 
-/* --- scripts
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- scripts ----------------------------------------------------------------------------------------------------- */
 Err db_conn_script(DbConn *conn, int64_t timeout_ms, Arena *mem, const char *script, char **out_detail)
 {
     CLEANUP(outcome_done) Outcome o = {0};

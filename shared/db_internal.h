@@ -8,7 +8,7 @@
 
 #include "shared/db.h"
 
-/* --- values ------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------ */
 /* More parameters than any statement of ours has; a longer list is a mistake in a store. */
 enum { DB_MAX_PARAMS = 64 };
 

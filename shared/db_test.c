@@ -146,8 +146,7 @@ static void a_null_fits_whatever_type_the_statement_was_prepared_with(void **sta
     }
 }
 
-/* --- transactions
- * ------------------------------------------------------------------------------------------------------ */
+/* --- transactions ------------------------------------------------------------------------------------------------ */
 static void what_is_not_committed_is_rolled_back(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
@@ -274,8 +273,7 @@ static void a_joined_transaction_commits_with_the_outer_one(void **state)
     assert_int_equal(read_number(db, "SELECT id FROM person"), 1);
 }
 
-/* --- deadlines, pool, lost connections
- * ---------------------------------------------------------------------------------- */
+/* --- deadlines, pool, lost connections --------------------------------------------------------------------------- */
 static void a_slow_statement_is_cancelled_at_the_deadline(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);

@@ -37,7 +37,7 @@ static const Oid KIND_TYPES[] = {[DB_NULL] = 0,
                                  [DB_TEXT_ARRAY] = OID_TEXT_ARRAY,
                                  [DB_INT64_ARRAY] = OID_INT8_ARRAY};
 
-/* --- making values --------------------------------------------------------------------------------------------- */
+/* --- making values ----------------------------------------------------------------------------------------------- */
 /* A NULL carries the kind it stands for, so that a statement is prepared with the same types whether its first call
  * had a value or not. */
 static DbValue typed_null(int kind)
@@ -105,7 +105,7 @@ DbValue db_int64_array(const int64_t *items, size_t count)
     return (DbValue){.kind = DB_INT64_ARRAY, .array = {items, count}};
 }
 
-/* --- to the wire -------------------------------------------------------------------------------------------------- */
+/* --- to the wire ------------------------------------------------------------------------------------------------- */
 static char *put32(char *at, uint32_t v)
 {
     v = htobe32(v);

@@ -12,8 +12,7 @@ struct Discovery {
     natsSubscription *subs[VERBS * SUBJECTS_PER_VERB];
 };
 
-/* --- counting
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- counting ---------------------------------------------------------------------------------------------------- */
 void discovery_endpoint_init(DiscoveryEndpoint *e, const char *name, const char *subject, const char *queue_group)
 {
     memset(e, 0, sizeof *e);
@@ -40,8 +39,7 @@ void discovery_endpoint_count(DiscoveryEndpoint *e, int64_t duration_ns, const c
     pthread_mutex_unlock(&e->lock);
 }
 
-/* --- documents
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- documents --------------------------------------------------------------------------------------------------- */
 static void add_member(StrBuf *b, const char *name, const char *value)
 {
     strbuf_append_json(b, slice(name));
@@ -155,8 +153,7 @@ static void answer(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void
     natsMsg_Destroy(msg);
 }
 
-/* --- starting
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- starting ---------------------------------------------------------------------------------------------------- */
 Err discovery_start(const DiscoveryOptions *options, Discovery **out)
 {
     Discovery *d = xcalloc(1, sizeof *d);

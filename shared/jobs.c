@@ -19,8 +19,7 @@ struct JobQueue {
     Lane *lanes; /* one per type */
 };
 
-/* --- working
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- working ----------------------------------------------------------------------------------------------------- */
 static Err handle(void *context, Arena *mem, const WorkItem *item)
 {
     const Lane *lane = context;
@@ -124,8 +123,7 @@ void job_queue_stop(JobQueue *q, int64_t timeout_ms)
     free(q);
 }
 
-/* --- enqueueing
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- enqueueing -------------------------------------------------------------------------------------------------- */
 Err job_enqueue(Bus *bus, const char *domain, const char *type, const char *id, const ProtobufCMessage *body)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
@@ -146,8 +144,7 @@ Err job_enqueue(Bus *bus, const char *domain, const char *type, const char *id, 
     return err_wrap(e, "enqueue");
 }
 
-/* --- the dead
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- the dead ---------------------------------------------------------------------------------------------------- */
 /* `next`: the first from `sequence` on; else that one alone. NOT_FOUND. */
 static Err get_dead(Bus *bus, const char *domain, uint64_t sequence, bool next, natsMsg **out)
 {

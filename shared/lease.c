@@ -147,8 +147,7 @@ static void *run(void *data)
     return NULL;
 }
 
-/* --- making and freeing
- * -------------------------------------------------------------------------------------------------- */
+/* --- making and freeing ------------------------------------------------------------------------------------------ */
 static Lease *make(Db *db, Log *log, const char *name, int64_t number, int64_t retry_ms)
 {
     Lease *l = xcalloc(1, sizeof *l);
@@ -207,8 +206,7 @@ bool lease_held(const Lease *l)
     return checked_ms != 0 && now_ms() - checked_ms <= l->retry_ms;
 }
 
-/* --- numbers
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- numbers ----------------------------------------------------------------------------------------------------- */
 Err lease_number(Db *db, Log *log, const char *name, unsigned count, int64_t timeout_ms, Lease **out_lease,
                  unsigned *out_number)
 {

@@ -266,8 +266,7 @@ static void run_timers(Loop *loop)
     }
 }
 
-/* --- posted calls
- * ----------------------------------------------------------------------------------------------------- */
+/* --- posted calls ------------------------------------------------------------------------------------------------ */
 void loop_post(Loop *loop, LoopCall call, void *data)
 {
     PostList *list = &loop->posted;
@@ -325,8 +324,7 @@ void loop_unpost(Loop *loop, LoopCall call, const void *data)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* --- turns
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- turns ------------------------------------------------------------------------------------------------------- */
 static int turn_wait(Loop *loop, int64_t limit_ms)
 {
     int64_t wait = limit_ms;

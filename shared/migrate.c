@@ -149,8 +149,7 @@ static Err ensure_schema(Run *run, const char *service)
                      service, owner, runtime));
 }
 
-/* --- migrations
- * ------------------------------------------------------------------------------------------------------- */
+/* --- migrations -------------------------------------------------------------------------------------------------- */
 /* NULL when it is still to come. */
 static Err find_applied(Run *run, const char *service, const Migration *m, const char **out_checksum, int64_t *out_us)
 {
@@ -228,8 +227,7 @@ static Err migrate_service(Run *run, const char *service)
     return OK;
 }
 
-/* --- what others call
- * ---------------------------------------------------------------------------------------------------- */
+/* --- what others call -------------------------------------------------------------------------------------------- */
 /* A polled try-lock: a waiting pg_advisory_lock would hold a snapshot, and with it CREATE INDEX CONCURRENTLY and
  * vacuum. */
 static Err lock_out_others(Run *run)

@@ -67,8 +67,7 @@ Err outbox_insert(DbTx *tx, const OutboxRow *row, bool ordered)
                    DB_ARGS(OUTBOX_ARGS(row)));
 }
 
-/* --- the relay
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the relay --------------------------------------------------------------------------------------------------- */
 typedef struct StreamState {
     char name[64];
     int64_t epoch;     /* when it was created; 0: there is none */
@@ -95,9 +94,10 @@ struct OutboxRelay {
     Gauge *waiting;
 
     pthread_t thread;
-    pthread_mutex_t lock; /* guards nudged, stop */
-    pthread_cond_t wake;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake, settled_now;
     bool nudged, stop;
+    uint64_t asked, settled; /* calls of outbox_settle so far; those whose rows are published */
 };
 
 typedef struct Waiting {
@@ -116,8 +116,7 @@ static int64_t now_ms(void)
     return clock_monotonic_ms(&SYSTEM_CLOCK);
 }
 
-/* --- streams
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- streams ----------------------------------------------------------------------------------------------------- */
 static Err ensure_stream(OutboxRelay *r, const char *kind, const char *subjects, int64_t keep_s, int64_t max_bytes)
 {
     char *name = arena_printf(r->mem, "%s_%s", kind, r->upper);
@@ -274,8 +273,7 @@ static bool same_connection(const OutboxRelay *r)
     return bus_connected(r->options.bus) && count_reconnects(r->options.bus) == r->reconnects;
 }
 
-/* --- one batch
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- one batch --------------------------------------------------------------------------------------------------- */
 static Err read_batch(OutboxRelay *r, Waiting **out, int *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
@@ -461,9 +459,7 @@ static Err mark_acked(OutboxRelay *r, const Waiting *list, int count, int *out_m
         &rows);
 }
 
-/* --- turns
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- turns ------------------------------------------------------------------------------------------------------- */
 static void set_backlog(OutboxRelay *r, uint64_t rows)
 {
     r->backlog = rows;
@@ -558,7 +554,7 @@ static bool may_work(const OutboxRelay *r)
 }
 
 /* Until a nudge, or `ms` are over; a failure's pause is not shortened by nudges. False when it is time to stop. */
-static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed)
+static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed, uint64_t *out_asked)
 {
     int64_t until_ms = now_ms() + ms;
     const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
@@ -568,23 +564,36 @@ static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed)
     while (!r->stop && (failed || !r->nudged) && now_ms() < until_ms)
         pthread_cond_timedwait(&r->wake, &r->lock, &until);
     r->nudged = false;
+    *out_asked = r->asked;
     stop = r->stop;
     pthread_mutex_unlock(&r->lock);
     return !stop;
+}
+
+/* A turn that began after these were asked left nothing behind. */
+static void settle(OutboxRelay *r, uint64_t asked)
+{
+    pthread_mutex_lock(&r->lock);
+    r->settled = asked;
+    pthread_cond_broadcast(&r->settled_now);
+    pthread_mutex_unlock(&r->lock);
 }
 
 static void *run(void *data)
 {
     OutboxRelay *r = data;
     bool more = false, failed = false;
+    uint64_t asked;
 
-    while (wait_for_work(r, failed ? FAILURE_PAUSE_MS : more ? 0 : r->options.poll_ms, failed)) {
+    while (wait_for_work(r, failed ? FAILURE_PAUSE_MS : more ? 0 : r->options.poll_ms, failed, &asked)) {
         more = false;
         failed = true;
         if (may_work(r)) {
             Err e = turn(r, &more);
             if (err_failed(e))
                 report(r, e);
+            else if (r->backlog == 0)
+                settle(r, asked);
             failed = err_failed(e) && !more;
             arena_reset(r->mem);
         } else {
@@ -594,8 +603,7 @@ static void *run(void *data)
     return NULL;
 }
 
-/* --- starting and stopping
- * ------------------------------------------------------------------------------------------------------- */
+/* --- starting and stopping --------------------------------------------------------------------------------------- */
 static void add_metrics(OutboxRelay *r, Metrics *metrics)
 {
     r->published =
@@ -622,6 +630,7 @@ static OutboxRelay *make(const OutboxOptions *options)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&r->wake, &attributes);
+    pthread_cond_init(&r->settled_now, &attributes);
     pthread_condattr_destroy(&attributes);
     if (options->metrics)
         add_metrics(r, options->metrics);
@@ -634,6 +643,7 @@ static void destroy(OutboxRelay *r)
     natsSubscription_Destroy(r->acks);
     arena_free(r->mem);
     pthread_cond_destroy(&r->wake);
+    pthread_cond_destroy(&r->settled_now);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
@@ -668,6 +678,28 @@ void outbox_nudge(OutboxRelay *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+bool outbox_settle(OutboxRelay *r, int64_t timeout_ms)
+{
+    int64_t until_ms = now_ms() + timeout_ms;
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    uint64_t mine;
+    bool settled;
+
+    if (!r || !lease_held(r->lease)) {
+        outbox_nudge(r);
+        return false;
+    }
+    pthread_mutex_lock(&r->lock);
+    mine = ++r->asked;
+    r->nudged = true;
+    pthread_cond_signal(&r->wake);
+    while (r->settled < mine && !r->stop && now_ms() < until_ms)
+        pthread_cond_timedwait(&r->settled_now, &r->lock, &until);
+    settled = r->settled >= mine;
+    pthread_mutex_unlock(&r->lock);
+    return settled;
+}
+
 void outbox_relay_stop(OutboxRelay *r)
 {
     if (!r)
@@ -675,6 +707,7 @@ void outbox_relay_stop(OutboxRelay *r)
     pthread_mutex_lock(&r->lock);
     r->stop = true;
     pthread_cond_signal(&r->wake);
+    pthread_cond_broadcast(&r->settled_now);
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
     destroy(r);

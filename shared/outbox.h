@@ -47,6 +47,9 @@ typedef struct OutboxOptions {
  * published again when the stream is found behind them (restored from an older state). */
 Err outbox_relay_start(const OutboxOptions *options, OutboxRelay **out) MUST_CHECK;
 void outbox_nudge(OutboxRelay *relay); /* after a commit; any thread; NULL is fine */
+/* Nudges, and waits until JetStream has what was committed before the call; false after `timeout_ms`, and at once when
+ * another instance holds the lease (its relay polls). For what others must know before the caller has its answer. */
+bool outbox_settle(OutboxRelay *relay, int64_t timeout_ms);
 void outbox_relay_stop(OutboxRelay *relay);
 /* Rows not yet acknowledged, as of the last turn. */
 uint64_t outbox_backlog(const OutboxRelay *relay);

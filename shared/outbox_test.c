@@ -223,6 +223,21 @@ static void a_nudge_publishes_within_milliseconds(void **state)
     natsSubscription_Destroy(sub);
 }
 
+static void settling_waits_until_the_stream_has_it(void **state)
+{
+    (void)state;
+
+    assert_false(outbox_settle(NULL, 1000));
+    start_relay_with((OutboxOptions){.poll_ms = 60000});
+    post("k", "first", true);
+    WAIT_UNTIL(outbox_settle(world.relay, 1000)); /* false until the lease is there */
+    for (int i = 0; i < 10; i++) {
+        post("k", "x", true);
+        assert_true(outbox_settle(world.relay, 10000));
+        assert_int_equal(unacked(), 0);
+    }
+}
+
 static void *post_many(void *data)
 {
     for (int i = 0; i < 150; i++) {
@@ -494,6 +509,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RELAY_TEST(an_event_is_published_with_its_cloudevents_headers),
         RELAY_TEST(a_nudge_publishes_within_milliseconds),
+        RELAY_TEST(settling_waits_until_the_stream_has_it),
         RELAY_TEST(order_per_key_is_commit_order),
         RELAY_TEST(a_relay_that_died_before_marking_publishes_nothing_twice),
         RELAY_TEST(a_stream_that_lost_messages_gets_them_again),

@@ -9,8 +9,7 @@ enum { VIOLATIONS_MAX = 100, VIOLATION_CONTEXT_MAX = 4, UNAVAILABLE_RETRY_AFTER_
 
 const Reason RPC_DEFERRED = {.key = "", .code = ""};
 
-/* --- the request
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------------------------- */
 int64_t request_remaining_ms(const Request *rq)
 {
     return MAX(rq->deadline_ms - clock_monotonic_ms(rq->clock), 0);
@@ -113,8 +112,7 @@ void request_set_after(Request *rq, const char *mark)
     rq->reply.after_mark = copy_as_line(rq->mem, mark);
 }
 
-/* --- failures on the wire
- * -------------------------------------------------------------------------------------------------- */
+/* --- failures on the wire ---------------------------------------------------------------------------------------- */
 char *rpc_error_text(Arena *mem, Err e)
 {
     if (!e.reason->shown)
@@ -146,8 +144,7 @@ Slice rpc_pack_status(Arena *mem, const Request *rq, Err e)
     return message_pack(mem, &status.base);
 }
 
-/* --- who may call
- * --------------------------------------------------------------------------------------------------------- */
+/* --- who may call ------------------------------------------------------------------------------------------------ */
 static Err check_role(const Caller *caller, Role least)
 {
     if (caller->kind == CALLER_NOBODY)

@@ -19,7 +19,7 @@ typedef struct Request Request;
 typedef struct Client Client;
 typedef struct RpcStream RpcStream;
 
-/* --- the rows, generated from the protos ------------------------------------------------------------------------ */
+/* --- the rows, generated from the protos ------------------------------------------------------------------------- */
 enum { /* who may call: Atrium__CallerPolicy */
        RPC_ANYONE = 1,
        RPC_OPTIONAL,
@@ -58,7 +58,7 @@ typedef struct RpcService {
     size_t handler_count;
 } RpcService;
 
-/* --- what a handler sees ------------------------------------------------------------------------------------------ */
+/* --- what a handler sees ----------------------------------------------------------------------------------------- */
 typedef struct RequestHeader {
     const char *name, *value; /* names in lower case on requests */
 } RequestHeader;
@@ -80,7 +80,7 @@ struct Request {
     const RequestHeader *headers;
     size_t header_count;
     DbTx *outer_tx;            /* the dispatcher's, under an Idempotency-Key; db.c joins it */
-    const char *caller_header; /* Atrium-Caller as it came, believed or verified; the client passes it on; NULL none */
+    const char *caller_header; /* Atrium-Caller as it came, verified; the client passes it on; NULL none */
 
     struct RequestReply { /* what the reply needs beyond its message; use the functions below */
         int http_status;

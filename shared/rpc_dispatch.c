@@ -10,8 +10,7 @@ enum {
     PURGE_TIMEOUT_MS = 5000,
 };
 
-/* --- reading the message
- * -------------------------------------------------------------------------------------------------- */
+/* --- reading the message ----------------------------------------------------------------------------------------- */
 static const char *header_or(natsMsg *msg, const char *name, const char *otherwise)
 {
     const char *value = bus_header(msg, name);
@@ -119,8 +118,7 @@ static Exchange *read_exchange(const Work *work, Arena *mem)
     return x;
 }
 
-/* --- the caller
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the caller -------------------------------------------------------------------------------------------------- */
 /* Also verified on rpc. subjects, which only the gateway may publish to: JetStream publishes there for whoever may make
  * a consumer with such a delivery subject, and that is not bound by permissions. */
 static Err believe_caller(Exchange *x, const char *header)
@@ -157,8 +155,7 @@ static Err find_caller(Exchange *x)
     return rpc_check_caller(method, &x->rq.caller, x->endpoint->from_gateway);
 }
 
-/* --- answering
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- answering --------------------------------------------------------------------------------------------------- */
 typedef struct ReplyHeaders {
     BusHeader list[REPLY_HEADERS_MAX];
     size_t count;
@@ -265,8 +262,7 @@ static Err pack_reply(Exchange *x, const ProtobufCMessage *out, Slice *packed)
     return OK;
 }
 
-/* --- idempotency
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- idempotency ------------------------------------------------------------------------------------------------- */
 static const char *idempotency_owner(Exchange *x)
 {
     const Caller *caller = &x->rq.caller;
@@ -350,9 +346,7 @@ static void purge_sometimes(Exchange *x)
         LOG_DEBUG(server->o.log, "idempotency_purged", "rows", rows);
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- running ----------------------------------------------------------------------------------------------------- */
 static Err read_request(Exchange *x, ProtobufCMessage **in)
 {
     const RpcMethod *method = x->endpoint->handler->method;
@@ -446,9 +440,7 @@ bool rpc_dispatch(const Work *work, Arena *mem)
     return false;
 }
 
-/* --- deferral
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- deferral ---------------------------------------------------------------------------------------------------- */
 Err rpc_defer(Request *rq, RpcDeferred **out)
 {
     Exchange *x = rq->server;

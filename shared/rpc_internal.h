@@ -69,7 +69,7 @@ struct RpcDeferred {
     atomic_int pending; /* the worker and rpc_finish: who comes last answers */
 };
 
-/* --- rpc.c --- */
+/* --- rpc.c ------------------------------------------------------------------------------------------------------- */
 extern const Reason RPC_DEFERRED; /* what rpc_defer returns: no error, no answer yet */
 Err rpc_check_caller(const RpcMethod *method, const Caller *caller, bool from_gateway) MUST_CHECK;
 /* atrium.Status of a failure, packed. `rq` may be NULL. */
@@ -77,16 +77,16 @@ Slice rpc_pack_status(Arena *mem, const Request *rq, Err e);
 /* Fit for a header: the text where callers see it, one line. */
 char *rpc_error_text(Arena *mem, Err e);
 
-/* --- rpc_dispatch.c --- */
+/* --- rpc_dispatch.c ---------------------------------------------------------------------------------------------- */
 /* Answers, or leaves it to rpc_finish: true means that `mem` now belongs to the request. Destroys the message. */
 bool rpc_dispatch(const Work *work, Arena *mem);
 /* A reply that says no, with a packed Status. */
 void rpc_refuse(RpcServer *server, const char *reply, const Reason *reason, const char *text, Slice status);
 
-/* --- rpc_server.c --- */
+/* --- rpc_server.c ------------------------------------------------------------------------------------------------ */
 void rpc_server_done_one(RpcServer *server); /* one request less is active */
 
-/* --- rpc_stream.c --- */
+/* --- rpc_stream.c ------------------------------------------------------------------------------------------------ */
 Err stream_hub_start(RpcServer *server, StreamHub **out) MUST_CHECK;
 void stream_hub_stop(StreamHub *hub); /* NULL is fine; no stream is open any more */
 RpcStream *rpc_stream_open(Exchange *x);

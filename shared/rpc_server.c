@@ -22,8 +22,7 @@ struct Lane {
     bool stop; /* workers end when the ring is empty */
 };
 
-/* --- lanes
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- lanes ------------------------------------------------------------------------------------------------------- */
 static bool lane_put(Lane *lane, const Work *work)
 {
     bool fits;
@@ -123,8 +122,7 @@ static Lane *find_lane(RpcServer *server, const char *name)
     return NULL;
 }
 
-/* --- receiving
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- receiving --------------------------------------------------------------------------------------------------- */
 void rpc_server_done_one(RpcServer *server)
 {
     if (atomic_fetch_sub(&server->active, 1) == 1 && atomic_load(&server->draining)) {
@@ -165,8 +163,7 @@ static void receive(natsConnection *nc, natsSubscription *sub, natsMsg *msg, voi
     rpc_server_done_one(server);
 }
 
-/* --- starting
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- starting ---------------------------------------------------------------------------------------------------- */
 static void endpoint_init(Endpoint *e, RpcServer *server, const RpcHandler *handler, bool from_gateway)
 {
     const RpcMethod *m = handler->method;
@@ -295,8 +292,7 @@ Err rpc_server_new(const RpcServerOptions *options, RpcServer **out)
     return OK;
 }
 
-/* --- stopping
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- stopping ---------------------------------------------------------------------------------------------------- */
 /* What the server had already sent us is still taken: nobody else got it. */
 static void stop_taking(RpcServer *server, int64_t until_ms)
 {

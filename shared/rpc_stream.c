@@ -70,8 +70,7 @@ static void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t wa
     (void)pthread_cond_timedwait(cond, lock, &until); /* the caller looks at its condition again anyway */
 }
 
-/* --- what the reader says
- * ------------------------------------------------------------------------------------------------- */
+/* --- what the reader says ---------------------------------------------------------------------------------------- */
 /* "svc.<slot>.<from>.<domain>._stream.<instance>.<id>", or rpc. without <from>. Only its own reader moves a stream. */
 static bool control_fits(const RpcStream *stream, Slice subject)
 {
@@ -128,8 +127,7 @@ static void receive_control(natsConnection *nc, natsSubscription *sub, natsMsg *
     natsMsg_Destroy(msg);
 }
 
-/* --- heartbeats
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- heartbeats -------------------------------------------------------------------------------------------------- */
 typedef struct Beat {
     char reply[BUS_SUBJECT_MAX_BYTES];
     char last[24];
@@ -194,8 +192,7 @@ static void *run_ticker(void *data)
     return NULL;
 }
 
-/* --- the hub
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- the hub ----------------------------------------------------------------------------------------------------- */
 /* With the queue group although the subject is this instance's own: permissions allow nothing else. */
 static Err subscribe_control(StreamHub *hub, const char *begin, natsSubscription **sub)
 {
@@ -249,8 +246,7 @@ void stream_hub_stop(StreamHub *hub)
     free(hub);
 }
 
-/* --- one stream
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- one stream -------------------------------------------------------------------------------------------------- */
 static char *control_subject(const RpcStream *stream)
 {
     const Exchange *x = stream->x;

@@ -72,8 +72,7 @@ static const char *signed_caller(World *w, Role role, const char *audience)
     return caller_sign(w->signer, w->mem, &caller, &audience, 1);
 }
 
-/* --- replies
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- replies ----------------------------------------------------------------------------------------------------- */
 static void a_request_is_answered_on_both_subjects(void **state)
 {
     World *w = *state;
@@ -226,8 +225,7 @@ static void answers_go_to_the_senders_inbox_only(void **state)
     natsSubscription_Destroy(sub);
 }
 
-/* --- who may call
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- who may call ------------------------------------------------------------------------------------------------ */
 static void callers_are_let_in_by_the_row(void **state)
 {
     World *w = *state;
@@ -334,9 +332,7 @@ static void a_handler_can_be_called_through_its_row(void **state)
     sem_destroy(&echo.gate);
 }
 
-/* --- lanes
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- lanes ------------------------------------------------------------------------------------------------------- */
 static void send_slow(World *w, natsSubscription **replies, const char *inbox, const char *timeout_ms)
 {
     const BusHeader header = {"Atrium-Timeout-Ms", timeout_ms};
@@ -482,9 +478,7 @@ static void a_drain_gives_up_in_time(void **state)
     natsSubscription_Destroy(replies);
 }
 
-/* --- discovery
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- discovery --------------------------------------------------------------------------------------------------- */
 static const char *member(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
@@ -590,8 +584,7 @@ static void stats_count_requests_and_errors(void **state)
     json_decref(d);
 }
 
-/* --- idempotency
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- idempotency ------------------------------------------------------------------------------------------------- */
 typedef struct Keyed {
     atomic_int runs;
     atomic_bool block, blocked;

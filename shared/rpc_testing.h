@@ -222,8 +222,7 @@ static inline RpcServer *echo_serve(Bus *bus, Echo *echo, RpcServerOptions optio
     return server;
 }
 
-/* --- raw requests
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- raw requests ------------------------------------------------------------------------------------------------ */
 typedef struct RawReply {
     natsMsg *msg; /* owned; NULL when none came */
     natsStatus status;

@@ -62,7 +62,7 @@ static const Setting COMMON_SETTINGS[] = {
 #undef SETTING
 #undef CONFIG_STRUCT
 
-/* --- configuration ---------------------------------------------------------------------------------------------- */
+/* --- configuration ----------------------------------------------------------------------------------------------- */
 static const char *const LOG_LEVELS[] = {"debug", "info", "warn", "error"}; /* in LogLevel's order */
 static const char *const LOG_FORMATS[] = {"auto", "json", "text"};
 static const char *const SLOTS[] = {"main", "blue", "green"};
@@ -134,7 +134,7 @@ static Err load_settings(Process *p, bool check)
     return d->check ? d->check(&p->common, p->settings) : OK;
 }
 
-/* --- signals ---------------------------------------------------------------------------------------------------- */
+/* --- signals ----------------------------------------------------------------------------------------------------- */
 static void raise_event(int fd)
 {
     const uint64_t one = 1;

@@ -106,7 +106,7 @@ static const ServiceDefinition WITH_DATABASE = {.name = "demo",
                                                 .settings_bytes = sizeof(DemoSettings),
                                                 .uses_database = true};
 
-/* --- a child that is a service ------------------------------------------------------------------------------------ */
+/* --- a child that is a service ----------------------------------------------------------------------------------- */
 typedef struct Child {
     pid_t pid;
     int out;

@@ -122,8 +122,7 @@ Err work_copy_headers(natsMsg *from, natsMsg *to)
     return bus_err(status, "headers");
 }
 
-/* --- dead letters
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------------------------------------------------ */
 /* A header is one line. */
 static void one_line(const char *text, char out[ERROR_MAX_BYTES])
 {
@@ -179,8 +178,7 @@ static Err write_dead_letter(Work *w, const WorkItem *item, Err why)
     return e;
 }
 
-/* --- one message
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- one message ------------------------------------------------------------------------------------------------- */
 static void count(Counter *c)
 {
     if (c)
@@ -245,9 +243,7 @@ static void work_on(Work *w, Arena *mem, const WorkItem *item)
     }
 }
 
-/* --- threads
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- threads ----------------------------------------------------------------------------------------------------- */
 static void hold(Worker *worker, int index, const char *reply)
 {
     pthread_mutex_lock(&worker->work->lock);
@@ -414,8 +410,7 @@ static void *run_ticker(void *data)
     return NULL;
 }
 
-/* --- starting and stopping
- * ------------------------------------------------------------------------------------------------------ */
+/* --- starting and stopping --------------------------------------------------------------------------------------- */
 static void add_metrics(Work *w, Metrics *metrics)
 {
     static const char NAME[] = "atrium_work_total", HELP[] = "Events and jobs worked on, by consumer and result.";

@@ -6,10 +6,10 @@
 write_bus_users() {
     local file
     {
-        sed '/^  \]$/,$d' "$gen_dir/nats-permissions.conf"
-        for file in "$stack_dir"/nats/users/*.conf; do [[ ! -e $file ]] || cat "$file"; done
+        sed '/^  \]$/,$d' "${gen_dir:?}/nats-permissions.conf"
+        for file in "${stack_dir:?}"/nats/users/*.conf; do [[ ! -e $file ]] || cat "$file"; done
         printf '  ]\n}\n'
-    } >"$run_dir/nats-permissions.conf.new"
+    } >"${run_dir:?}/nats-permissions.conf.new"
     mv "$run_dir/nats-permissions.conf.new" "$run_dir/nats-permissions.conf"
 }
 
@@ -24,7 +24,7 @@ command_bus() {
     (tool bus "$@") || exit
     write_bus_users
     if process_pid nats; then
-        kill -HUP "$pid"
+        kill -HUP "${pid:?}"
         # So that the next `up` does not take it for another configuration.
         fingerprint nats
         printf '%s\n' "$value" >"$run_dir/nats.sum"

@@ -6,7 +6,7 @@
 #include "services/auth/passwords.h"
 #include "services/auth/text.h"
 
-enum { USERNAME_ATTEMPTS = 8 };
+enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
 
 const PasswordRule CHAT_PASSWORD = {.min_chars = 6, .max_chars = 128};
 const PasswordRule LONG_PASSWORD = {.min_chars = 8, .max_chars = PASSWORD_MAX_BYTES};
@@ -33,6 +33,13 @@ void auth_nudge(const Request *rq)
     const Auth *auth = rq->service;
 
     outbox_nudge(auth->outbox);
+}
+
+void auth_settle(const Request *rq)
+{
+    const Auth *auth = rq->service;
+
+    (void)outbox_settle(auth->outbox, MIN(SETTLE_MS, request_remaining_ms(rq)));
 }
 
 Uuid login_of_caller(const Request *rq)
@@ -154,7 +161,7 @@ Err account_change_password(Request *rq, const char *old_password, const char *n
         return err_make(&INVALID_CREDENTIALS, "the old password is wrong");
     TRY(password_hash(auth->settings, rq->mem, new_password, &hash));
     TRY(auth_store_change_password(rq, account.id, hash, login_of_caller(rq), &ending));
-    auth_nudge(rq);
+    auth_settle(rq);
     return OK;
 }
 

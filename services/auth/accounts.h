@@ -35,3 +35,5 @@ Err account_change_password(Request *rq, const char *old_password, const char *n
 Uuid login_of_caller(const Request *rq);
 /* After a commit that left events in the outbox. */
 void auth_nudge(const Request *rq);
+/* For the end of logins: every gateway is told before the caller gets its answer, unless that takes too long. */
+void auth_settle(const Request *rq);

@@ -63,7 +63,7 @@ static Err refresh_by_refresh_token(Request *rq, const char *presented, Auth__V1
 
     TRY(auth_store_refresh(rq, &refresh, &outcome, &login_id, &account));
     if (outcome == REFRESH_REUSED)
-        auth_nudge(rq);
+        auth_settle(rq);
     if (outcome != REFRESH_DONE)
         return invalid_refresh();
     tokens_mint(rq, &tokens, &account, login_id);
@@ -90,7 +90,7 @@ static Err refresh_by_token(Request *rq, const char *presented, Auth__V1__AuthRe
     TRY(auth_store_replace_login(rq, old_id, claims.jti, &login, auth->ids, &done, &account));
     if (!done)
         return invalid_refresh();
-    auth_nudge(rq);
+    auth_settle(rq);
     tokens_mint(rq, &tokens, &account, login.id);
     answer_tokens(rq, &tokens, &account, out);
     return OK;
@@ -119,7 +119,7 @@ Err auth_v1_logout(Request *rq, const Auth__V1__LogoutRequest *in, Auth__V1__Mes
     if (in->refresh_token && in->refresh_token[0])
         TRY(auth_store_end_login_of_refresh_token(rq, rq->caller.user_id, token_hash(rq->mem, in->refresh_token),
                                                   &ending));
-    auth_nudge(rq);
+    auth_settle(rq);
     if (manner_of(rq) == MANNER_SESSIONS) {
         request_set_status(rq, 200);
         out->message = arena_strdup(rq->mem, "logged out");
@@ -139,7 +139,7 @@ Err auth_v1_end_login(Request *rq, const Auth__V1__EndLoginRequest *in, Auth__V1
     TRY(auth_store_end_login(rq, rq->caller.user_id, id, &ending, &ended));
     if (!ended)
         return err_make(&NOT_FOUND, "you have no such login");
-    auth_nudge(rq);
+    auth_settle(rq);
     return OK;
 }
 
@@ -150,7 +150,7 @@ Err auth_v1_end_other_logins(Request *rq, const Auth__V1__EndOtherLoginsRequest 
     (void)in;
 
     TRY(auth_store_end_other_logins(rq, rq->caller.user_id, login_of_caller(rq), &ending, &count));
-    auth_nudge(rq);
+    auth_settle(rq);
     SET(out, ended, (int32_t)count);
     return OK;
 }

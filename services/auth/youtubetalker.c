@@ -161,7 +161,7 @@ Err auth_v1_talker_logout(Request *rq, const Auth__V1__TalkerLogoutRequest *in, 
         TRY(auth_store_end_login(rq, rq->caller.user_id, login_of_caller(rq), &ending, &ended));
     if (!ended)
         TRY(auth_store_end_login_of_opaque_token(rq, token_hash(rq->mem, token), &ending));
-    auth_nudge(rq);
+    auth_settle(rq);
     return OK;
 }
 

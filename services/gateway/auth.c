@@ -63,8 +63,7 @@ struct Auth {
     Counter *hits, *verified, *resolved, *refused, *revoked;
 };
 
-/* --- the cache
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the cache --------------------------------------------------------------------------------------------------- */
 static Credential **bucket_of(Auth *a, const uint8_t hash[HASH_BYTES])
 {
     size_t at;
@@ -155,8 +154,7 @@ static Credential *insert(Auth *a, const uint8_t hash[HASH_BYTES])
     return c;
 }
 
-/* --- verdicts
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- verdicts ---------------------------------------------------------------------------------------------------- */
 static void set_identity(Credential *c, int64_t user_id, Role role, const char *username, const char *login_id,
                          int64_t expires_ms)
 {
@@ -209,8 +207,7 @@ static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[HASH_BYTES
     return judge(a, c, out);
 }
 
-/* --- opaque tokens
- * -------------------------------------------------------------------------------------------------------- */
+/* --- opaque tokens ----------------------------------------------------------------------------------------------- */
 static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
 {
     ProtobufCMessage *message;
@@ -337,8 +334,7 @@ AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity
     return ask(a, c ? c : insert(a, hash), token, done, data);
 }
 
-/* --- signed identities
- * -------------------------------------------------------------------------------------------------- */
+/* --- signed identities ------------------------------------------------------------------------------------------- */
 static SignedCaller *caller_of(Credential *c, const char *domain)
 {
     SignedCaller *place;
@@ -380,8 +376,7 @@ const char *auth_caller_header(Auth *a, const Identity *identity, const Operatio
     return s->header;
 }
 
-/* --- start and stop
- * ------------------------------------------------------------------------------------------------------- */
+/* --- start and stop ---------------------------------------------------------------------------------------------- */
 Err auth_new(const AuthOptions *options, Auth **out)
 {
     static const char NAME[] = "atrium_credentials_total";

@@ -48,7 +48,7 @@ const char *failure_message(const Failure *f)
     return http_status_text(f->look.http);
 }
 
-/* --- pieces of bodies --------------------------------------------------------------------------------------------- */
+/* --- pieces of bodies -------------------------------------------------------------------------------------------- */
 static void member(StrBuf *out, const char *name, const char *value)
 {
     strbuf_append_json(out, slice(name));
@@ -120,8 +120,7 @@ static void write_atrium(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- RETROCAST: both of its shapes in one
- * -------------------------------------------------------------------------------- */
+/* --- RETROCAST: both of its shapes in one ------------------------------------------------------------------------ */
 static void write_retrocast(const Failure *f, StrBuf *out)
 {
     strbuf_append_cstr(out, "{\"error\":{");
@@ -133,8 +132,7 @@ static void write_retrocast(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- MEDIAVAULT
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- MEDIAVAULT -------------------------------------------------------------------------------------------------- */
 static void write_mediavault(const Failure *f, StrBuf *out)
 {
     strbuf_append_cstr(out, "{\n  \"code\": ");
@@ -146,8 +144,7 @@ static void write_mediavault(const Failure *f, StrBuf *out)
     strbuf_append_cstr(out, "\n}");
 }
 
-/* --- STREAMSPACE
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- STREAMSPACE ------------------------------------------------------------------------------------------------- */
 static void write_streamspace(const Failure *f, StrBuf *out)
 {
     strbuf_append_char(out, '{');
@@ -169,8 +166,7 @@ static void write_streamspace(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- TOGATHER
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- TOGATHER ---------------------------------------------------------------------------------------------------- */
 static void write_togather(const Failure *f, StrBuf *out)
 {
     write_problem_head(out, arena_printf(out->mem, "https://sel.events/problems/%s", f->look.code), f);
@@ -190,8 +186,7 @@ static void write_togather(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- YOUTUBETALKER: FastAPI's three shapes
- * --------------------------------------------------------------------------------- */
+/* --- YOUTUBETALKER: FastAPI's three shapes ----------------------------------------------------------------------- */
 static void write_location(StrBuf *out, const Fault *fault)
 {
     static const char *const PARTS[] = {"body", "query", "path", "header"};
@@ -250,8 +245,7 @@ static void write_youtubetalker(const Failure *f, StrBuf *out)
     strbuf_append_char(out, '}');
 }
 
-/* --- the table
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- the table --------------------------------------------------------------------------------------------------- */
 #define PROBLEM_JSON "application/problem+json"
 #define PLAIN_JSON "application/json"
 #define CHAT_AUTH_TEXTS                                                                                                \

@@ -132,8 +132,7 @@ static void details_become_members(void **state)
         assert_true(slice_find(body_of(mem, d, f), SLICE_LIT("\"hint\":\"h\",\"n\":2}")) > 0);
 }
 
-/* --- violations
- * -------------------------------------------------------------------------------------------------------- */
+/* --- violations -------------------------------------------------------------------------------------------------- */
 /* message Outer { string email = 1; string password = 2 (secret); Inner inner = 3; } Inner { string word = 1; } */
 static const TypeTables *make_types(Arena *mem)
 {

@@ -228,8 +228,7 @@ static const char *read_head(Exchange *x, const char *method, const char *versio
     return NULL;
 }
 
-/* --- who and what
- * ----------------------------------------------------------------------------------------------------- */
+/* --- who and what ------------------------------------------------------------------------------------------------ */
 static void take_request_id(Exchange *x)
 {
     const char *given = exchange_header(x, "x-request-id");
@@ -329,8 +328,7 @@ static StepResult answer_unmatched(Exchange *x)
     return exchange_fail(x, f);
 }
 
-/* --- preflights
- * ------------------------------------------------------------------------------------------------------- */
+/* --- preflights -------------------------------------------------------------------------------------------------- */
 static CorsRequest cors_request(const Exchange *x)
 {
     return (CorsRequest){.origin = exchange_header(x, "origin"),
@@ -362,8 +360,7 @@ static bool answer_options(Exchange *x, StepResult *out)
     return true;
 }
 
-/* --- finding what it is about
- * ----------------------------------------------------------------------------------------- */
+/* --- finding what it is about ------------------------------------------------------------------------------------ */
 static StepResult find_operation(Exchange *x)
 {
     const RouteTree *routes = tables_routes(x->tables);
@@ -446,8 +443,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
     return true;
 }
 
-/* --- the body
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the body ---------------------------------------------------------------------------------------------------- */
 bool exchange_is_refused_early(const Exchange *x)
 {
     return x->answered && (x->unread || (x->has_body && x->content_length > DISCARD_MAX_BYTES));
@@ -477,8 +473,7 @@ bool exchange_take_body(Exchange *x, const char *data, size_t len)
     return true;
 }
 
-/* --- the steps
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the steps --------------------------------------------------------------------------------------------------- */
 static StepResult answer_own_paths(Exchange *x)
 {
     StepResult result;

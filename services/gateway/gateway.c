@@ -12,13 +12,13 @@
 enum {
     BUS_WAIT_MS = 10000,
     DRAIN_POLL_MS = 10,
-    DRAIN_IDLE_MS = 50, /* answers are on their way when nothing was in flight for so long */
-    TURN_MAX_MS = 1000, /* health and gauges are looked at at least so often */
+    DRAIN_RECEIVE_MS = 5000, /* for requests that are still coming in */
+    DRAIN_IDLE_MS = 50,      /* answers are on their way when nothing was in flight for so long */
+    TURN_MAX_MS = 1000,      /* health and gauges are looked at at least so often */
     SEED_HEX_BYTES = 64
 };
 
-/* --- settings
- * --------------------------------------------------------------------------------------------------------- */
+/* --- settings ---------------------------------------------------------------------------------------------------- */
 static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
 {
     bool development = strcmp(s->environment, "development") == 0 || strcmp(s->environment, "test") == 0;
@@ -44,8 +44,7 @@ Err gateway_check(const CommonSettings *common, const void *settings)
     return read_settings(mem, s, &scratch);
 }
 
-/* --- tables
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------ */
 static Err load_tables(Gateway *g, Tables **out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
@@ -85,8 +84,14 @@ void gateway_reload(Gateway *g)
     LOG_INFO(g->service->log, "tables_loaded", "routes", tables_operation_count(next));
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------------------------- */
+static Err check_listening(void *data)
+{
+    Gateway *g = data;
+
+    return atomic_load(&g->listening) ? OK : err_make(&UNAVAILABLE, "not listening yet");
+}
+
 static Err check_revocations(void *data)
 {
     return revocations_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
@@ -114,8 +119,10 @@ Err gateway_open(Service *service, void **out)
                                                 .age_ms = s->revocation_age_ms,
                                                 .entries_max = (size_t)s->revocations_max},
                           &g->revocations));
-    if (service->admin) /* asked by `gateway healthcheck`; no more once the drain has begun */
+    if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
+        admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
+    }
     return OK;
 }
 
@@ -179,8 +186,7 @@ static Err open_listeners(Gateway *g)
     return g->listener_count ? OK : err_make(&INVALID_ARGUMENT, "SERVER_ADDR: no address");
 }
 
-/* --- the loop
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the loop ---------------------------------------------------------------------------------------------------- */
 static void end_turn(void *data)
 {
     Gateway *g = data;
@@ -241,14 +247,22 @@ static bool nothing_in_flight(const Gateway *g)
     return g->exchange_count == 0;
 }
 
+/* What still counts then: libmicrohttpd may not notice a client that left in the middle of its request. */
+static bool nothing_awaited(const Gateway *g)
+{
+    return g->suspended == 0;
+}
+
 /* Requests that are here are finished; then what waits is answered with what there is, so that MHD can stop. */
 static void drain(Gateway *g)
 {
+    int64_t timeout_ms = g->service->common->shutdown_timeout_ms;
+
     turn_until(g, g->settings->drain_grace_ms, NULL);
     for (size_t i = 0; i < g->listener_count; i++)
         listener_quiet(g->listeners[i]);
-    /* A request that is being received counts: it ends, or its connection times out. */
-    turn_until(g, g->service->common->shutdown_timeout_ms, nothing_in_flight);
+    turn_until(g, MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_in_flight);
+    turn_until(g, timeout_ms - MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_awaited);
     turn_until(g, DRAIN_IDLE_MS, NULL);
     if (g->exchange_count)
         LOG_WARN(g->service->log, "drain_cut_short", "in_flight", g->exchange_count);
@@ -258,6 +272,7 @@ Err gateway_start(Gateway *g)
 {
     TRY(open_parts(g));
     TRY(open_listeners(g));
+    atomic_store(&g->listening, true);
     loop_set_turn(g->loop, end_turn, turn_wait_ms, g);
     return OK;
 }
@@ -274,9 +289,7 @@ Err gateway_run(Service *service, void *context)
     return OK;
 }
 
-/* --- stop
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- stop -------------------------------------------------------------------------------------------------------- */
 void gateway_close(void *context)
 {
     Gateway *g = context;

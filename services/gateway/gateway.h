@@ -1,6 +1,8 @@
 /* gateway: the edge, put together. One thread and one loop: libmicrohttpd's connections, the bus, timers, and all that
  * happens between a request and its answer. */
 #pragma once
+#include <stdatomic.h>
+
 #include "services/gateway/address.h"
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
@@ -40,6 +42,7 @@ typedef struct Gateway {
     Upstream *upstream;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
+    atomic_bool listening; /* the admin thread asks */
     Exchange *idle, *sleeping; /* to be used again; suspended */
     size_t idle_count, exchange_count, suspended;
     bool resumed;       /* a connection was woken that MHD has not looked at yet; it does not say so itself */

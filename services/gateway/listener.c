@@ -16,8 +16,7 @@ struct Listener {
     int fd, epoll_fd, port;
 };
 
-/* --- what MHD calls
- * ----------------------------------------------------------------------------------------------------- */
+/* --- what MHD calls ---------------------------------------------------------------------------------------------- */
 /* What MHD keeps for us beside a connection. It does not tell the end of every request that it began: one whose query
  * fills the connection's memory ends with the connection, and no word. So whatever is left then is ended there. */
 typedef struct Connection {
@@ -127,8 +126,7 @@ static void on_log(void *data, const char *format, va_list args)
     LOG_DEBUG(l->gateway->service->log, "microhttpd", "text", text);
 }
 
-/* --- sockets
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- sockets ----------------------------------------------------------------------------------------------------- */
 static Err split_address(Slice address, char host[256], char port[8])
 {
     size_t colon = address.len;
@@ -212,9 +210,7 @@ static int port_of(int fd)
                                             : ((struct sockaddr_in *)&name)->sin_port);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- life -------------------------------------------------------------------------------------------------------- */
 /* What is ready is served at the end of the turn, see listener_run: here it is enough to have been woken. */
 static void on_ready(void *data, uint32_t events)
 {

@@ -3,7 +3,7 @@
 
 enum { STRUCT_MAX_DEPTH = 16, STRUCT_MAX_BYTES = 64 * 1024 };
 
-/* --- structs ------------------------------------------------------------------------------------------------------ */
+/* --- structs ----------------------------------------------------------------------------------------------------- */
 static void write_value(StrBuf *out, const Google__Protobuf__Value *v, int depth);
 
 static void write_struct(StrBuf *out, const Google__Protobuf__Struct *value, int depth)
@@ -73,8 +73,7 @@ Slice struct_to_json(Arena *mem, const Google__Protobuf__Struct *value)
     return strbuf_finish(&out, &text) ? text : SLICE_LIT("");
 }
 
-/* --- input
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------------------------- */
 Slice fault_input(Arena *mem, Slice json)
 {
     StrBuf out;
@@ -89,8 +88,7 @@ Slice fault_input(Arena *mem, Slice json)
     return strbuf_slice(&out);
 }
 
-/* --- the reader's problems
- * ------------------------------------------------------------------------------------------------ */
+/* --- the reader's problems --------------------------------------------------------------------------------------- */
 typedef struct ProblemText {
     const char *expected, *kind, *text;
 } ProblemText;
@@ -187,8 +185,7 @@ Fault *faults_of_problems(Arena *mem, const JsonProblems *problems, size_t *out_
     return faults;
 }
 
-/* --- a service's violations
- * -------------------------------------------------------------------------------------------------- */
+/* --- a service's violations -------------------------------------------------------------------------------------- */
 static bool has_secrets(const MessageType *type)
 {
     for (size_t i = 0; type && i < message_type_field_count(type); i++)

@@ -54,8 +54,7 @@ Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides)
     return OK;
 }
 
-/* --- counting
- * --------------------------------------------------------------------------------------------------------- */
+/* --- counting ---------------------------------------------------------------------------------------------------- */
 typedef struct Entry {
     uint64_t hash; /* 0 is a free place */
     int64_t window_end_ms, used_ms;
@@ -162,8 +161,7 @@ static RateDecision decide(const RateRule *rule, const Entry *e, int64_t now_ms,
                           .name = rule->name};
 }
 
-/* --- settling
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- settling ---------------------------------------------------------------------------------------------------- */
 static void tell(Waiter *w, RateDecision decision)
 {
     RateDone done = w->done;
@@ -308,8 +306,7 @@ static void queue_settlement(Rates *r, Entry *e)
     r->queued[r->queued_count++] = e->hash;
 }
 
-/* --- the outside
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the outside ------------------------------------------------------------------------------------------------- */
 static bool wait_for_redis(Rates *r, const RateRule *rule, Entry *e, RateDone done, void *data, RateDecision local)
 {
     Waiter *w = xcalloc(1, sizeof(*w));

@@ -106,8 +106,7 @@ static void bad_overrides_are_refused(void **state)
         assert_reason(rates_apply_overrides(rules, 1, BAD[i]), &INVALID_ARGUMENT);
 }
 
-/* --- with Redis
- * -------------------------------------------------------------------------------------------------------- */
+/* --- with Redis -------------------------------------------------------------------------------------------------- */
 static const char *redis_url(void)
 {
     const char *url = getenv("TEST_REDIS_URL");

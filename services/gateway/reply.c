@@ -8,8 +8,7 @@
 
 enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, STATUS_BODY_MAX = 1024 * 1024 };
 
-/* --- headers
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- headers ----------------------------------------------------------------------------------------------------- */
 static void add_cors_headers(Exchange *x)
 {
     const CorsRequest rq = {.origin = exchange_header(x, "origin"),
@@ -83,8 +82,7 @@ static void add_common_headers(Exchange *x)
         header_add(&x->out, "Connection", "close");
 }
 
-/* --- the answer
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the answer -------------------------------------------------------------------------------------------------- */
 /* MHD leaves out the body of an answer to HEAD, and of 204 and 304, by itself. */
 StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body)
 {
@@ -134,8 +132,7 @@ StepResult exchange_fail_with(Exchange *x, const char *key, const char *text)
     return exchange_fail(x, (Failure){.key = key, .text = text});
 }
 
-/* --- a service's failure
- * ------------------------------------------------------------------------------------------------- */
+/* --- a service's failure ----------------------------------------------------------------------------------------- */
 static Slice message_data(natsMsg *msg)
 {
     return slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
@@ -171,8 +168,7 @@ static StepResult answer_failure(Exchange *x, natsMsg *msg, const char *code)
     return exchange_fail(x, f);
 }
 
-/* --- a service's answer
- * -------------------------------------------------------------------------------------------------- */
+/* --- a service's answer ------------------------------------------------------------------------------------------ */
 /* What a service may say to the client: "Http-<Name>" in the reply. */
 static bool is_allowed(const char *name)
 {

@@ -7,8 +7,7 @@
 
 enum { BUS_HEADERS_MAX = 48, REQUEST_WIRE_MAX_BYTES = 15 * 1024 * 1024 }; /* the bus takes 16 MiB in all */
 
-/* --- the credential
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the credential ---------------------------------------------------------------------------------------------- */
 static bool take_scheme(SchemeRule rule, Slice value, Slice *token)
 {
     Slice word, rest;
@@ -49,8 +48,7 @@ void request_find_credential(Exchange *x)
     }
 }
 
-/* --- faults
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------------------------------------ */
 static void set_fault(Exchange *x, Failure f)
 {
     if (!x->fault)
@@ -79,8 +77,7 @@ static void set_one_fault(Exchange *x, const char *key, Fault fault)
     set_body_fault(x, key, arena_memdup(x->mem, &fault, sizeof(fault)), 1);
 }
 
-/* --- the body
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the body ---------------------------------------------------------------------------------------------------- */
 static Slice media_type(Exchange *x)
 {
     Slice type, parameters;
@@ -260,8 +257,7 @@ static bool transcode_body(Exchange *x, StrBuf *wire)
     return false;
 }
 
-/* --- query and path
- * ------------------------------------------------------------------------------------------------------ */
+/* --- query and path ---------------------------------------------------------------------------------------------- */
 static bool split_query(Exchange *x)
 {
     Slice rest = x->raw_query, pair, name, value;
@@ -374,8 +370,7 @@ void request_transcode(Exchange *x)
         set_fault(x, (Failure){.key = "PAYLOAD_TOO_LARGE", .text = "the request is too large"});
 }
 
-/* --- on the bus
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- on the bus -------------------------------------------------------------------------------------------------- */
 typedef struct BusHeaders {
     BusHeader list[BUS_HEADERS_MAX];
     size_t count;

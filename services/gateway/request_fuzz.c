@@ -48,7 +48,7 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
     return OK;
 }
 
-/* --- the request -------------------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------------------------- */
 static Tables *load_tables(void)
 {
     static char bytes[FILE_MAX_BYTES];

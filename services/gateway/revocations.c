@@ -39,8 +39,7 @@ struct Revocations {
     Gauge *gauge;
 };
 
-/* --- the set
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the set ----------------------------------------------------------------------------------------------------- */
 LoginKey login_key(Slice login_id)
 {
     LoginKey key;
@@ -135,8 +134,7 @@ size_t revocations_count(Revocations *r)
     return count;
 }
 
-/* --- the tail
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the tail ---------------------------------------------------------------------------------------------------- */
 static uint64_t count_reconnects(Revocations *r)
 {
     uint64_t reconnects = 0;
@@ -280,8 +278,7 @@ static void *tail(void *data)
     return NULL;
 }
 
-/* --- start and stop
- * ------------------------------------------------------------------------------------------------------- */
+/* --- start and stop ---------------------------------------------------------------------------------------------- */
 Err revocations_start(const RevocationsOptions *options, Revocations **out)
 {
     Revocations *r = xcalloc(1, sizeof(*r));

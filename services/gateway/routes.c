@@ -49,7 +49,7 @@ RouteTree *routes_new(Arena *mem)
     return tree;
 }
 
-/* --- templates ---------------------------------------------------------------------------------------------------- */
+/* --- templates --------------------------------------------------------------------------------------------------- */
 typedef enum SegmentKind { SEGMENT_LITERAL, SEGMENT_ANY, SEGMENT_REST } SegmentKind;
 
 typedef struct Template {
@@ -283,8 +283,7 @@ Err routes_add(RouteTree *tree, const char *method, const char *path, const void
     return set_leaf(&node->leaf, leaf);
 }
 
-/* --- matching
- * --------------------------------------------------------------------------------------------------------- */
+/* --- matching ---------------------------------------------------------------------------------------------------- */
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'

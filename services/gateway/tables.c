@@ -127,8 +127,7 @@ ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int d
     return entry->looks[(unsigned)dialect < DIALECT_COUNT ? dialect : 0];
 }
 
-/* --- rates
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- rates ------------------------------------------------------------------------------------------------------- */
 static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
 {
     t->rates = ARENA_ARRAY(t->mem, RateRule, file->n_rates + 1);
@@ -158,8 +157,7 @@ static Err find_rate(const Tables *t, const char *name, const RateRule **out)
     return err_make(&INVALID_ARGUMENT, "no rate class \"%s\"", name);
 }
 
-/* --- operations
- * --------------------------------------------------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------------------------------------------- */
 static bool is_raw(const MessageType *m)
 {
     return message_type_well_known(m) == ATRIUM__WELL_KNOWN__HTTP_BODY;

@@ -129,8 +129,7 @@ static void turn_bus(uint32_t events)
         natsConnection_ProcessWriteEvent(the.bus);
 }
 
-/* --- the edge
- * --------------------------------------------------------------------------------------------------------- */
+/* --- the edge ---------------------------------------------------------------------------------------------------- */
 /* In cnats' delivery thread: the subject of a "no responders" reply is known only here. */
 static void on_reply(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
@@ -241,8 +240,7 @@ static void serve_edge(unsigned short port)
     }
 }
 
-/* --- the service
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the service ------------------------------------------------------------------------------------------------- */
 static size_t put_text(char *out, int field, const char *text)
 {
     size_t len = strlen(text);

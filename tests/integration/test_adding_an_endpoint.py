@@ -5,6 +5,7 @@ A block whose info string is `LANG file=PATH` is that file's content; `LANG file
 `LANG file=PATH after="TEXT"` goes behind the first line that holds TEXT; `bash run` is a command, run at the copy's top.
 """
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -52,9 +53,15 @@ def make(tree, *words):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     copy = tmp_path_factory.mktemp("tree") / "atrium"
+
+    def leave_out(folder, names):
+        in_build = pathlib.Path(folder) == ROOT / "build"
+        others = {"bin", "gen", "obj"} if in_build else set()
+        return [n for n in names if n in {".git", ".atrium", "__pycache__"} or
+                in_build and n not in others and (ROOT / "build" / n).is_dir()]
+
     # With what is built already, so that only what changes is built again.
-    shutil.copytree(ROOT, copy, symlinks=True,
-                    ignore=shutil.ignore_patterns(".git", ".atrium", "asan", "tsan", "__pycache__", ".pytest_cache"))
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=leave_out)
     return copy
 
 

@@ -13,11 +13,6 @@ from polling import poll  # noqa: E402
 from stack import Stack  # noqa: E402
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.local)
-
-
 class Subscriber:
     """What `atrium bus user add` printed."""
 

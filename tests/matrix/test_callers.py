@@ -10,6 +10,7 @@ import pytest
 from api import PASSWORD, Api, claims
 from stack import ROOT
 
+pytestmark = pytest.mark.local
 HERE = pathlib.Path(__file__).parent
 PEOPLE = ("nobody", "other", "owner", "operator", "admin")
 NEW_PASSWORD = "a better one"
@@ -62,7 +63,7 @@ BODIES = {
     "TalkerLogin": lambda s: {"email": s.api.talker_register()["email"], "password": PASSWORD},
     "TalkerChangePassword": lambda s: {"old_password": PASSWORD, "new_password": NEW_PASSWORD},
 }
-VARIABLES = {"login_id": lambda s: s.spare}
+VARIABLES = {"login_id": lambda s: s.spare, "username": lambda s: s.owner}
 
 HTTP = [pytest.param(row["rpc"], method, path, caller, int(row[caller]), id=f"{row['rpc']}-{method} {path}-{caller}")
         for row in rows() for method, path in routes().get(row["rpc"], []) for caller in PEOPLE]

@@ -7,6 +7,8 @@ import pytest
 
 from stack import ROOT
 
+pytestmark = pytest.mark.local
+
 # ------------------------------------------------------------------------------------------------------- the bus
 # One letter per credential: y may, n may not. A new service adds a column; the test below says so when it is missing.
 USERS = ("auth", "gateway", "ops", "reader", "keeper")

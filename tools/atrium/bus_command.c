@@ -263,20 +263,59 @@ int bus_user_add_command(Tool *tool)
     return TOOL_FINE;
 }
 
-/* The entry goes with it; bin/atrium takes it out of the running server. */
+/* The consumers are named in the entry: "$JS.ACK.<stream>.<consumer>.>". */
+static Err delete_consumers(Tool *tool, Slice entry)
+{
+    const Slice mark = SLICE_LIT("\"$JS.ACK.");
+    CLEANUP(bus_close_at) Bus *bus = NULL;
+    Slice stream, consumer, rest;
+
+    for (ptrdiff_t at; (at = slice_find(entry, mark)) >= 0; entry = rest) {
+        jsErrCode code = 0;
+        natsStatus status;
+
+        if (!bus)
+            TRY(tool_connect(tool, &bus));
+        rest = slice_skip(entry, (size_t)at + mark.len);
+        if (!slice_cut(rest, '.', &stream, &rest) || !slice_cut(rest, '.', &consumer, &rest))
+            break;
+        status = js_DeleteConsumer(bus_jetstream(bus), slice_cstr(tool->mem, stream), slice_cstr(tool->mem, consumer),
+                                   NULL, &code);
+        if (status != NATS_OK && status != NATS_NOT_FOUND)
+            return err_make(&UNAVAILABLE, "consumer " SLICE_FMT ": %s", SLICE_ARG(consumer), nats_GetLastError(NULL));
+    }
+    return OK;
+}
+
+static Err remove_user(Tool *tool, const char *folder, const char *name)
+{
+    const char *path = arena_printf(tool->mem, "%s/%s.conf", folder, name);
+    char *entry = arena_alloc(tool->mem, ENTRY_MAX_BYTES, 1);
+    FILE *file = fopen(path, "re");
+    size_t len;
+
+    if (!file)
+        return err_make(&NOT_FOUND, "there is no user %s", name);
+    len = fread(entry, 1, ENTRY_MAX_BYTES, file);
+    (void)fclose(file); /* only read from */
+    TRY(delete_consumers(tool, slice_of(entry, len)));
+    return unlink(path) == 0 ? OK : err_errno(&UNAVAILABLE, path);
+}
+
+/* bin/atrium takes it out of the running server. */
 int bus_user_remove_command(Tool *tool)
 {
     const char *folder = getenv("ATRIUM_BUS_USERS"), *name = tool_argument(tool);
+    Err e;
 
     if (!tool_done(tool))
         return TOOL_WRONG_USE;
     if (!name || !name_is_fine(name))
         return tool_wrong_use(tool, "name the user");
-    if (!folder)
-        return tool_failed(tool, err_make(&NOT_FOUND, "not a local stack: take the user out of nats-server's "
-                                                      "configuration"));
-    if (unlink(arena_printf(tool->mem, "%s/%s.conf", folder, name)) != 0)
-        return tool_failed(tool, err_make(&NOT_FOUND, "there is no user %s", name));
+    e = folder ? remove_user(tool, folder, name)
+               : err_make(&NOT_FOUND, "no local stack here: take the user out of nats-server's configuration");
+    if (err_failed(e))
+        return tool_failed(tool, e);
     printf("%s may no longer connect\n", name);
     return TOOL_FINE;
 }

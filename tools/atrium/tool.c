@@ -91,7 +91,7 @@ bool tool_done(const Tool *tool)
     return false;
 }
 
-/* --- the bus ------------------------------------------------------------------------------------------------------ */
+/* --- the bus ----------------------------------------------------------------------------------------------------- */
 Err tool_connect(Tool *tool, Bus **out)
 {
     const BusOptions options = {.url = tool_setting(tool, "NATS_URL", "nats://127.0.0.1:4222"),
