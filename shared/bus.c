@@ -43,16 +43,20 @@ __attribute__((no_sanitize("thread"))) static void copy_last_error(natsConnectio
 
 static void denied(Bus *bus, const char *text)
 {
+    /* Services make no streams, except where they find none. */
+    bool no_stream = strstr(text, "$JS.API.STREAM.CREATE") || strstr(text, "$JS.API.STREAM.UPDATE");
+    const char *hint = no_stream ? "the stream is missing or another: run `atrium bus setup`" : "";
+
     atomic_fetch_add(&bus->denials, 1);
     if (strstr(text, "KV_atrium")) { /* not every credential may see the slot (bus_slot.c) */
         atomic_store(&bus->slot_watch.denied, true);
         return;
     }
     if (atomic_load(&bus->starting)) {
-        LOG_ERROR(bus->log, "bus_denied", "user", bus->name, "error", text);
+        LOG_ERROR(bus->log, "bus_denied", "user", bus->name, "error", text, "hint", hint);
         _exit(1); /* other threads are running: no handlers of exit() under their feet */
     }
-    LOG_WARN(bus->log, "bus_denied", "user", bus->name, "error", text);
+    LOG_WARN(bus->log, "bus_denied", "user", bus->name, "error", text, "hint", hint);
 }
 
 static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *data)
@@ -568,31 +572,4 @@ void bus_unsubscribe(natsSubscription *sub)
         }
     }
     natsSubscription_Destroy(sub);
-}
-
-/* --- streams ----------------------------------------------------------------------------------------------------- */
-Err bus_ensure_stream(Bus *bus, const jsStreamConfig *config)
-{
-    jsCtx *js = bus_jetstream(bus);
-    jsStreamConfig wanted = *config; /* cnats asks for one that is not const, and does not change it */
-    natsStatus s = NATS_OK;
-
-    /* Between "not found" and the making of it another instance may be first: then it is there to be updated. */
-    for (int tries = 0; tries < 3; tries++) {
-        jsErrCode code = 0;
-
-        s = js_UpdateStream(NULL, js, &wanted, NULL, &code);
-        if (s == NATS_OK)
-            return OK;
-        if (code != JSStreamNotFoundErr)
-            break;
-        s = js_AddStream(NULL, js, &wanted, NULL, &code);
-        if (s == NATS_OK)
-            return OK;
-        if (code != JSStreamNameExistErr)
-            break;
-    }
-    if (s == NATS_ERR || s == NATS_INVALID_ARG) /* the server's own words say what it dislikes */
-        return err_make(&INTERNAL, "stream %s: %s", config->Name, nats_GetLastError(NULL));
-    return err_wrap(bus_err(s, config->Name), "stream");
 }

@@ -75,8 +75,11 @@ Err bus_err(natsStatus status, const char *what);
  * the asking in the background, and until there is an answer it is false. */
 bool bus_slot_active(Bus *bus);
 
-/* Creates or updates a stream to what is asked (subjects, age, size, replicas); safe from several instances. */
+/* Looks for a stream; makes it, or changes it, only where it is missing or takes other subjects or in another manner
+ * (how much it keeps may differ). Safe from several instances. Services use streams.h. */
 Err bus_ensure_stream(Bus *bus, const jsStreamConfig *config) MUST_CHECK;
+/* For the operator: the same, but everything that is asked for becomes so. Replicas and placement stay as they are. */
+Err bus_set_up_stream(Bus *bus, const jsStreamConfig *config, bool *out_changed) MUST_CHECK;
 
 /* --- for rpc.c, client.c and the like ---------------------------------------------------------------------------- */
 /* Longest subject that we publish or subscribe to. */

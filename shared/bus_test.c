@@ -242,7 +242,7 @@ static void a_bus_closes_while_its_server_is_away(void **state)
 /* --- denials ----------------------------------------------------------------------------------------------------- */
 static const char USERS[] =
     "authorization { users: [ { user: auth, password: secret, permissions: {\n"
-    "  publish: [\"_INBOX.*.auth.>\", \"test.may\"], subscribe: [\"rpc.*.auth.> auth\"] } } ] }";
+    "  publish: [\"_INBOX.*.auth.>\", \"test.may\"], subscribe: [\"rpc.*.auth.> auth\", \"_INBOX.auth.>\"] } } ] }";
 
 static Err connect_as(const char *url, const char *password, Bus **out)
 {
@@ -281,19 +281,30 @@ static void a_denial_after_the_start_is_counted(void **state)
 }
 
 /* What the child does. */
-static int run_denied(const char *url)
+static int run_denied(const char *url, bool stream)
 {
     Bus *bus = NULL;
     natsSubscription *sub = NULL;
     Log *log = log_new(&(LogOptions){.service = "test", .version = "1", .format = LOG_FORMAT_JSON, .fd = 1});
     Err e = bus_connect(&(BusOptions){.url = url, .user = "auth", .password = "secret", .log = log}, 3000, &bus);
 
+    if (!e.reason && stream) {
+        const char *subjects[] = {"rpc.>"};
+        jsStreamConfig config;
+
+        jsStreamConfig_Init(&config);
+        config.Name = "EVT_AUTH";
+        config.Subjects = subjects;
+        config.SubjectsLen = 1;
+        (void)js_AddStream(NULL, bus_jetstream(bus), &config, NULL, NULL); /* ends the process */
+        return 7;
+    }
     if (!e.reason && natsConnection_SubscribeSync(&sub, bus_nats(bus), "rpc.*.chat.>") == NATS_OK)
         e = bus_started(bus);
     return e.reason ? 7 : 0;
 }
 
-static void a_denial_at_the_start_ends_the_process(void **state)
+static void expect_denied(const char *what, const char *said)
 {
     TestingServer server;
     int status, out[2];
@@ -301,14 +312,13 @@ static void a_denial_at_the_start_ends_the_process(void **state)
     size_t len = 0;
     ssize_t got;
     pid_t pid;
-    (void)state;
 
     testing_server_start(&server, USERS);
     assert_int_equal(pipe(out), 0);
     pid = fork();
     if (pid == 0) {
         dup2(out[1], STDOUT_FILENO);
-        execl("/proc/self/exe", "bus_test", "denied", server.url, (char *)NULL);
+        execl("/proc/self/exe", "bus_test", what, server.url, (char *)NULL);
         _exit(127);
     }
     close(out[1]);
@@ -319,8 +329,15 @@ static void a_denial_at_the_start_ends_the_process(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
     assert_non_null(strstr(text, "bus_denied"));
-    assert_non_null(strstr(text, "rpc.*.chat.>")); /* says which */
+    assert_non_null(strstr(text, said));
     testing_server_done(&server);
+}
+
+static void a_denial_at_the_start_ends_the_process(void **state)
+{
+    (void)state;
+    expect_denied("denied", "rpc.*.chat.>");            /* says which */
+    expect_denied("denied-stream", "atrium bus setup"); /* and what is missing */
 }
 
 /* --- slots and streams ------------------------------------------------------------------------------------------- */
@@ -439,7 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(streams_are_made_by_several_at_once_and_changed),
     };
 
-    if (argc == 3 && strcmp(argv[1], "denied") == 0)
-        return run_denied(argv[2]);
+    if (argc == 3)
+        return run_denied(argv[2], strcmp(argv[1], "denied-stream") == 0);
     return RUN(tests);
 }

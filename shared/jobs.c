@@ -3,10 +3,10 @@
 
 #include "atrium/reasons.atrium.h"
 #include "shared/clock.h"
+#include "shared/streams.h"
 #include "shared/work.h"
 
 enum { SUBJECT_BYTES = 128, DEFAULT_DELIVERIES = 5, DEFAULT_BACKOFF_MS = 1000 };
-#define DEDUPLICATE_NS (INT64_C(900) * 1000000000)
 
 typedef struct Lane {
     JobQueue *queue;
@@ -40,37 +40,24 @@ static Err handle(void *context, Arena *mem, const WorkItem *item)
     return lane->type->handler(&job);
 }
 
-static Err ensure_streams(const JobQueueOptions *o)
+static Err require_streams(const JobQueueOptions *o)
 {
-    char name[WORK_NAME_BYTES], subject[SUBJECT_BYTES];
-    const char *subjects[] = {subject};
-    jsStreamConfig config;
-
-    work_stream_name("JOBS", o->domain, name);
-    snprintf(subject, sizeof subject, "job.%s.>", o->domain);
-    jsStreamConfig_Init(&config);
-    config.Name = name;
-    config.Subjects = subjects;
-    config.SubjectsLen = 1;
-    config.Retention = js_WorkQueuePolicy;
-    config.Storage = js_FileStorage;
-    config.Duplicates = DEDUPLICATE_NS;
-    TRY(bus_ensure_stream(o->bus, &config));
-    return work_ensure_dead(o->bus, o->domain);
+    TRY(stream_require(o->bus, STREAM_JOBS, o->domain));
+    return stream_require(o->bus, STREAM_DEAD, o->domain);
 }
 
-static Err ensure_again(void *context)
+static Err require_again(void *context)
 {
-    return ensure_streams(&((const Lane *)context)->queue->options);
+    return require_streams(&((const Lane *)context)->queue->options);
 }
 
 static void start_lane(JobQueue *q, Lane *lane, const JobType *type)
 {
-    char stream[WORK_NAME_BYTES], durable[WORK_NAME_BYTES], filter[SUBJECT_BYTES];
+    char stream[STREAM_NAME_BYTES], durable[WORK_NAME_BYTES], filter[SUBJECT_BYTES];
 
     lane->queue = q;
     lane->type = type;
-    work_stream_name("JOBS", q->options.domain, stream);
+    stream_name(STREAM_JOBS, q->options.domain, stream);
     snprintf(durable, sizeof durable, "%s-%s", q->options.domain, type->name);
     snprintf(filter, sizeof filter, "job.%s.%s", q->options.domain, type->name);
     lane->work = work_start(
@@ -88,7 +75,7 @@ static void start_lane(JobQueue *q, Lane *lane, const JobType *type)
                        .threads = type->threads,
                        .batch = 1, /* jobs are long: what waits, waits for any worker */
                        .handle = handle,
-                       .ensure = ensure_again,
+                       .ensure = require_again,
                        .context = lane});
 }
 
@@ -96,7 +83,7 @@ Err job_queue_start(const JobQueueOptions *options, JobQueue **out)
 {
     JobQueue *q;
 
-    TRY(ensure_streams(options));
+    TRY(require_streams(options));
     q = xcalloc(1, sizeof *q);
     q->options = *options;
     q->lanes = xcalloc(options->type_count, sizeof *q->lanes);
@@ -148,11 +135,11 @@ Err job_enqueue(Bus *bus, const char *domain, const char *type, const char *id, 
 /* `next`: the first from `sequence` on; else that one alone. NOT_FOUND. */
 static Err get_dead(Bus *bus, const char *domain, uint64_t sequence, bool next, natsMsg **out)
 {
-    char stream[WORK_NAME_BYTES], subject[SUBJECT_BYTES];
+    char stream[STREAM_NAME_BYTES], subject[SUBJECT_BYTES];
     jsDirectGetMsgOptions options;
     natsStatus status;
 
-    work_stream_name("DEAD", domain, stream);
+    stream_name(STREAM_DEAD, domain, stream);
     snprintf(subject, sizeof subject, "dead.%s.>", domain);
     jsDirectGetMsgOptions_Init(&options);
     options.Sequence = sequence;
@@ -202,13 +189,13 @@ Err job_dead_list(Bus *bus, const char *domain, int limit, void (*row)(void *dat
 
 Err job_dead_drop(Bus *bus, const char *domain, uint64_t sequence)
 {
-    char stream[WORK_NAME_BYTES];
+    char stream[STREAM_NAME_BYTES];
     natsMsg *msg = NULL;
     jsErrCode code = 0;
 
     TRY(get_dead(bus, domain, sequence, false, &msg));
     natsMsg_Destroy(msg);
-    work_stream_name("DEAD", domain, stream);
+    stream_name(STREAM_DEAD, domain, stream);
     return bus_err(js_DeleteMsg(bus_jetstream(bus), stream, sequence, NULL, &code), "drop the dead letter");
 }
 

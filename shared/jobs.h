@@ -39,7 +39,7 @@ typedef struct JobQueueOptions {
     void *context;
 } JobQueueOptions;
 typedef struct JobQueue JobQueue;
-/* Creates the streams and works. */
+/* The streams are there (streams.h). */
 Err job_queue_start(const JobQueueOptions *options, JobQueue **out) MUST_CHECK;
 /* Stops fetching, waits for handlers, at most `timeout_ms`. */
 void job_queue_stop(JobQueue *q, int64_t timeout_ms);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "atrium/reasons.atrium.h"
+#include "shared/streams.h"
 
 enum {
     BATCH_ROWS = 256,
@@ -28,11 +29,8 @@ enum {
     STREAMS_MAX = 8,
     SUBJECT_MAX_BYTES = 256,
     PAYLOAD_MAX_BYTES = 10 * 1024 * 1024,
-    DISPATCH_KEEP_S = 600
+    DISPATCH_SKIP = 100000 /* more than can have been published without being marked */
 };
-#define SECOND_NS INT64_C(1000000000)
-#define DEDUPLICATE_NS (900 * SECOND_NS)
-#define DISPATCH_MAX_BYTES (INT64_C(256) * 1024 * 1024)
 
 /* --- rows ------------------------------------------------------------------------------------------------------------
  */
@@ -117,31 +115,10 @@ static int64_t now_ms(void)
 }
 
 /* --- streams ----------------------------------------------------------------------------------------------------- */
-static Err ensure_stream(OutboxRelay *r, const char *kind, const char *subjects, int64_t keep_s, int64_t max_bytes)
+static Err require_streams(OutboxRelay *r)
 {
-    char *name = arena_printf(r->mem, "%s_%s", kind, r->upper);
-    const char *subject = arena_printf(r->mem, "%s.%s.>", subjects, r->domain);
-    jsStreamConfig config;
-
-    jsStreamConfig_Init(&config);
-    config.Name = name;
-    config.Subjects = &subject;
-    config.SubjectsLen = 1;
-    config.Storage = js_FileStorage;
-    config.MaxAge = keep_s * SECOND_NS;
-    if (max_bytes > 0)
-        config.MaxBytes = max_bytes;
-    config.Duplicates = keep_s > 0 ? MIN(DEDUPLICATE_NS, config.MaxAge) : DEDUPLICATE_NS;
-    config.AllowDirect = true;
-    return bus_ensure_stream(r->options.bus, &config);
-}
-
-static Err ensure_streams(OutboxRelay *r)
-{
-    TRY(ensure_stream(r, "EVT", "evt", r->options.retention_s, 0));
-    if (r->options.dispatches)
-        TRY(ensure_stream(r, "DSP", "dsp", DISPATCH_KEEP_S, DISPATCH_MAX_BYTES));
-    return OK;
+    TRY(stream_require(r->options.bus, STREAM_EVENTS, r->domain));
+    return r->options.dispatches ? stream_require(r->options.bus, STREAM_DISPATCHES, r->domain) : OK;
 }
 
 /* What the server has now; a stream that is not there has epoch 0. */
@@ -184,27 +161,27 @@ static Err remember_stream(OutboxRelay *r, const char *name, StreamState **out)
     return OK;
 }
 
-/* Dispatches carry numbers that clients have seen: a stream that would give them out again is made anew, under another
- * epoch, and nothing is repeated, since every session of the old epoch starts afresh. */
-static Err renew_dispatches(OutboxRelay *r, StreamState *stream)
+/* Dispatches carry numbers that clients have seen: a stream that would give them out again is emptied and counts on far
+ * beyond the last one that we know of, and nothing is repeated. Who finds a jump in the numbers starts afresh. (It
+ * could also be made anew, but a service may not make streams.) */
+static Err skip_numbers(OutboxRelay *r, StreamState *stream, uint64_t given_out)
 {
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    uint64_t last = MAX(given_out, stream->last_seq) + DISPATCH_SKIP;
     jsErrCode code = 0;
-    natsStatus status = NATS_OK;
+    jsOptions options;
 
-    LOG_WARN(r->options.log, "dispatch_stream_renewed", "stream", (const char *)stream->name);
-    if (stream->epoch != 0)
-        status = js_DeleteStream(bus_jetstream(r->options.bus), stream->name, NULL, &code);
-    if (status != NATS_OK && code != JSStreamNotFoundErr)
-        return bus_err(status, "delete the dispatch stream");
-    TRY(ensure_streams(r));
+    LOG_WARN(r->options.log, "dispatch_stream_behind", "stream", (const char *)stream->name, "last_seq",
+             stream->last_seq, "counts_on_after", last);
+    jsOptions_Init(&options);
+    options.Stream.Purge.Sequence = last + 1;
+    TRY(bus_err(js_PurgeStream(bus_jetstream(r->options.bus), stream->name, &options, &code),
+                "empty the dispatch stream"));
     TRY(ask_stream(r, stream->name, stream));
-    {
-        CLEANUP(db_tx_done) DbTx tx = {0};
-        TRY(db_tx_begin_with(r->options.db, STATEMENT_TIMEOUT_MS, &tx));
-        TRY(db_exec(&tx, "UPDATE outbox SET ack_seq = 0, ack_epoch = $2 WHERE acked_at IS NOT NULL AND ack_stream = $1",
-                    DB_ARGS(db_text(slice(stream->name)), db_int64(stream->epoch))));
-        return db_tx_commit(&tx);
-    }
+    TRY(db_tx_begin_with(r->options.db, STATEMENT_TIMEOUT_MS, &tx));
+    TRY(db_exec(&tx, "UPDATE outbox SET ack_epoch = $2 WHERE acked_at IS NOT NULL AND ack_stream = $1",
+                DB_ARGS(db_text(slice(stream->name)), db_int64(stream->epoch))));
+    return db_tx_commit(&tx);
 }
 
 /* Rows that a stream acknowledged and no longer knows wait again. */
@@ -231,20 +208,23 @@ static Err check_streams(OutboxRelay *r)
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     r->stream_count = 0;
-    TRY(ensure_streams(r));
+    TRY(require_streams(r));
     TRY(db_read_with(r->options.db, STATEMENT_TIMEOUT_MS,
                      "SELECT ack_stream, max(ack_seq), min(ack_epoch), max(ack_epoch) FROM outbox"
                      " WHERE acked_at IS NOT NULL GROUP BY ack_stream",
                      DB_NO_ARGS, &rows));
     for (int i = 0; i < rows.count; i++) {
         StreamState *stream = NULL;
+        uint64_t given_out;
+
         TRY(remember_stream(r, db_get_cstr(r->mem, &rows, i, 0), &stream));
         assert(stream);
-        if ((uint64_t)db_get_int64(&rows, i, 1) <= stream->last_seq && db_get_int64(&rows, i, 2) == stream->epoch &&
+        given_out = (uint64_t)db_get_int64(&rows, i, 1);
+        if (given_out <= stream->last_seq && db_get_int64(&rows, i, 2) == stream->epoch &&
             db_get_int64(&rows, i, 3) == stream->epoch)
             continue;
         if (strncmp(stream->name, "DSP_", 4) == 0)
-            TRY(renew_dispatches(r, stream));
+            TRY(skip_numbers(r, stream, given_out));
         else
             TRY(take_back(r, stream));
     }
@@ -651,7 +631,7 @@ static void destroy(OutboxRelay *r)
 Err outbox_relay_start(const OutboxOptions *options, OutboxRelay **out)
 {
     OutboxRelay *r = make(options);
-    Err e = ensure_streams(r);
+    Err e = require_streams(r);
 
     if (!err_failed(e))
         e = bus_err(

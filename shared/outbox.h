@@ -40,11 +40,10 @@ typedef struct OutboxOptions {
     const char *domain;
     int64_t poll_ms;       /* without a nudge */
     int64_t keep_acked_ms; /* ten minutes: JetStream does not fsync each message */
-    uint32_t retention_s;  /* age limit of the domain's stream */
-    bool dispatches;       /* also owns the stream DSP_<DOMAIN> */
+    bool dispatches;       /* also publishes to DSP_<DOMAIN> */
 } OutboxOptions;
-/* Creates the stream EVT_<DOMAIN> (evt.<domain>.>) and relays whenever it holds the lease. Rows acknowledged lately are
- * published again when the stream is found behind them (restored from an older state). */
+/* Relays whenever it holds the lease, to the stream EVT_<DOMAIN>, which is there (streams.h). Rows acknowledged lately
+ * are published again when the stream is found behind them (restored from an older state). */
 Err outbox_relay_start(const OutboxOptions *options, OutboxRelay **out) MUST_CHECK;
 void outbox_nudge(OutboxRelay *relay); /* after a commit; any thread; NULL is fine */
 /* Nudges, and waits until JetStream has what was committed before the call; false after `timeout_ms`, and at once when

@@ -89,7 +89,6 @@ static void start_relay_with(OutboxOptions options)
     options.log = world.log;
     options.poll_ms = options.poll_ms ? options.poll_ms : 50;
     options.keep_acked_ms = options.keep_acked_ms ? options.keep_acked_ms : 600000;
-    options.retention_s = 3600;
     assert_ok(outbox_relay_start(&options, &world.relay));
 }
 
@@ -353,11 +352,15 @@ static void a_row_nobody_takes_holds_up_only_its_key(void **state)
     WAIT_UNTIL(unacked() == 0);
 }
 
-static void a_dispatch_stream_found_behind_is_made_anew(void **state)
+static void post_dispatch(void)
 {
-    jsStreamInfo *info = NULL;
-    jsErrCode code;
-    int64_t epoch;
+    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
+               " VALUES (gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x')");
+}
+
+static void a_dispatch_stream_found_behind_gives_no_number_twice(void **state)
+{
+    int64_t given_out;
     (void)state;
 
     start_relay_with((OutboxOptions){.dispatches = true});
@@ -366,14 +369,39 @@ static void a_dispatch_stream_found_behind_is_made_anew(void **state)
     WAIT_UNTIL(unacked() == 0);
     assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 5);
     stop_relay();
-    epoch = number("SELECT max(ack_epoch) FROM outbox");
     run_script("UPDATE outbox SET ack_seq = ack_seq + 5");
+    given_out = number("SELECT max(ack_seq) FROM outbox");
     start_relay_with((OutboxOptions){.dispatches = true});
-    WAIT_UNTIL(number("SELECT max(ack_epoch) FROM outbox") != epoch);
-    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 0);
-    assert_int_equal(js_GetStreamInfo(&info, bus_jetstream(world.bus), "DSP_OUTBOXTEST", NULL, &code), NATS_OK);
-    assert_int_equal(info->Created, number("SELECT max(ack_epoch) FROM outbox"));
-    jsStreamInfo_Destroy(info);
+    WAIT_UNTIL(stream_messages("DSP_OUTBOXTEST") == 0);
+    post_dispatch();
+    WAIT_UNTIL(unacked() == 0);
+    assert_true(number("SELECT max(ack_seq) FROM outbox") > given_out + 256);
+    stop_relay();
+    given_out = number("SELECT max(ack_seq) FROM outbox");
+    start_relay_with((OutboxOptions){.dispatches = true}); /* now all is as it should be */
+    post_dispatch();
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(number("SELECT max(ack_seq) FROM outbox"), given_out + 1);
+    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 2);
+}
+
+static void a_dispatch_stream_of_another_epoch_gives_no_number_twice(void **state)
+{
+    jsErrCode code;
+    int64_t given_out;
+    (void)state;
+
+    start_relay_with((OutboxOptions){.dispatches = true});
+    for (int i = 0; i < 5; i++)
+        post_dispatch();
+    WAIT_UNTIL(unacked() == 0);
+    stop_relay();
+    given_out = number("SELECT max(ack_seq) FROM outbox");
+    assert_int_equal(js_DeleteStream(bus_jetstream(world.bus), "DSP_OUTBOXTEST", NULL, &code), NATS_OK);
+    start_relay_with((OutboxOptions){.dispatches = true});
+    post_dispatch();
+    WAIT_UNTIL(unacked() == 0 && number("SELECT count(DISTINCT ack_epoch) FROM outbox") == 1);
+    assert_true(number("SELECT max(ack_seq) FROM outbox") > given_out + 256);
 }
 
 static void acknowledged_rows_are_deleted_in_time(void **state)
@@ -515,7 +543,8 @@ int main(void)
         RELAY_TEST(a_stream_that_lost_messages_gets_them_again),
         RELAY_TEST(a_stream_deleted_while_we_work_is_made_again),
         RELAY_TEST(a_row_nobody_takes_holds_up_only_its_key),
-        RELAY_TEST(a_dispatch_stream_found_behind_is_made_anew),
+        RELAY_TEST(a_dispatch_stream_found_behind_gives_no_number_twice),
+        RELAY_TEST(a_dispatch_stream_of_another_epoch_gives_no_number_twice),
         RELAY_TEST(acknowledged_rows_are_deleted_in_time),
         RELAY_TEST(only_one_of_two_relays_works),
         RELAY_TEST(nothing_is_lost_while_the_bus_is_away),

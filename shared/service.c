@@ -385,8 +385,7 @@ static Err open_outbox(Process *p)
                                    .metrics = service->metrics,
                                    .domain = service->name,
                                    .poll_ms = OUTBOX_POLL_MS,
-                                   .keep_acked_ms = OUTBOX_KEEP_ACKED_MS,
-                                   .retention_s = p->definition->event_retention_s};
+                                   .keep_acked_ms = OUTBOX_KEEP_ACKED_MS};
 
     return p->definition->has_events ? outbox_relay_start(&options, &service->outbox) : OK;
 }

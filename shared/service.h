@@ -43,7 +43,6 @@ typedef struct ServiceDefinition {
     const Setting *settings; /* its own, besides the common ones */
     size_t setting_count, settings_bytes;
     bool uses_database, uses_cache, has_events;
-    uint32_t event_retention_s;
     const RpcService *const *rpcs;
     size_t rpc_count;
     const RpcLane *lanes;

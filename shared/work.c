@@ -7,6 +7,7 @@
 #include "atrium/reasons.atrium.h"
 #include "shared/clock.h"
 #include "shared/id.h"
+#include "shared/streams.h"
 
 enum {
     ACK_WAIT_MS = 30000,
@@ -20,7 +21,6 @@ enum {
     ERROR_MAX_BYTES = 200
 };
 #define MS_NS INT64_C(1000000)
-#define DAY_NS (INT64_C(86400000) * MS_NS)
 
 typedef struct Worker {
     Work *work;
@@ -64,34 +64,6 @@ static void pause_for(Work *w, int64_t ms)
 
 /* --- what jobs share -------------------------------------------------------------------------------------------------
  */
-void work_stream_name(const char *kind, const char *domain, char out[WORK_NAME_BYTES])
-{
-    size_t kind_len = strlen(kind);
-
-    snprintf(out, WORK_NAME_BYTES, "%s_%s", kind, domain);
-    for (size_t i = kind_len; out[i]; i++)
-        out[i] = (char)toupper((unsigned char)out[i]);
-}
-
-Err work_ensure_dead(Bus *bus, const char *domain)
-{
-    char name[WORK_NAME_BYTES], subject[WORK_NAME_BYTES + 8];
-    const char *subjects[] = {subject};
-    jsStreamConfig config;
-
-    work_stream_name("DEAD", domain, name);
-    snprintf(subject, sizeof subject, "dead.%s.>", domain);
-    jsStreamConfig_Init(&config);
-    config.Name = name;
-    config.Subjects = subjects;
-    config.SubjectsLen = 1;
-    config.Storage = js_FileStorage;
-    config.MaxAge = 90 * DAY_NS;
-    config.Duplicates = 15 * 60 * 1000 * MS_NS;
-    config.AllowDirect = true;
-    return bus_ensure_stream(bus, &config);
-}
-
 Err work_publish(Bus *bus, natsMsg *msg)
 {
     jsErrCode code = 0;
@@ -289,7 +261,7 @@ static Err set_up(Worker *worker)
     jsSubOptions options;
     jsErrCode code = 0;
 
-    TRY(work_ensure_dead(w->options.bus, w->dead_domain));
+    TRY(stream_require(w->options.bus, STREAM_DEAD, w->dead_domain));
     if (w->options.ensure)
         TRY(w->options.ensure(w->options.context));
     jsConsumerConfig_Init(&config);

@@ -33,7 +33,8 @@ typedef struct WorkOptions {
     int threads;
     int batch;      /* fetched at a time by each thread */
     bool retry_all; /* else only failures whose reason may be retried come again */
-    /* Makes the stream when it is missing; NULL when that is somebody else's. Texts as in `context` stay the caller's.
+    /* Looks for the stream when it was missing; NULL when that is somebody else's. Texts as in `context` stay the
+     * caller's.
      */
     Err (*ensure)(void *context);
     Err (*handle)(void *context, Arena *mem, const WorkItem *item);
@@ -50,10 +51,6 @@ void work_tell_stop(Work *w);
 bool work_stop(Work *w, int64_t timeout_ms);
 
 enum { WORK_NAME_BYTES = 64 };
-/* "EVT", "auth" -> "EVT_AUTH". */
-void work_stream_name(const char *kind, const char *domain, char out[WORK_NAME_BYTES]);
-/* Creates DEAD_<DOMAIN>. */
-Err work_ensure_dead(Bus *bus, const char *domain) MUST_CHECK;
 /* Publishes to JetStream and waits for the stream to have it. */
 Err work_publish(Bus *bus, natsMsg *msg) MUST_CHECK;
 /* Headers of one message onto another, but for those that begin with "Nats-" or "Atrium-Dead-". */

@@ -65,19 +65,10 @@ static void what_takes_longer_than_the_ack_wait_is_not_delivered_twice(void **st
     assert_int_equal(calls, 1);
 }
 
-static void stream_names_are_in_capitals(void **state)
-{
-    char name[WORK_NAME_BYTES];
-    (void)state;
-    work_stream_name("DEAD", "auth", name);
-    assert_string_equal(name, "DEAD_AUTH");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_takes_longer_than_the_ack_wait_is_not_delivered_twice),
-        cmocka_unit_test(stream_names_are_in_capitals),
     };
     return RUN(tests);
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Users of the bus on the local stack. Sourced by bin/atrium after stack.sh.
+# The bus, and its users, on the local stack. Sourced by bin/atrium after stack.sh.
 
 # Who may connect: the services (generated), and outside subscribers, each a file in nats/users. nats-server takes no
 # include within a list, so the list is put together here.
@@ -13,10 +13,10 @@ write_bus_users() {
     mv "$run_dir/nats-permissions.conf.new" "$run_dir/nats-permissions.conf"
 }
 
-# command_bus user add|remove …: the tool makes the entry; here the running server is told.
+# command_bus setup, command_bus user add|remove …: of users the tool makes the entry; here the running server is told.
 command_bus() {
     local value
-    if [[ " $* " == *" --help "* || -n ${NATS_URL-} ]] || ! load_ports; then
+    if [[ ${1-} != user || " $* " == *" --help "* || -n ${NATS_URL-} ]] || ! load_ports; then
         tool bus "$@"
     fi
     lock_stack

@@ -441,7 +441,7 @@ command_up() {
 
 # The servers side by side, then the services side by side: each waits by itself for what it needs.
 start_all() {
-    local name started fresh=() old_tables new_tables
+    local name started fresh=() old_tables new_tables streams
     for name in redis nats; do
         ensure "$name"
         [[ -z $started ]] || fresh+=("$name")
@@ -451,9 +451,13 @@ start_all() {
     [[ -z $started ]] || fresh+=(postgresql)
     for name in "${servers[@]}"; do process_wait "$name" 60 process_ready "$name"; done
     progress "servers ready${fresh[*]:+ (started ${fresh[*]})}"
+    # Services start only when their streams are there.
+    (tool bus setup --quiet) 9>&- &
+    streams=$!
     make_database
     (tool migrate --quiet) || die "the database could not be migrated"
-    progress "database up to date"
+    wait "$streams" || die "the bus could not be set up"
+    progress "database and streams up to date"
     fresh=()
     for name in "${processes[@]:${#servers[@]}}"; do
         ensure "$name"

@@ -17,9 +17,7 @@ enum {
     PASSWORD_MAX_BYTES = 1024,
     LOGIN_LIST_MAX = 100,
     USER_AGENT_MAX_BYTES = 256,
-    DUMMY_HASH_BYTES = 128,
-    /* Of the stream of ended logins: a day more than the longest life that TOKEN_TTL may have. */
-    EVENT_RETENTION_S = 8 * 86400
+    DUMMY_HASH_BYTES = 128
 };
 
 typedef struct AuthSettings {

@@ -127,7 +127,6 @@ int main(int argc, char **argv)
         .settings_bytes = sizeof(AuthSettings),
         .uses_database = true,
         .has_events = true,
-        .event_retention_s = EVENT_RETENTION_S,
         .rpcs = RPCS,
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,

@@ -96,6 +96,7 @@ def test_subscriptions_that_are_denied(bus, who, subject, queue):
     ("auth", "evt.chat.message.created.1"),
     ("auth", "$JS.API.STREAM.DELETE.EVT_AUTH"),
     ("auth", "$JS.API.STREAM.CREATE.ANYTHING"),
+    ("auth", "$JS.API.STREAM.UPDATE.EVT_AUTH"),  # a stream may take any subject: everyone's requests
     ("gateway", "svc.main.auth.auth.v1.CreateUser"),
     ("gateway", "evt.auth.login.ended.x"),
     ("gateway", "$JS.API.STREAM.PURGE.EVT_AUTH"),

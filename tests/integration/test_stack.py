@@ -8,6 +8,7 @@ import time
 import pytest
 
 from api import PASSWORD, Api
+from nats_client import Nats
 from polling import PATIENCE, poll
 from stack import ROOT, Stack
 
@@ -90,6 +91,26 @@ def test_without_auth_the_gateway_says_unavailable_at_once(own):
     assert answer.status_code == 503 and time.monotonic() - began < 1 * PATIENCE
     own.atrium("start", "auth")
     assert poll(lambda: api.login("somebody").status_code == 401, what="auth answers again")
+
+
+def test_streams_are_set_up_once(own):
+    assert "  0 streams made or changed" in own.atrium("bus", "setup")
+    assert own.atrium("bus", "setup", "--quiet") == ""
+
+
+def test_auth_starts_only_when_its_streams_are_set_up(own):
+    ops = Nats(own.nats_url, "ops", own.secret("nats_ops"))
+    try:
+        own.atrium("stop", "auth")
+        assert ops.request("$JS.API.STREAM.DELETE.EVT_AUTH").json()["success"]
+        assert own.run("start", "auth").returncode != 0
+        assert "run `atrium bus setup`" in own.log("auth")
+        assert "EVT_AUTH" in own.atrium("bus", "setup")
+        own.atrium("start", "auth")
+        assert ops.request("$JS.API.STREAM.INFO.EVT_AUTH").json()["config"]["max_age"] == 8 * 86400 * 10**9
+    finally:
+        ops.close()
+        own.up()
 
 
 @pytest.mark.parametrize("server", ["nats", "redis", "postgresql"])

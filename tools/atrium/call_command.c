@@ -8,7 +8,7 @@
 #include "shared/message.h"
 #include "tools/atrium/tool.h"
 
-enum { REQUEST_MAX_BYTES = 10 * 1024 * 1024, TABLES_MAX_BYTES = 64 * 1024 * 1024, DEFAULT_TIMEOUT_MS = 10000 };
+enum { REQUEST_MAX_BYTES = 10 * 1024 * 1024, REPLY_MAX_BYTES = 64 * 1024 * 1024, DEFAULT_TIMEOUT_MS = 10000 };
 
 typedef struct Call {
     Slice domain, version, method;
@@ -16,39 +16,6 @@ typedef struct Call {
     int64_t timeout_ms;
     const char *idempotency_key;
 } Call;
-
-static Err read_stream(Tool *tool, FILE *from, const char *name, size_t max_bytes, Slice *out)
-{
-    StrBuf text = strbuf_new(tool->mem, max_bytes);
-    char part[8192];
-    size_t n;
-
-    while ((n = fread(part, 1, sizeof(part), from)) > 0)
-        strbuf_append(&text, slice_of(part, n));
-    if (ferror(from))
-        return err_errno(&UNAVAILABLE, name);
-    if (!strbuf_finish(&text, out))
-        return err_make(&INVALID_ARGUMENT, "%s: larger than %zu bytes", name, max_bytes);
-    return OK;
-}
-
-static Err load_tables(Tool *tool, const Atrium__Tables **out_file, const TypeTables **out_types)
-{
-    const char *path = tool_setting(tool, "GATEWAY_TABLES", "build/gen/gateway.tables");
-    FILE *file = fopen(path, "re");
-    ProtobufCMessage *message;
-    Slice wire;
-    Err e;
-
-    if (!file)
-        return err_errno(&UNAVAILABLE, path);
-    e = read_stream(tool, file, path, TABLES_MAX_BYTES, &wire);
-    fclose(file);
-    TRY(e);
-    TRY(err_wrap(message_unpack(tool->mem, &atrium__tables__descriptor, wire, &message), path));
-    *out_file = (const Atrium__Tables *)message;
-    return err_wrap(types_load(tool->mem, *out_file, out_types), path);
-}
 
 /* "auth.v1.CreateUser" */
 static bool split_name(const char *name, Call *call)
@@ -73,7 +40,8 @@ static Err find_types(Tool *tool, Call *call)
     const Atrium__Tables *file = NULL;
     const TypeTables *types = NULL;
 
-    TRY(load_tables(tool, &file, &types));
+    TRY(tool_tables(tool, &file));
+    TRY(err_wrap(types_load(tool->mem, file, &types), "GATEWAY_TABLES"));
     for (size_t i = 0; i < file->n_routes && !call->request; i++) {
         const Atrium__RouteRow *route = file->routes[i];
         if (slice_eq_cstr(call->domain, route->domain) && slice_eq_cstr(call->version, route->version) &&
@@ -147,7 +115,7 @@ static Err decode_status(Tool *tool, natsMsg *reply)
 static Err decode_reply(Tool *tool, const Call *call, natsMsg *reply, Slice *out)
 {
     const JsonWriteOptions options = {.dialect = ATRIUM__DIALECT__ATRIUM};
-    StrBuf json = strbuf_new(tool->mem, TABLES_MAX_BYTES);
+    StrBuf json = strbuf_new(tool->mem, REPLY_MAX_BYTES);
     Slice wire = slice_of(natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply));
 
     if (bus_header(reply, "Nats-Service-Error-Code"))
@@ -193,7 +161,7 @@ static Err run(Tool *tool, Call *call, const char *json)
 
     TRY(find_types(tool, call));
     if (strcmp(json, "-") == 0)
-        TRY(read_stream(tool, stdin, "standard input", REQUEST_MAX_BYTES, &text));
+        TRY(tool_read(tool, stdin, "standard input", REQUEST_MAX_BYTES, &text));
     TRY(encode_request(tool, call, text, &wire));
     TRY(tool_connect(tool, &bus));
     TRY(exchange(tool, bus, call, wire, &reply));

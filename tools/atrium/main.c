@@ -60,6 +60,11 @@ static const ToolCommand COMMANDS[] = {
      "Makes an account. ROLE is user (unless given), operator or admin. Without --password one is made up and shown\n"
      "once. Passwords on a command line can be seen by others: --password - reads it from standard input.",
      user_create_command},
+    {"bus setup", "bus setup [--quiet]",
+     "Makes the streams of all domains, or changes what differs from what this release wants. Services start only "
+     "when\n"
+     "their streams are there: run it before them, at each new version. GATEWAY_TABLES names the domains.",
+     bus_setup_command},
     {"bus user add", "bus user add NAME --read SUBJECT[,SUBJECT…] [--durable]",
      "Makes a credential that may read these events (evt.…) and nothing else, and shows its password once. --durable\n"
      "keeps the subscriber's place: what he missed while away is delivered when he is back. On the local stack it is\n"

@@ -6,8 +6,10 @@
 #include <jansson.h>
 
 #include "atrium/reasons.atrium.h"
+#include "shared/message.h"
+#include "shared/strbuf.h"
 
-enum { SETTING_FILE_MAX_BYTES = 8192 };
+enum { SETTING_FILE_MAX_BYTES = 8192, TABLES_MAX_BYTES = 64 * 1024 * 1024, CONNECT_MS = 5000 };
 
 static const char *read_setting_file(Tool *tool, const char *path)
 {
@@ -91,8 +93,42 @@ bool tool_done(const Tool *tool)
     return false;
 }
 
+/* --- files ------------------------------------------------------------------------------------------------------- */
+Err tool_read(Tool *tool, FILE *from, const char *name, size_t max_bytes, Slice *out)
+{
+    StrBuf text = strbuf_new(tool->mem, max_bytes);
+    char part[8192];
+    size_t n;
+
+    while ((n = fread(part, 1, sizeof(part), from)) > 0)
+        strbuf_append(&text, slice_of(part, n));
+    if (ferror(from))
+        return err_errno(&UNAVAILABLE, name);
+    if (!strbuf_finish(&text, out))
+        return err_make(&INVALID_ARGUMENT, "%s: larger than %zu bytes", name, max_bytes);
+    return OK;
+}
+
+Err tool_tables(Tool *tool, const Atrium__Tables **out)
+{
+    const char *path = tool_setting(tool, "GATEWAY_TABLES", "build/gen/gateway.tables");
+    FILE *file = fopen(path, "re");
+    ProtobufCMessage *message;
+    Slice wire;
+    Err e;
+
+    if (!file)
+        return err_errno(&UNAVAILABLE, path);
+    e = tool_read(tool, file, path, TABLES_MAX_BYTES, &wire);
+    fclose(file);
+    TRY(e);
+    TRY(err_wrap(message_unpack(tool->mem, &atrium__tables__descriptor, wire, &message), path));
+    *out = (const Atrium__Tables *)message;
+    return OK;
+}
+
 /* --- the bus ----------------------------------------------------------------------------------------------------- */
-Err tool_connect(Tool *tool, Bus **out)
+Err tool_connect_within(Tool *tool, int64_t timeout_ms, Bus **out)
 {
     const BusOptions options = {.url = tool_setting(tool, "NATS_URL", "nats://127.0.0.1:4222"),
                                 .user = "ops",
@@ -102,7 +138,12 @@ Err tool_connect(Tool *tool, Bus **out)
                                 .version = "0.0.0",
                                 .threaded = true};
 
-    return err_wrap(bus_connect(&options, TOOL_CONNECT_MS, out), "bus");
+    return err_wrap(bus_connect(&options, timeout_ms, out), "bus");
+}
+
+Err tool_connect(Tool *tool, Bus **out)
+{
+    return tool_connect_within(tool, CONNECT_MS, out);
 }
 
 char *tool_inbox(Tool *tool, const Bus *bus, const char *callee)

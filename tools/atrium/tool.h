@@ -1,13 +1,13 @@
 /* tool: what the subcommands of atrium-tool share: settings, the bus, the printing of errors. The program runs one
  * command and ends; what it makes on the way is freed on the way out nevertheless, so that leak checks stay useful. */
 #pragma once
+#include "atrium/tables.pb-c.h"
 #include "shared/bus.h"
 
 enum {
     TOOL_FINE = 0,
     TOOL_FAILED = 1, /* the platform said no, or could not be reached */
-    TOOL_WRONG_USE = 2,
-    TOOL_CONNECT_MS = 5000
+    TOOL_WRONG_USE = 2
 };
 
 typedef struct Tool {
@@ -23,6 +23,7 @@ typedef struct ToolCommand {
     int (*run)(Tool *tool);
 } ToolCommand;
 
+int bus_setup_command(Tool *tool);
 int bus_user_add_command(Tool *tool);
 int bus_user_remove_command(Tool *tool);
 int call_command(Tool *tool);
@@ -44,7 +45,13 @@ const char *tool_argument(Tool *tool);
 /* Prints what is left over, if anything is; then it is wrong use. */
 bool tool_done(const Tool *tool);
 
-/* Connects as the operator (user "ops"). */
+/* All that is to be read, at most `max_bytes`; `name` is for messages. */
+Err tool_read(Tool *tool, FILE *from, const char *name, size_t max_bytes, Slice *out) MUST_CHECK;
+/* What GATEWAY_TABLES names: the gateway's data file, all that is known of the domains. */
+Err tool_tables(Tool *tool, const Atrium__Tables **out) MUST_CHECK;
+
+/* Connects as the operator (user "ops"); waits for the server, at most `timeout_ms`. */
+Err tool_connect_within(Tool *tool, int64_t timeout_ms, Bus **out) MUST_CHECK;
 Err tool_connect(Tool *tool, Bus **out) MUST_CHECK;
 /* A reply subject of ours, for replies from `callee`. */
 char *tool_inbox(Tool *tool, const Bus *bus, const char *callee);

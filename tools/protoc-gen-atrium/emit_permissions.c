@@ -72,15 +72,6 @@ static void put_stream_consuming(Rules *r, const char *stream)
     put_rule(r, "$JS.ACK.%s.>", stream);
 }
 
-static void put_stream_owning(Rules *r, const char *stream)
-{
-    static const char *const CALLS[] = {"CREATE", "UPDATE", "PURGE", "MSG.DELETE"};
-
-    for (size_t i = 0; i < ARRAY_LEN(CALLS); i++)
-        put_rule(r, "$JS.API.STREAM.%s.%s", CALLS[i], stream);
-    put_stream_consuming(r, stream);
-}
-
 static void put_domain_publish(Rules *r, const Domain *d)
 {
     static const char *const OWN[] = {"EVT", "DSP", "JOBS", "DEAD"};
@@ -95,12 +86,14 @@ static void put_domain_publish(Rules *r, const Domain *d)
     put_rule(r, "dead.%s.>", d->name);
     put_rule(r, "$JS.API.INFO");
     for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
-        put_stream_owning(r, arena_printf(r->mem, "%s_%s", OWN[i], r->upper));
+        put_stream_consuming(r, arena_printf(r->mem, "%s_%s", OWN[i], r->upper));
     for (size_t i = 0; i < d->consume_count; i++)
         if (strcmp(d->consumes[i], d->name) != 0)
             put_stream_consuming(r, arena_printf(r->mem, "EVT_%s", capitals(r->mem, d->consumes[i])));
-    /* A stream of dispatches that has lost its numbers is made anew. */
-    put_rule(r, "$JS.API.STREAM.DELETE.DSP_%s", r->upper);
+    /* No making or changing of streams, not even of its own: nats-server would let them take any subject, and so
+     * record everyone's requests. The operator makes them (atrium bus setup). */
+    put_rule(r, "$JS.API.STREAM.PURGE.DSP_%s", r->upper);       /* numbers that were given out are skipped */
+    put_rule(r, "$JS.API.STREAM.MSG.DELETE.DEAD_%s", r->upper); /* a dead letter is dropped */
     put_stream_reading(r, "KV_atrium");
 }
 

@@ -170,6 +170,7 @@ static void add_domains(const Model *m, Atrium__Tables *tables)
         row->name = TEXT(domains[i].name);
         row->n_depends = domains[i].depend_count;
         row->depends = (char **)domains[i].depends;
+        SET(row, event_retention_s, domains[i].event_retention_s);
         tables->domains[tables->n_domains++] = row;
     }
 }

@@ -513,6 +513,7 @@ static void merge_names(const char **list, size_t *count, char *const *more, siz
 
 size_t model_domains(const Model *m, Domain **out)
 {
+    const Atrium__FileRules defaults = ATRIUM__FILE_RULES__INIT;
     Domain *list = ARENA_ARRAY(m->mem, Domain, m->file_count);
     size_t count = 0, depends = 0, consumes = 0;
 
@@ -533,8 +534,13 @@ size_t model_domains(const Model *m, Domain **out)
             count++;
         }
         merge_names(d->depends, &d->depend_count, file->rules->depends, file->rules->n_depends);
+        if (file->rules->has_event_retention_s)
+            d->event_retention_s = MAX(d->event_retention_s, file->rules->event_retention_s);
         merge_names(d->consumes, &d->consume_count, file->rules->consumes, file->rules->n_consumes);
     }
+    for (size_t i = 0; i < count; i++)
+        if (list[i].event_retention_s == 0) /* none of its files says */
+            list[i].event_retention_s = defaults.event_retention_s;
     *out = list;
     return count;
 }

@@ -179,6 +179,7 @@ typedef struct Domain {
     const char *name;
     const char **depends, **consumes;
     size_t depend_count, consume_count;
+    uint32_t event_retention_s; /* the longest that one of its files asks for */
     Place place;
 } Domain;
 size_t model_domains(const Model *m, Domain **out);
