@@ -182,11 +182,14 @@ static StepResult redirect_to_slash(Exchange *x)
     return exchange_answer(x, slice_eq_cstr(x->lookup_method, "GET") ? 301 : 308, NULL, SLICE_LIT(""));
 }
 
-/* Strangers learn nothing about chat's paths, not even that there is none. */
+/* Strangers learn nothing about such a profile's paths, not even that there is none. */
 static bool tells_strangers_first(const Exchange *x)
 {
-    return x->profile->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
-           slice_eq_cstr(x->path.segments[1], "v1") && !slice_eq_cstr(x->path.segments[2], "auth");
+    const Profile *p = x->profile;
+
+    return p->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
+           slice_eq_cstr(x->path.segments[1], "v1") &&
+           !(p->strangers_except && slice_eq_cstr(x->path.segments[2], p->strangers_except));
 }
 
 static StepResult answer_unmatched(Exchange *x)
@@ -194,19 +197,16 @@ static StepResult answer_unmatched(Exchange *x)
     const void *target = NULL;
     const char *allow = routes_allow(tables_routes(x->tables), x->mem, &x->path, &target);
     bool api = x->path.count > 1 && slice_eq_cstr(x->path.segments[0], "api");
-    Failure f = {.key = "NOT_FOUND", .text = "Not Found", .from_router = true};
+    const char *key = "NOT_FOUND";
 
     counter_add(x->gateway->metrics.unmatched, 1);
     if (allow && !x->profile->hides_methods && !(x->profile->strangers_first && api)) {
         /* The path is known: its own dialect says so. */
         set_dialect(x, profile_dialect(x->profile, target));
         header_add(&x->out, "Allow", allow);
-        f.key = "METHOD_NOT_ALLOWED";
-        f.text = "Method Not Allowed";
+        key = "METHOD_NOT_ALLOWED";
     }
-    if (x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT)
-        f.text = "endpoint not found";
-    return exchange_fail(x, f);
+    return exchange_fail_no_route(x, key);
 }
 
 /* --- preflights -------------------------------------------------------------------------------------------------- */

@@ -130,6 +130,8 @@ Slice exchange_header_joined(const Exchange *x, const char *name);
 StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body);
 StepResult exchange_fail(Exchange *x, Failure f);
 StepResult exchange_fail_with(Exchange *x, const char *key, const char *text);
+/* No such path (NOT_FOUND) or a wrong method (METHOD_NOT_ALLOWED), in the dialect's words. */
+StepResult exchange_fail_no_route(Exchange *x, const char *key);
 StepResult exchange_answer_reply(Exchange *x, natsMsg *msg);
 
 /* request.c */

@@ -42,7 +42,7 @@ typedef struct Gateway {
     Upstream *upstream;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
-    atomic_bool listening; /* the admin thread asks */
+    atomic_bool listening;     /* the admin thread asks */
     Exchange *idle, *sleeping; /* to be used again; suspended */
     size_t idle_count, exchange_count, suspended;
     bool resumed;       /* a connection was woken that MHD has not looked at yet; it does not say so itself */
