@@ -5,6 +5,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/identity_provider.h"
 #include "shared/message.h"
 
 enum {
@@ -273,7 +274,7 @@ static AuthVerdict ask(Auth *a, Credential *c, Slice token, AuthDone done, void 
     Atrium__ResolveTokenRequest request = ATRIUM__RESOLVE_TOKEN_REQUEST__INIT;
     const BusHeader headers[] = {{"Atrium-Timeout-Ms", "2000"}};
     UpstreamRequest rq = {.subject = a->resolve_subject,
-                          .callee = "auth",
+                          .callee = IDENTITY_DOMAIN,
                           .headers = headers,
                           .header_count = ARRAY_LEN(headers),
                           .timeout_ms = RESOLVE_TIMEOUT_MS,
@@ -396,7 +397,7 @@ Err auth_new(const AuthOptions *options, Auth **out)
     a->refused = metrics_counter(options->metrics, NAME, HELP, "result=\"refused\"");
     a->revoked = metrics_counter(options->metrics, NAME, HELP, "result=\"revoked\"");
     a->resolve_subject = xmalloc(128);
-    snprintf(a->resolve_subject, 128, "rpc.%s.auth.v1.ResolveToken", options->slot);
+    snprintf(a->resolve_subject, 128, "rpc.%s." IDENTITY_RESOLVE_RPC, options->slot);
     TRY(err_wrap(jwt_key_new(slice(options->jwt_secret), &a->key), "JWT_SECRET"));
     TRY(err_wrap(caller_signer_new(slice(options->signing_key), &a->signer), "GATEWAY_SIGNING_KEY"));
     *out = MOVE(a);

@@ -144,6 +144,34 @@ static void write_mediavault(const Failure *f, StrBuf *out)
     strbuf_append_cstr(out, "\n}");
 }
 
+#define MEDIAVAULT_EMPTY_TEXT "decode request: request_body: missing request body: missing request body"
+
+/* "size_bytes" -> "SizeBytes": the one contract that quotes names of its implementation. */
+static const char *pascal_case(Arena *mem, const char *field)
+{
+    StrBuf out = strbuf_new(mem, 256);
+    bool upper = true;
+    Slice text;
+
+    for (const char *c = field; *c; c++) {
+        if (*c == '_' || *c == '.') {
+            upper = true;
+            continue;
+        }
+        strbuf_append_char(&out, upper && *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c);
+        upper = false;
+    }
+    return strbuf_finish(&out, &text) ? text.ptr : field;
+}
+
+static const char *mediavault_fault_text(Arena *mem, const Fault *fault)
+{
+    if (!fault->field[0])
+        return "decode request: the body is no JSON object";
+    return arena_printf(mem, "decode request: %s: invalid json parameter: %s", pascal_case(mem, fault->field),
+                        fault->text);
+}
+
 /* --- STREAMSPACE ------------------------------------------------------------------------------------------------- */
 static void write_streamspace(const Failure *f, StrBuf *out)
 {
@@ -248,10 +276,13 @@ static void write_youtubetalker(const Failure *f, StrBuf *out)
 /* --- the table --------------------------------------------------------------------------------------------------- */
 #define PROBLEM_JSON "application/problem+json"
 #define PLAIN_JSON "application/json"
-#define CHAT_AUTH_TEXTS                                                                                                \
-    {                                                                                                                  \
-        "missing authorization header", "invalid authorization format", "invalid or expired token"                     \
-    }
+/* What both of chat's dialects have. */
+#define RETROCAST_MANNER                                                                                               \
+    .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true}, .content = CONTENT_JSON_EXACT,           \
+    .body_text = "invalid request body", .scheme = SCHEME_BEARER_EXACT,                                                \
+    .auth_texts = {"missing authorization header", "invalid authorization format", "invalid or expired token"},        \
+    .rate_headers = RATE_HEADERS_X, .escape_html = true, .newline = true, .knows_data = true,                          \
+    .error_type = PLAIN_JSON, .error_newline = true, .write_error = write_retrocast
 
 static const Dialect DIALECTS[] = {
     [ATRIUM__DIALECT__ATRIUM] = {.name = "atrium",
@@ -262,36 +293,20 @@ static const Dialect DIALECTS[] = {
                                                 "the token is not valid, or no longer"},
                                  .error_type = PROBLEM_JSON,
                                  .write_error = write_atrium},
-    [ATRIUM__DIALECT__RETROCAST] = {.name = "retrocast",
-                                    .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true},
-                                    .content = CONTENT_JSON_EXACT,
-                                    .escape_html = true,
-                                    .newline = true,
-                                    .knows_data = true,
-                                    .scheme = SCHEME_BEARER_EXACT,
-                                    .rate_headers = RATE_HEADERS_X,
-                                    .auth_texts = CHAT_AUTH_TEXTS,
-                                    .body_text = "invalid request body",
-                                    .error_type = PLAIN_JSON,
-                                    .write_error = write_retrocast},
+    [ATRIUM__DIALECT__RETROCAST] = {.name = "retrocast", RETROCAST_MANNER},
     [ATRIUM__DIALECT__RETROCAST_WEB] = {.name = "retrocast-web",
-                                        .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true},
-                                        .content = CONTENT_JSON_EXACT,
-                                        .escape_html = true,
-                                        .newline = true,
-                                        .knows_data = true,
+                                        .variant_of = ATRIUM__DIALECT__RETROCAST,
                                         .data_always = true,
-                                        .scheme = SCHEME_BEARER_EXACT,
-                                        .rate_headers = RATE_HEADERS_X,
-                                        .auth_texts = CHAT_AUTH_TEXTS,
-                                        .body_text = "invalid request body",
-                                        .error_type = PLAIN_JSON,
-                                        .write_error = write_retrocast},
+                                        RETROCAST_MANNER},
     [ATRIUM__DIALECT__MEDIAVAULT] = {.name = "mediavault",
                                      .read = {.nocase = true, .null_is_empty = true},
-                                     .empty = EMPTY_IS_FAULT,
+                                     .empty_text = MEDIAVAULT_EMPTY_TEXT,
+                                     .fault_text = mediavault_fault_text,
                                      .empty_query_is_absent = true,
                                      .newline = true,
+                                     .trace_header = "X-Encore-Trace-ID",
+                                     .echo_header = "X-Correlation-ID",
+                                     .no_route_text = "endpoint not found",
                                      .scheme = SCHEME_OR_BARE,
                                      .auth_texts = {"missing auth param", "invalid session", "invalid session"},
                                      .error_type = PLAIN_JSON,
@@ -305,6 +320,7 @@ static const Dialect DIALECTS[] = {
                                       .write_error = write_streamspace},
     [ATRIUM__DIALECT__TOGATHER] = {.name = "togather",
                                    .newline = true,
+                                   .error_newline = true,
                                    .cookie = "auth_token",
                                    .www_authenticate = true,
                                    .auth_texts = {"a credential is needed",
@@ -315,7 +331,10 @@ static const Dialect DIALECTS[] = {
     [ATRIUM__DIALECT__YOUTUBETALKER] = {.name = "youtubetalker",
                                         .read = {.lenient_scalars = true, .skip_bom = true},
                                         .content = CONTENT_JSON,
-                                        .empty = EMPTY_IS_FAULT,
+                                        .empty_text = "Field required",
+                                        .type_text =
+                                            "Input should be a valid dictionary or object to extract fields from",
+                                        .bad_utf8_text = "There was an error parsing the body",
                                         .syntax_before_auth = true,
                                         .validates_before_rate = true,
                                         .slash_tolerant = true,
@@ -327,7 +346,16 @@ static const Dialect DIALECTS[] = {
                                         .write_error = write_youtubetalker},
 };
 
+_Static_assert(ARRAY_LEN(DIALECTS) == DIALECT_COUNT, "a dialect without a row, or DIALECT_COUNT is not the last one");
+
 const Dialect *dialect_get(int dialect)
 {
     return &DIALECTS[(unsigned)dialect < ARRAY_LEN(DIALECTS) ? dialect : ATRIUM__DIALECT__ATRIUM];
+}
+
+int dialect_base(int dialect)
+{
+    int base = dialect_get(dialect)->variant_of;
+
+    return base ? base : dialect;
 }

@@ -47,37 +47,54 @@ typedef enum ContentRule {
     CONTENT_JSON_EXACT, /* application/json in lower case; forms bind nothing */
 } ContentRule;
 
-typedef enum EmptyRule { EMPTY_IS_OBJECT, EMPTY_IS_FAULT } EmptyRule;
 typedef enum RateHeaders {
     RATE_HEADERS_NONE,
     RATE_HEADERS_X,
     RATE_HEADERS_TRIPLE
 } RateHeaders; /* besides the IETF pair */
 
+enum { DIALECT_COUNT = ATRIUM__DIALECT__YOUTUBETALKER + 1 };
+
 typedef struct Dialect {
     const char *name;
+    int variant_of; /* Atrium__Dialect: see dialect_base */
+    /* Reading. */
     JsonReadOptions read;
     ContentRule content;
-    EmptyRule empty;
     bool empty_query_is_absent;
     bool syntax_before_auth;    /* broken JSON is told even to strangers */
     bool validates_before_rate; /* what is refused as invalid does not count against a limit */
     bool slash_tolerant;        /* a path answers with and without a slash at its end */
-    bool escape_html, newline;
-    bool knows_data;  /* {"data": …} where the rpc says so */
-    bool data_always; /* … and everywhere, no-content answers included */
+    const char *empty_text;     /* an empty body is a fault, told so; NULL: it is as {} */
+    const char *type_text;      /* of a wrong Content-Type; NULL is ours */
+    const char *bad_utf8_text;  /* a body that is not UTF-8 is a 400 in the router's form; NULL: a fault as others */
+    const char *body_text;      /* for bodies that cannot be read; NULL tells what is wrong */
+    /* What is wrong with a member of the body, in the contract's words; NULL: as it stands in the fault, with the
+     * member's name before it in the message. */
+    const char *(*fault_text)(Arena *mem, const Fault *fault);
+    /* Credentials and limits. */
     SchemeRule scheme;
     const char *cookie; /* that may hold the credential; NULL none */
     bool www_authenticate;
-    RateHeaders rate_headers;
     const char *auth_texts[AUTH_FAULT_COUNT];
-    const char *body_text;  /* for bodies that cannot be read; NULL tells what is wrong */
-    const char *error_type; /* Content-Type */
+    RateHeaders rate_headers;
+    /* Answers. */
+    bool escape_html, newline;
+    bool knows_data;           /* {"data": …} where the rpc says so */
+    bool data_always;          /* … and everywhere, no-content answers included */
+    const char *trace_header;  /* that tells the trace id of an rpc, in base 32; NULL none */
+    const char *echo_header;   /* of an rpc's request, that its answer repeats; NULL none */
+    const char *no_route_text; /* of unknown paths and wrong methods; NULL: the status in words */
+    const char *error_type;    /* Content-Type */
+    bool error_newline;
     void (*write_error)(const Failure *f, StrBuf *out);
 } Dialect;
 
 /* `dialect` is Atrium__Dialect; unknown ones are ATRIUM. */
 const Dialect *dialect_get(int dialect);
+/* The dialect that this one is a variant of, or itself. A variant is only ever chosen by a profile: there, the routes
+ * of its base answer in it. Reasons look as in the base where the variant has no look of its own. */
+int dialect_base(int dialect);
 /* What callers are told: the dialect's text, the service's when it may be shown, or the status in words. */
 const char *failure_message(const Failure *f);
 const char *http_status_text(int status);

@@ -2,6 +2,7 @@
 #include "services/gateway/exchange.h"
 
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/head.h"
 
 /* --- life -----------------------------------------------------------------------------------------------------------
  */
@@ -108,126 +109,6 @@ void exchanges_abandon(Gateway *g)
                             (Failure){.key = "UNAVAILABLE", .text = "the server is stopping", .retry_after_s = 1});
 }
 
-/* --- headers --------------------------------------------------------------------------------------------------------
- */
-const char *exchange_header(const Exchange *x, const char *name)
-{
-    Slice wanted = slice(name);
-
-    for (size_t i = 0; i < x->header_count; i++)
-        if (slice_eq_nocase(x->headers[i].name, wanted))
-            return x->headers[i].value.ptr;
-    return NULL;
-}
-
-Slice exchange_header_joined(const Exchange *x, const char *name)
-{
-    Slice wanted = slice(name), first = {0};
-    StrBuf joined;
-    size_t count = 0;
-
-    for (size_t i = 0; i < x->header_count; i++)
-        if (slice_eq_nocase(x->headers[i].name, wanted) && count++ == 0)
-            first = x->headers[i].value;
-    if (count < 2)
-        return first;
-    joined = strbuf_new(x->mem, SIZE_MAX);
-    for (size_t i = 0; i < x->header_count; i++) {
-        if (!slice_eq_nocase(x->headers[i].name, wanted))
-            continue;
-        if (joined.len)
-            strbuf_append_cstr(&joined, ", ");
-        strbuf_append(&joined, x->headers[i].value);
-    }
-    return strbuf_slice(&joined);
-}
-
-/* MHD parses headers in its buffer: names and values are pieces of the text as it came, ended by NULs that stand where
- * colon and line end were. What it got wrong shows as a gap: a NUL inside a value (it cuts there), a folded line, or
- * white space before a colon, with which two programs may read two different lengths into one request. */
-typedef struct HeaderScan {
-    Exchange *x;
-    const char *at, *end; /* where the next name must begin; end of the head */
-    const char *bad;
-} HeaderScan;
-
-static bool is_token(const char *name, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (name[i] <= ' ' || name[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", name[i]))
-            return false;
-    return len > 0;
-}
-
-static bool only_nuls(const char *from, const char *to)
-{
-    while (from < to && *from == '\0')
-        from++;
-    return from == to;
-}
-
-static enum MHD_Result scan_header(void *data, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                   const char *value, size_t value_len)
-{
-    HeaderScan *scan = data;
-    Exchange *x = scan->x;
-    Slice trimmed;
-
-    (void)kind;
-    if (x->header_count == REQUEST_HEADERS_MAX)
-        scan->bad = "too many headers";
-    else if (!is_token(name, name_len) || !value || name < scan->at || value < name || value + value_len >= scan->end ||
-             !only_nuls(scan->at, name))
-        scan->bad = "malformed header";
-    if (scan->bad)
-        return MHD_NO;
-    scan->at = value + value_len;
-    /* White space after a value is not part of it. */
-    trimmed = slice_trim(slice_of(value, value_len));
-    x->headers[x->header_count].name = slice_of(name, name_len);
-    x->headers[x->header_count++].value = slice_of(slice_cstr(x->mem, trimmed), trimmed.len);
-    return MHD_YES;
-}
-
-/* NULL when the head is well-formed and says one thing about the body's length. */
-static const char *read_head(Exchange *x, const char *method, const char *version)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    HeaderScan scan = {.x = x};
-    size_t lengths = 0, encodings = 0, hosts = 0;
-
-    if (!info || version < method)
-        return "malformed request line";
-    scan.end = method + info->header_size;
-    scan.at = version + strlen(version);
-    if (x->uri_end < method || version != x->uri_end + 1)
-        return "malformed request line"; /* a NUL or a space within the path */
-    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, scan_header, &scan);
-    if (scan.bad)
-        return scan.bad;
-    if (!only_nuls(scan.at, scan.end))
-        return "malformed header";
-    for (size_t i = 0; i < x->header_count; i++) {
-        if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("content-length"))) {
-            lengths++;
-            if (!slice_to_uint64(x->headers[i].value, &x->content_length) || x->headers[i].value.ptr[0] == '+')
-                return "malformed Content-Length";
-        } else if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("transfer-encoding"))) {
-            encodings++;
-            if (!slice_eq_nocase(x->headers[i].value, SLICE_LIT("chunked")))
-                return "unknown Transfer-Encoding";
-        } else if (slice_eq_nocase(x->headers[i].name, SLICE_LIT("host")) && hosts++ > 0) {
-            return "ambiguous Host"; /* it chooses the profile */
-        }
-    }
-    if (lengths + encodings > 1)
-        return "ambiguous length";
-    x->chunked = encodings > 0;
-    x->has_body = x->chunked || x->content_length > 0;
-    return NULL;
-}
-
 /* --- who and what ------------------------------------------------------------------------------------------------ */
 static void take_request_id(Exchange *x)
 {
@@ -301,11 +182,14 @@ static StepResult redirect_to_slash(Exchange *x)
     return exchange_answer(x, slice_eq_cstr(x->lookup_method, "GET") ? 301 : 308, NULL, SLICE_LIT(""));
 }
 
-/* Strangers learn nothing about chat's paths, not even that there is none. */
+/* Strangers learn nothing about such a profile's paths, not even that there is none. */
 static bool tells_strangers_first(const Exchange *x)
 {
-    return x->profile->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
-           slice_eq_cstr(x->path.segments[1], "v1") && !slice_eq_cstr(x->path.segments[2], "auth");
+    const Profile *p = x->profile;
+
+    return p->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
+           slice_eq_cstr(x->path.segments[1], "v1") &&
+           !(p->strangers_except && slice_eq_cstr(x->path.segments[2], p->strangers_except));
 }
 
 static StepResult answer_unmatched(Exchange *x)
@@ -313,19 +197,16 @@ static StepResult answer_unmatched(Exchange *x)
     const void *target = NULL;
     const char *allow = routes_allow(tables_routes(x->tables), x->mem, &x->path, &target);
     bool api = x->path.count > 1 && slice_eq_cstr(x->path.segments[0], "api");
-    Failure f = {.key = "NOT_FOUND", .text = "Not Found", .from_router = true};
+    const char *key = "NOT_FOUND";
 
     counter_add(x->gateway->metrics.unmatched, 1);
     if (allow && !x->profile->hides_methods && !(x->profile->strangers_first && api)) {
         /* The path is known: its own dialect says so. */
         set_dialect(x, profile_dialect(x->profile, target));
         header_add(&x->out, "Allow", allow);
-        f.key = "METHOD_NOT_ALLOWED";
-        f.text = "Method Not Allowed";
+        key = "METHOD_NOT_ALLOWED";
     }
-    if (x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT)
-        f.text = "endpoint not found";
-    return exchange_fail(x, f);
+    return exchange_fail_no_route(x, key);
 }
 
 /* --- preflights -------------------------------------------------------------------------------------------------- */
@@ -422,7 +303,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
     x->begun = true;
     x->method = method;
     x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
-    bad = read_head(x, method, version);
+    bad = head_read(x, method, version);
     x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
     set_dialect(x, x->profile->dialect);
     take_request_id(x);

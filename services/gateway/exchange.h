@@ -1,6 +1,6 @@
 /* exchange: one HTTP request and its answer. exchange.c holds the path of a request from beginning to end, step by
- * step; what a step needs in detail is in request.c (into the bus), reply.c (out of it) and own.c (paths of the
- * gateway's own).
+ * step; what a step needs in detail is in head.c (request line and headers), request.c (into the bus), reply.c (out of
+ * it) and own.c (paths of the gateway's own).
  *
  * A step that must wait (for auth, for Redis, for a service) suspends the connection; the event that it waits for goes
  * on with the next step. Loop thread only. */
@@ -121,7 +121,7 @@ bool exchange_is_refused_early(const Exchange *x);
 typedef enum StepResult { STEP_NEXT, STEP_WAIT, STEP_ANSWERED } StepResult;
 /* Goes on after a wait. */
 void exchange_continue(Exchange *x);
-/* First value, NULL when absent; `name` in any case. A C string, borrowed from the exchange. */
+/* head.c. First value, NULL when absent; `name` in any case. A C string, borrowed from the exchange. */
 const char *exchange_header(const Exchange *x, const char *name);
 /* All values of a repeated header, joined by ", "; empty when absent. */
 Slice exchange_header_joined(const Exchange *x, const char *name);
@@ -130,6 +130,8 @@ Slice exchange_header_joined(const Exchange *x, const char *name);
 StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body);
 StepResult exchange_fail(Exchange *x, Failure f);
 StepResult exchange_fail_with(Exchange *x, const char *key, const char *text);
+/* No such path (NOT_FOUND) or a wrong method (METHOD_NOT_ALLOWED), in the dialect's words. */
+StepResult exchange_fail_no_route(Exchange *x, const char *key);
 StepResult exchange_answer_reply(Exchange *x, natsMsg *msg);
 
 /* request.c */

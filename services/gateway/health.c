@@ -1,8 +1,6 @@
 /* health: see health.h. */
 #include "services/gateway/health.h"
 
-#include "atrium/options.pb-c.h"
-
 enum { LOOK_EVERY_MS = 1000, BODY_MAX_BYTES = 4096 };
 
 typedef struct Check {
@@ -103,6 +101,37 @@ StepResult health_ready(Exchange *x)
                        checks_json(x, checks, "pass", "warn", "fail"));
 }
 
+static StepResult our_health(Exchange *x, const Check *checks, const char *bad)
+{
+    if (bad)
+        return answer_json(x, 503,
+                           "{\"status\":\"error\",\"component\":\"%s\",\"service\":\"atrium\",\"checks\":{%s}}\n", bad,
+                           checks_json(x, checks, "pass", "warn", "fail"));
+    return answer_json(x, 200, "{\"status\":\"ok\",\"service\":\"atrium\",\"version\":\"%s\",\"checks\":{%s}}\n",
+                       x->gateway->service->version, checks_json(x, checks, "pass", "warn", "fail"));
+}
+
+static StepResult chat_health(Exchange *x, const Check *checks, const char *bad)
+{
+    (void)checks;
+    if (bad)
+        return answer_json(x, 503, "{\"status\":\"error\",\"component\":\"%s\"}\n", bad);
+    return answer_json(x, 200, "{\"status\":\"ok\"}\n");
+}
+
+static StepResult sessions_health(Exchange *x, const Check *checks, const char *bad)
+{
+    (void)checks, (void)bad; /* it says this always */
+    return answer_json(x, 200, "{\"status\":\"healthy\",\"service\":\"streamspace-api\"}\n");
+}
+
+static StepResult rag_health(Exchange *x, const Check *checks, const char *bad)
+{
+    (void)checks;
+    return answer_json(x, bad ? 503 : 200, "{\"status\":\"%s\",\"service\":\"atrium\",\"environment\":\"%s\"}",
+                       bad ? "unhealthy" : "healthy", x->gateway->settings->environment);
+}
+
 static StepResult events_health(Exchange *x, const Check *checks, const char *bad)
 {
     const Service *s = x->gateway->service;
@@ -120,33 +149,16 @@ static StepResult events_health(Exchange *x, const Check *checks, const char *ba
 
 StepResult health_health(Exchange *x)
 {
+    static StepResult (*const FLAVOURS[])(Exchange * x, const Check *checks,
+                                          const char *bad) = {[HEALTH_OURS] = our_health,
+                                                              [HEALTH_CHAT] = chat_health,
+                                                              [HEALTH_SESSIONS] = sessions_health,
+                                                              [HEALTH_EVENTS] = events_health,
+                                                              [HEALTH_RAG] = rag_health};
     Check checks[CHECK_COUNT];
-    const char *bad;
 
     look(x->gateway, checks);
-    bad = failing(x->gateway, checks);
-    switch (x->profile->dialect) {
-    case ATRIUM__DIALECT__RETROCAST:
-    case ATRIUM__DIALECT__RETROCAST_WEB:
-        if (bad)
-            return answer_json(x, 503, "{\"status\":\"error\",\"component\":\"%s\"}\n", bad);
-        return answer_json(x, 200, "{\"status\":\"ok\"}\n");
-    case ATRIUM__DIALECT__STREAMSPACE:
-        return answer_json(x, 200, "{\"status\":\"healthy\",\"service\":\"streamspace-api\"}\n");
-    case ATRIUM__DIALECT__TOGATHER:
-        return events_health(x, checks, bad);
-    case ATRIUM__DIALECT__YOUTUBETALKER:
-        return answer_json(x, bad ? 503 : 200, "{\"status\":\"%s\",\"service\":\"atrium\",\"environment\":\"%s\"}",
-                           bad ? "unhealthy" : "healthy", x->gateway->settings->environment);
-    default:
-        break;
-    }
-    if (bad)
-        return answer_json(x, 503,
-                           "{\"status\":\"error\",\"component\":\"%s\",\"service\":\"atrium\",\"checks\":{%s}}\n", bad,
-                           checks_json(x, checks, "pass", "warn", "fail"));
-    return answer_json(x, 200, "{\"status\":\"ok\",\"service\":\"atrium\",\"version\":\"%s\",\"checks\":{%s}}\n",
-                       x->gateway->service->version, checks_json(x, checks, "pass", "warn", "fail"));
+    return FLAVOURS[x->profile->health](x, checks, failing(x->gateway, checks));
 }
 
 StepResult health_api(Exchange *x)

@@ -44,6 +44,9 @@ static const RouteSpec ROUTES[] = {
     {"POST", "/echo/{n}", "Echo", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/echo/{n}", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"POST", "/chat", "Echo", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 201, 1000, ""},
+    {"POST", "/media", "Echo", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__MEDIAVAULT, 2000, 200, 1000, ""},
+    {"POST", "/rag/open", "Echo", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__YOUTUBETALKER, 2000, 200, 1000,
+     ""},
     {"POST", "/rag/", "Echo", "*", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__YOUTUBETALKER, 2000, 200, 1000, ""},
     {"GET", "/who", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/maybe", "Who", "", ATRIUM__CALLER_POLICY__OPTIONAL, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
@@ -471,6 +474,62 @@ static void dialects_differ(void **state)
     assert_header(&a, "\r\nContent-Type: application/problem+json\r\n");
 }
 
+/* The texts of dialects that word faults themselves, and media's headers and line ends. */
+static void faults_are_told_in_the_words_of_the_contract(void **state)
+{
+    static const struct {
+        const char *path, *type, *body;
+        int status;
+        const char *told;
+    } CASES[] = {
+        {"/media", "", "", 400,
+         "\"message\": \"decode request: request_body: missing request body: missing request body\""},
+        {"/media", "", "{\"n\":{}}", 400,
+         "\"message\": \"decode request: N: invalid json parameter: Input should be a valid integer, unable to parse "
+         "string as an integer\",\n  \"details\": null\n}"},
+        {"/media", "", "[", 400, "\"message\": \"decode request: the body is no JSON object\""},
+        {"/media?n=x", "", "{}", 200, "{}\n"},
+        {"/rag/open", "application/json", "", 400, "\"msg\":\"Field required\""},
+        {"/rag/open", "text/plain", "{}", 400,
+         "\"msg\":\"Input should be a valid dictionary or object to extract fields from\""},
+        {"/rag/open", "application/json", "{\"text\":\"\xff\"}", 400,
+         "{\"detail\":\"There was an error parsing the body\"}"},
+        {"/echo/1", "text/plain", "{}", 400, "\"detail\":\"Content-Type must be application/json\""},
+    };
+    Answer a;
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        a = post(CASES[i].path, CASES[i].type, CASES[i].body);
+        assert_int_equal(a.status, CASES[i].status);
+        assert_non_null(strstr(a.body, CASES[i].told));
+    }
+    a = ask_text("POST /media HTTP/1.1\r\nHost: x\r\nX-Correlation-ID: mine\r\nContent-Length: 2\r\n\r\n{}");
+    assert_string_equal(a.body, "{}\n");
+    assert_header(&a, "\r\nX-Correlation-ID: mine\r\n");
+    assert_header(&a, "\r\nX-Encore-Trace-ID: ");
+    a = ask_text("PUT /media HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(a.status, 405);
+    assert_string_equal(a.body, "{\n  \"code\": \"METHOD_NOT_ALLOWED\",\n  \"message\": \"endpoint not found\",\n  "
+                                "\"details\": null\n}");
+}
+
+static void health_and_wrong_methods_are_told_as_the_profile_says(void **state)
+{
+    Answer a = ask_text("GET /health HTTP/1.1\r\nHost: rag.test\r\n\r\n");
+    (void)state;
+
+    assert_string_equal(a.body, "{\"status\":\"healthy\",\"service\":\"atrium\",\"environment\":\"production\"}");
+    a = ask_text("GET /health HTTP/1.1\r\nHost: chat.test\r\n\r\n");
+    assert_string_equal(a.body, "{\"status\":\"ok\"}\n");
+    a = ask_text("PUT /health HTTP/1.1\r\nHost: media.test\r\n\r\n");
+    assert_int_equal(a.status, 404);
+    assert_non_null(strstr(a.body, "\"message\": \"endpoint not found\""));
+    a = ask_text("PUT /health HTTP/1.1\r\nHost: rag.test\r\n\r\n");
+    assert_int_equal(a.status, 405);
+    assert_string_equal(a.body, "{\"detail\":\"Method Not Allowed\"}");
+}
+
 static void rag_tells_strangers_of_broken_json_first(void **state)
 {
     Answer a = post("/rag", "application/json", "{\"text\":");
@@ -821,6 +880,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_travel_there_and_back),
         cmocka_unit_test(dialects_differ),
+        cmocka_unit_test(faults_are_told_in_the_words_of_the_contract),
+        cmocka_unit_test(health_and_wrong_methods_are_told_as_the_profile_says),
         cmocka_unit_test(rag_tells_strangers_of_broken_json_first),
         cmocka_unit_test(unknown_paths_and_methods_are_told),
         cmocka_unit_test(ambiguous_requests_are_refused),

@@ -2,8 +2,6 @@
 #include "services/gateway/exchange.h"
 #include "services/gateway/health.h"
 
-#include "atrium/options.pb-c.h"
-
 enum { METRICS_MAX_BYTES = 16 * 1024 * 1024 };
 
 #define PAGE_POLICY                                                                                                    \
@@ -63,7 +61,7 @@ static StepResult answer_root(Exchange *x)
 {
     Slice accept = exchange_header_joined(x, "accept");
 
-    if (x->profile->dialect == ATRIUM__DIALECT__YOUTUBETALKER || slice_find(accept, SLICE_LIT("text/html")) < 0)
+    if (x->profile->root_is_json || slice_find(accept, SLICE_LIT("text/html")) < 0)
         return exchange_answer(x, 200, "application/json",
                                slice(arena_printf(x->mem,
                                                   "{\"status\":\"ok\",\"message\":\"Atrium\",\"version\":\"%s\","
@@ -97,9 +95,9 @@ static const struct {
 static StepResult answer_wrong_method(Exchange *x)
 {
     if (x->profile->hides_methods)
-        return exchange_fail(x, (Failure){.key = "NOT_FOUND", .text = "endpoint not found", .from_router = true});
+        return exchange_fail_no_route(x, "NOT_FOUND");
     header_add(&x->out, "Allow", "GET, HEAD, OPTIONS");
-    return exchange_fail(x, (Failure){.key = "METHOD_NOT_ALLOWED", .text = "Method Not Allowed", .from_router = true});
+    return exchange_fail_no_route(x, "METHOD_NOT_ALLOWED");
 }
 
 bool own_path(Exchange *x, StepResult *out)

@@ -6,13 +6,6 @@
 #include "services/gateway/profiles.h"
 #include "shared/testing.h"
 
-/* Not linked here: dialects are known by number. */
-const Dialect *dialect_get(int dialect)
-{
-    (void)dialect;
-    return NULL;
-}
-
 static void networks_contain_their_addresses(void **state)
 {
     static const struct {
@@ -131,22 +124,34 @@ static void bad_hosts_are_refused(void **state)
         assert_reason(profiles_parse(mem, BAD[i], &profiles), &INVALID_ARGUMENT);
 }
 
-static void shared_auth_routes_follow_the_profile(void **state)
+static void shared_routes_follow_the_profile(void **state)
 {
-    const Operation login = {.domain = "auth", .dialect = ATRIUM__DIALECT__RETROCAST};
-    const Operation talker = {.domain = "auth", .dialect = ATRIUM__DIALECT__YOUTUBETALKER};
-    const Operation send = {.domain = "chat", .dialect = ATRIUM__DIALECT__RETROCAST};
-    const Operation media = {.domain = "media", .dialect = ATRIUM__DIALECT__MEDIAVAULT};
+    const Operation login = {.dialect = ATRIUM__DIALECT__RETROCAST, .profile_dialect = true};
+    const Operation logins = {.dialect = ATRIUM__DIALECT__ATRIUM, .profile_dialect = true};
+    const Operation talker = {.dialect = ATRIUM__DIALECT__YOUTUBETALKER};
+    const Operation send = {.dialect = ATRIUM__DIALECT__RETROCAST};
+    const Operation media = {.dialect = ATRIUM__DIALECT__MEDIAVAULT};
     const struct {
         const char *profile;
         const Operation *op;
         int dialect;
     } CASES[] = {
-        {"all", &login, ATRIUM__DIALECT__RETROCAST},          {"chat", &login, ATRIUM__DIALECT__RETROCAST},
-        {"chat-web", &login, ATRIUM__DIALECT__RETROCAST_WEB}, {"sessions", &login, ATRIUM__DIALECT__STREAMSPACE},
-        {"events", &login, ATRIUM__DIALECT__TOGATHER},        {"sessions", &talker, ATRIUM__DIALECT__YOUTUBETALKER},
-        {"all", &send, ATRIUM__DIALECT__RETROCAST},           {"chat-web", &send, ATRIUM__DIALECT__RETROCAST_WEB},
-        {"chat-web", &media, ATRIUM__DIALECT__MEDIAVAULT},    {"sessions", &send, ATRIUM__DIALECT__RETROCAST},
+        {"all", &login, ATRIUM__DIALECT__RETROCAST},
+        {"chat", &login, ATRIUM__DIALECT__RETROCAST},
+        {"chat-web", &login, ATRIUM__DIALECT__RETROCAST_WEB},
+        {"sessions", &login, ATRIUM__DIALECT__STREAMSPACE},
+        {"events", &login, ATRIUM__DIALECT__TOGATHER},
+        {"sessions", &talker, ATRIUM__DIALECT__YOUTUBETALKER},
+        {"all", &send, ATRIUM__DIALECT__RETROCAST},
+        {"chat-web", &send, ATRIUM__DIALECT__RETROCAST_WEB},
+        {"chat-web", &media, ATRIUM__DIALECT__MEDIAVAULT},
+        {"sessions", &send, ATRIUM__DIALECT__RETROCAST},
+        {"all", &logins, ATRIUM__DIALECT__ATRIUM},
+        {"media", &logins, ATRIUM__DIALECT__MEDIAVAULT},
+        {"chat-web", &logins, ATRIUM__DIALECT__RETROCAST_WEB},
+        {"rag", &login, ATRIUM__DIALECT__YOUTUBETALKER},
+        {"chat-web", &talker, ATRIUM__DIALECT__YOUTUBETALKER},
+        {"chat", &send, ATRIUM__DIALECT__RETROCAST},
     };
     (void)state;
 
@@ -275,7 +280,7 @@ int main(void)
         cmocka_unit_test(forwarded_addresses_are_believed_from_proxies_only),
         cmocka_unit_test(profiles_are_found_by_host_then_port),
         cmocka_unit_test(bad_hosts_are_refused),
-        cmocka_unit_test(shared_auth_routes_follow_the_profile),
+        cmocka_unit_test(shared_routes_follow_the_profile),
         cmocka_unit_test(origins_get_what_the_contract_says),
         cmocka_unit_test(preflights_are_answered_in_the_contracts_manner),
         cmocka_unit_test(a_star_lets_anyone_in_without_credentials),

@@ -5,40 +5,38 @@
 #include "shared/config.h"
 
 static const Profile PROFILES[] = {
-    {.name = "all", .dialect = ATRIUM__DIALECT__ATRIUM, .auth_dialect = -1, .cors = CORS_OURS},
+    {.name = "all", .dialect = ATRIUM__DIALECT__ATRIUM, .keeps_dialects = true, .cors = CORS_OURS},
     {.name = "chat",
      .dialect = ATRIUM__DIALECT__RETROCAST,
-     .auth_dialect = ATRIUM__DIALECT__RETROCAST,
      .cors = CORS_CHAT,
+     .health = HEALTH_CHAT,
      .strangers_first = true,
+     .strangers_except = "auth",
      .options_anywhere = true},
     {.name = "chat-web",
      .dialect = ATRIUM__DIALECT__RETROCAST_WEB,
-     .auth_dialect = ATRIUM__DIALECT__RETROCAST_WEB,
-     .web = true,
      .cors = CORS_CHAT,
+     .health = HEALTH_CHAT,
      .strangers_first = true,
+     .strangers_except = "auth",
      .options_anywhere = true},
     {.name = "media",
      .dialect = ATRIUM__DIALECT__MEDIAVAULT,
-     .auth_dialect = ATRIUM__DIALECT__MEDIAVAULT,
      .cors = CORS_MEDIA,
      .hides_methods = true,
      .slash_redirects = true,
      .options_refused = true},
     {.name = "sessions",
      .dialect = ATRIUM__DIALECT__STREAMSPACE,
-     .auth_dialect = ATRIUM__DIALECT__STREAMSPACE,
      .cors = CORS_SESSIONS,
+     .health = HEALTH_SESSIONS,
      .options_anywhere = true},
-    {.name = "events",
-     .dialect = ATRIUM__DIALECT__TOGATHER,
-     .auth_dialect = ATRIUM__DIALECT__TOGATHER,
-     .cors = CORS_EVENTS},
+    {.name = "events", .dialect = ATRIUM__DIALECT__TOGATHER, .cors = CORS_EVENTS, .health = HEALTH_EVENTS},
     {.name = "rag",
      .dialect = ATRIUM__DIALECT__YOUTUBETALKER,
-     .auth_dialect = ATRIUM__DIALECT__YOUTUBETALKER,
      .cors = CORS_RAG,
+     .health = HEALTH_RAG,
+     .root_is_json = true,
      .options_refused = true},
 };
 
@@ -131,12 +129,7 @@ const Profile *profiles_find(const Profiles *p, Slice host, int port)
 
 int profile_dialect(const Profile *p, const Operation *op)
 {
-    /* rag has auth paths of its own, with bodies of its own: they are not shared. */
-    bool shared = strcmp(op->domain, "auth") == 0 && op->dialect != ATRIUM__DIALECT__YOUTUBETALKER;
-
-    if (shared && p->auth_dialect >= 0)
-        return p->auth_dialect;
-    if (p->web && op->dialect == ATRIUM__DIALECT__RETROCAST)
-        return ATRIUM__DIALECT__RETROCAST_WEB;
-    return op->dialect;
+    if (op->profile_dialect && !p->keeps_dialects)
+        return p->dialect;
+    return dialect_base(p->dialect) == op->dialect ? p->dialect : op->dialect;
 }

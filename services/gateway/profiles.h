@@ -4,17 +4,21 @@
 
 typedef enum CorsFlavour { CORS_OURS, CORS_CHAT, CORS_MEDIA, CORS_SESSIONS, CORS_EVENTS, CORS_RAG } CorsFlavour;
 
+typedef enum HealthFlavour { HEALTH_OURS, HEALTH_CHAT, HEALTH_SESSIONS, HEALTH_EVENTS, HEALTH_RAG } HealthFlavour;
+
 typedef struct Profile {
     const char *name;
-    int dialect;      /* of own paths, and of what no path matched */
-    int auth_dialect; /* of auth's shared routes; -1 leaves them */
-    bool web;         /* chat's dialect becomes the browser client's */
+    int dialect;         /* of own paths, of what no path matched, and of shared routes (Operation.profile_dialect) */
+    bool keeps_dialects; /* shared routes keep their own */
     CorsFlavour cors;
-    bool hides_methods;    /* a wrong method is 404 */
-    bool slash_redirects;  /* a path with a slash too many or too few is sent to the right one */
-    bool strangers_first;  /* an unknown path under /api/v1 tells strangers 401 */
-    bool options_anywhere; /* OPTIONS on any path is 204 */
-    bool options_refused;  /* OPTIONS that is no preflight is a wrong method */
+    HealthFlavour health;         /* what /health answers */
+    bool hides_methods;           /* a wrong method is 404 */
+    bool slash_redirects;         /* a path with a slash too many or too few is sent to the right one */
+    bool strangers_first;         /* an unknown path under /api/v1 tells strangers 401 … */
+    const char *strangers_except; /* … but not under this segment of it; NULL none */
+    bool root_is_json;            /* "/" is no page, even for browsers */
+    bool options_anywhere;        /* OPTIONS on any path is 204 */
+    bool options_refused;         /* OPTIONS that is no preflight is a wrong method */
 } Profile;
 
 typedef struct Profiles Profiles; /* immutable */

@@ -47,25 +47,36 @@ static void add_rate_headers(Exchange *x)
     }
 }
 
-/* Media's original names each request in its own way: 26 letters of base 32. */
-static void add_media_headers(Exchange *x)
+/* 26 letters of base 32; NULL for what is no trace id. */
+static const char *trace_base32(Arena *mem, const char *trace_id)
 {
     static const char LETTERS[] = "0123456789abcdefghijklmnopqrstuv";
     Slice id;
-    char *text = arena_alloc(x->mem, 27, 1);
-    const char *correlation = exchange_header(x, "x-correlation-id");
+    char *text;
 
-    if (!x->op || x->dialect_id != ATRIUM__DIALECT__MEDIAVAULT || !hex_decode(x->mem, slice(x->trace_id), &id))
-        return;
+    if (!hex_decode(mem, slice(trace_id), &id))
+        return NULL;
+    text = arena_alloc(mem, 27, 1);
     for (size_t i = 0; i < 26; i++) {
         unsigned bit = (unsigned)i * 5, at = bit / 8;
         unsigned two = (unsigned)(unsigned char)id.ptr[at] << 8 | (at + 1 < id.len ? (unsigned char)id.ptr[at + 1] : 0);
 
         text[i] = LETTERS[two >> (11 - bit % 8) & 31];
     }
-    header_add(&x->out, "X-Encore-Trace-ID", text);
-    if (correlation)
-        header_add(&x->out, "X-Correlation-ID", slice_cstr(x->mem, slice_take(slice(correlation), 64)));
+    return text;
+}
+
+/* By which the dialect's clients name a request. */
+static void add_trace_headers(Exchange *x)
+{
+    const Dialect *d = x->dialect;
+    const char *trace = x->op && d->trace_header ? trace_base32(x->mem, x->trace_id) : NULL;
+    const char *given = x->op && d->echo_header ? exchange_header(x, d->echo_header) : NULL;
+
+    if (trace)
+        header_add(&x->out, d->trace_header, trace);
+    if (given)
+        header_add(&x->out, d->echo_header, slice_cstr(x->mem, slice_take(slice(given), 64)));
 }
 
 static void add_common_headers(Exchange *x)
@@ -75,7 +86,7 @@ static void add_common_headers(Exchange *x)
     header_add(&x->out, "X-Frame-Options", "DENY");
     header_add(&x->out, "Referrer-Policy", "strict-origin-when-cross-origin");
     header_add(&x->out, "X-Atrium-Slot", x->gateway->slot);
-    add_media_headers(x);
+    add_trace_headers(x);
     add_rate_headers(x);
     add_cors_headers(x);
     if (x->unread || x->gateway->draining)
@@ -122,7 +133,7 @@ StepResult exchange_fail(Exchange *x, Failure f)
     if (f.retry_after_s)
         header_add(&x->out, "Retry-After", arena_printf(x->mem, "%u", f.retry_after_s));
     x->dialect->write_error(&f, &body);
-    if (x->dialect->newline && x->dialect_id != ATRIUM__DIALECT__MEDIAVAULT)
+    if (x->dialect->error_newline)
         strbuf_append_char(&body, '\n');
     return exchange_answer(x, f.look.http, x->dialect->error_type, strbuf_slice(&body));
 }
@@ -130,6 +141,11 @@ StepResult exchange_fail(Exchange *x, Failure f)
 StepResult exchange_fail_with(Exchange *x, const char *key, const char *text)
 {
     return exchange_fail(x, (Failure){.key = key, .text = text});
+}
+
+StepResult exchange_fail_no_route(Exchange *x, const char *key)
+{
+    return exchange_fail(x, (Failure){.key = key, .text = x->dialect->no_route_text, .from_router = true});
 }
 
 /* --- a service's failure ----------------------------------------------------------------------------------------- */

@@ -65,9 +65,10 @@ static void set_body_fault(Exchange *x, const char *key, const Fault *faults, si
     const char *text = x->dialect->body_text;
 
     set_fault(x, (Failure){.key = key,
-                           .text = text    ? text
-                                   : count ? fault_summary(x, &faults[0])
-                                           : "the body cannot be read",
+                           .text = text                     ? text
+                                   : !count                 ? "the body cannot be read"
+                                   : x->dialect->fault_text ? faults[0].text /* it names the member */
+                                                            : fault_summary(x, &faults[0]),
                            .faults = faults,
                            .fault_count = count});
 }
@@ -119,17 +120,15 @@ static bool is_null(Slice json)
 static bool take_json(Exchange *x, Slice *out)
 {
     Slice body = strbuf_slice(&x->body);
-    bool strict = x->dialect->empty == EMPTY_IS_FAULT;
+    const Dialect *d = x->dialect;
 
     *out = SLICE_LIT("{}");
-    if (strict && (body.len == 0 || (!x->dialect->read.null_is_empty && is_null(body)))) {
+    if (d->empty_text && (body.len == 0 || (!d->read.null_is_empty && is_null(body)))) {
         set_one_fault(x, "INVALID_BODY",
                       (Fault){.part = ATRIUM__PART__BODY,
                               .field = "",
                               .kind = "missing",
-                              .text = x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT
-                                          ? "decode request: request_body: missing request body: missing request body"
-                                          : "Field required",
+                              .text = d->empty_text,
                               .input = SLICE_LIT("null")});
         return false;
     }
@@ -143,40 +142,17 @@ static bool take_json(Exchange *x, Slice *out)
                       (Fault){.part = ATRIUM__PART__BODY,
                               .field = "",
                               .kind = "model_attributes_type",
-                              .text = x->dialect_id == ATRIUM__DIALECT__YOUTUBETALKER
-                                          ? "Input should be a valid dictionary or object to extract fields from"
-                                          : "Content-Type must be application/json"});
+                              .text = d->type_text ? d->type_text : "Content-Type must be application/json"});
         return false;
     case BODY_JSON:
         break;
     }
-    if (x->dialect_id == ATRIUM__DIALECT__YOUTUBETALKER && !utf8_valid(body)) {
-        set_fault(x, (Failure){.key = "INVALID_BODY",
-                               .http = 400,
-                               .text = "There was an error parsing the body",
-                               .from_router = true});
+    if (d->bad_utf8_text && !utf8_valid(body)) {
+        set_fault(x, (Failure){.key = "INVALID_BODY", .http = 400, .text = d->bad_utf8_text, .from_router = true});
         return false;
     }
     *out = body;
     return true;
-}
-
-/* "size_bytes" -> "SizeBytes": the one contract that quotes names of its implementation. */
-static const char *pascal_case(Arena *mem, const char *field)
-{
-    StrBuf out = strbuf_new(mem, 256);
-    bool upper = true;
-    Slice text;
-
-    for (const char *c = field; *c; c++) {
-        if (*c == '_' || *c == '.') {
-            upper = true;
-            continue;
-        }
-        strbuf_append_char(&out, upper && *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c);
-        upper = false;
-    }
-    return strbuf_finish(&out, &text) ? text.ptr : field;
 }
 
 static void set_problems(Exchange *x, const JsonProblems *problems)
@@ -184,18 +160,9 @@ static void set_problems(Exchange *x, const JsonProblems *problems)
     size_t count;
     Fault *faults = faults_of_problems(x->mem, problems, &count);
 
-    if (x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT)
-        for (size_t i = 0; i < count; i++)
-            faults[i].text = faults[i].field[0] ? arena_printf(x->mem, "decode request: %s: invalid json parameter: %s",
-                                                               pascal_case(x->mem, faults[i].field), faults[i].text)
-                                                : "decode request: the body is no JSON object";
+    for (size_t i = 0; x->dialect->fault_text && i < count; i++)
+        faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
     set_body_fault(x, "INVALID_BODY", faults, count);
-    if (x->dialect_id == ATRIUM__DIALECT__MEDIAVAULT && count) {
-        Failure *f = arena_memdup(x->mem, x->fault, sizeof(*f));
-
-        f->text = faults[0].text;
-        x->fault = f;
-    }
 }
 
 static void append_varint(StrBuf *out, uint64_t value)

@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!tables)
         tables = load_tables();
     x = (Exchange){.mem = mem, .gateway = &gateway, .tables = tables, .profile = &PROFILE};
-    x.dialect_id = data[1] % (ATRIUM__DIALECT__YOUTUBETALKER + 1);
+    x.dialect_id = data[1] % DIALECT_COUNT;
     x.dialect = dialect_get(x.dialect_id);
     if (!begin(&x, data[0], slice_of(data + 2, size - 2)))
         return 0;

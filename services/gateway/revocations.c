@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/identity_provider.h"
 #include "shared/id.h"
 
 enum {
@@ -14,9 +15,6 @@ enum {
     LOG_EVERY_MS = 10000, /* while that fails */
     FIRST_CAPACITY = 1024
 };
-
-static const char STREAM[] = "EVT_AUTH";
-static const char FILTER[] = "evt.auth.login.ended.*";
 
 typedef struct Ended {
     LoginKey login;
@@ -188,7 +186,7 @@ static natsStatus look_at_stream(Revocations *r, jsCtx *js)
 {
     jsStreamInfo *info = NULL;
     jsErrCode code = 0;
-    natsStatus s = js_GetStreamInfo(&info, js, STREAM, NULL, &code);
+    natsStatus s = js_GetStreamInfo(&info, js, IDENTITY_ENDED_STREAM, NULL, &code);
 
     if (s == NATS_OK && info->Created != r->stream_created) {
         r->stream_created = info->Created;
@@ -208,11 +206,11 @@ static natsStatus subscribe(Revocations *r, natsSubscription **out)
     if (s != NATS_OK)
         return s;
     jsSubOptions_Init(&options);
-    options.Stream = STREAM;
+    options.Stream = IDENTITY_ENDED_STREAM;
     options.Ordered = true;
     options.Config.DeliverPolicy = js_DeliverByStartSequence;
     options.Config.OptStartSeq = r->next_sequence;
-    return js_SubscribeSync(out, js, FILTER, NULL, &options, &code);
+    return js_SubscribeSync(out, js, IDENTITY_ENDED_SUBJECT_PREFIX "*", NULL, &options, &code);
 }
 
 static void set_caught_up(Revocations *r, bool caught_up)
@@ -251,8 +249,8 @@ static void log_failure(Revocations *r, natsStatus s)
     if (r->logged_ms && now_ms - r->logged_ms < LOG_EVERY_MS)
         return;
     r->logged_ms = now_ms;
-    LOG_WARN(r->options.log, "revocations_unreadable", "stream", STREAM, "error",
-             s == NATS_NOT_FOUND ? "no such stream: has auth not started yet?" : natsStatus_GetText(s));
+    LOG_WARN(r->options.log, "revocations_unreadable", "stream", IDENTITY_ENDED_STREAM, "error",
+             s == NATS_NOT_FOUND ? "no such stream: has " IDENTITY_DOMAIN " not started yet?" : natsStatus_GetText(s));
 }
 
 static void *tail(void *data)

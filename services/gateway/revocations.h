@@ -1,6 +1,6 @@
-/* revocations: logins that ended, so that their JWTs are refused before they expire. Tails the stream EVT_AUTH
- * (evt.auth.login.ended.*) from its beginning, in a thread of its own, over a threaded bus connection. Not ready until
- * it has caught up; and again after a lost connection. Thread-safe. */
+/* revocations: logins that ended, so that their JWTs are refused before they expire. Tails the identity
+ * provider's stream (identity_provider.h) from its beginning, in a thread of its own, over a threaded bus connection.
+ * Not ready until it has caught up; and again after a lost connection. Thread-safe. */
 #pragma once
 #include "shared/bus.h"
 #include "shared/clock.h"

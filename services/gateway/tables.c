@@ -2,9 +2,10 @@
 #include "services/gateway/tables.h"
 
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/dialect.h"
 #include "shared/message.h"
 
-enum { DIALECT_COUNT = ATRIUM__DIALECT__YOUTUBETALKER + 1, ARENA_CHUNK_BYTES = 64 * 1024 };
+enum { ARENA_CHUNK_BYTES = 64 * 1024 };
 
 typedef struct ReasonEntry {
     const char *key;
@@ -43,7 +44,7 @@ static void load_reason(Arena *mem, const Atrium__ReasonRow *row, ReasonEntry *o
     const Atrium__ReasonRules none = ATRIUM__REASON_RULES__INIT;
     const Atrium__ReasonRules *rules = row->rules ? row->rules : &none;
     ReasonLook look = {.http = rules->http ? (int)rules->http : 500, .shown = rules->shown};
-    bool own_web = false;
+    bool own[DIALECT_COUNT] = {false};
 
     out->key = arena_strdup(mem, row->key);
     out->bus = (int)rules->bus;
@@ -62,11 +63,11 @@ static void load_reason(Arena *mem, const Atrium__ReasonRow *row, ReasonEntry *o
         if (in->http)
             l->http = (int)in->http;
         l->text = own_text(mem, in->text);
-        own_web = own_web || in->dialect == ATRIUM__DIALECT__RETROCAST_WEB;
+        own[in->dialect] = true;
     }
-    /* The browser client's dialect is chat's, where nothing else is said. */
-    if (!own_web)
-        out->looks[ATRIUM__DIALECT__RETROCAST_WEB] = out->looks[ATRIUM__DIALECT__RETROCAST];
+    for (int d = 0; d < DIALECT_COUNT; d++)
+        if (!own[d])
+            out->looks[d] = out->looks[dialect_base(d)];
 }
 
 static int compare_reasons(const void *a, const void *b)
@@ -232,6 +233,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->status = row->status ? row->status : 200;
     op->max_bytes = row->max_bytes ? row->max_bytes : 1048576;
     op->dialect = (unsigned)row->dialect < DIALECT_COUNT ? (int)row->dialect : ATRIUM__DIALECT__ATRIUM;
+    op->profile_dialect = row->profile_dialect;
     op->headers = copy_list(mem, row->headers, row->n_headers);
     op->header_count = row->n_headers;
     op->data_envelope = row->data_envelope;

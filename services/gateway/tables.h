@@ -22,6 +22,7 @@ typedef struct Operation {
     uint32_t timeout_ms, status, max_bytes;
     const RateRule *rate;       /* NULL none */
     int dialect;                /* Atrium__Dialect */
+    bool profile_dialect;       /* shared by several contracts: see profile_dialect() */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
     bool data_envelope, streams, idempotency_key;

@@ -1,4 +1,5 @@
 /* Fuzz target: data files of any content as the gateway loads them. By tables that load, paths are looked up. */
+#include "services/gateway/dialect.h"
 #include "services/gateway/tables.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     look_up(t, mem, "/api/v1/things/1");
     look_up(t, mem, "/files/a/b");
     look_up(t, mem, "/a");
-    for (int dialect = 0; dialect <= ATRIUM__DIALECT__YOUTUBETALKER; dialect++) {
+    for (int dialect = 0; dialect < DIALECT_COUNT; dialect++) {
         ReasonLook look = tables_reason(t, "UNAUTHENTICATED", 16, dialect);
 
         check(look.code != NULL);

@@ -19,7 +19,7 @@ rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
 rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy
 gateway_routes_FUZZ := services/gateway/routes_fuzz.c services/gateway/routes.c
-gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c)
+gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c dialect.c)
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
 	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c $(addprefix services/auth/,$(auth_HANDLERS) store_fake.c) \

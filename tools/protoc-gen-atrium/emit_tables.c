@@ -95,6 +95,7 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     SET(row, timeout_ms, rpc->timeout_ms);
     row->rate = TEXT(b->rate);
     SET(row, dialect, b->dialect);
+    SET(row, profile_dialect, b->profile_dialect);
     SET(row, status, b->status);
     SET(row, max_bytes, rpc->rules->max_bytes);
     row->n_headers = rpc->rules->n_headers;

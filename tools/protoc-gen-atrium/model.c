@@ -294,6 +294,8 @@ static void add_binding(Arena *mem, const Google__Api__HttpRule *rule, const Atr
     *b = (Binding){.body = rule->body ? rule->body : "",
                    .response_body = rule->response_body ? rule->response_body : "",
                    .dialect = rpc->rules->has_dialect ? rpc->rules->dialect : defaults->dialect,
+                   .profile_dialect =
+                       rpc->rules->has_profile_dialect ? rpc->rules->profile_dialect : defaults->profile_dialect,
                    .status = rpc->rules->status,
                    .rate = rpc->rate,
                    .place = place};

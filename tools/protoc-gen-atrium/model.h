@@ -88,6 +88,7 @@ typedef struct Binding {
     Template pattern;
     const char *body, *response_body; /* "" none */
     Atrium__Dialect dialect;
+    bool profile_dialect;
     uint32_t status;
     const char *rate; /* "" none */
     Place place;

@@ -1,0 +1,9 @@
+/* head: the request line and the headers, as MHD left them. What it lets pass, and what two programs may read in two
+ * ways, is refused here, before anything else looks at the request. The lookups are exchange_header() and
+ * exchange_header_joined(). */
+#pragma once
+#include "services/gateway/exchange.h"
+
+/* Fills the headers of `x` and what they say about its body. `method` and `version` stand in MHD's buffer, as
+ * x->uri_end does. NULL when the head is well-formed and says one thing about the body's length; else what is wrong. */
+const char *head_read(Exchange *x, const char *method, const char *version) MUST_CHECK;
