@@ -221,7 +221,7 @@ down: ## Stops it; its data stays
 
 # ---------------------------------------------------------------------------------------------------- tests
 .PHONY: test
-test: setup-test ## Unit tests, then the generator's and the black-box suites
+test: setup-test ## All suites: units, generator, properties, fuzz targets for a moment, black box, credentials
 	@tests/run-all
 
 .PHONY: test-integration
