@@ -56,6 +56,19 @@ static inline Bus *testing_bus(const char *user)
     return bus;
 }
 
+/* Messages that a stream holds now; 0 when there is none. */
+static inline uint64_t testing_stream_messages(Bus *bus, const char *stream)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code;
+    uint64_t count = 0;
+
+    if (js_GetStreamInfo(&info, bus_jetstream(bus), stream, NULL, &code) == NATS_OK)
+        count = info->State.Msgs;
+    jsStreamInfo_Destroy(info);
+    return count;
+}
+
 /* --- a server of one's own --------------------------------------------------------------------------------------- */
 typedef struct TestingServer {
     pid_t pid;

@@ -64,18 +64,6 @@ static void start_consumer(int max_deliveries)
                                    &consumer));
 }
 
-static uint64_t messages(const char *stream)
-{
-    jsStreamInfo *info = NULL;
-    jsErrCode code;
-    uint64_t count = 0;
-
-    if (js_GetStreamInfo(&info, bus_jetstream(bus), stream, NULL, &code) == NATS_OK)
-        count = info->State.Msgs;
-    jsStreamInfo_Destroy(info);
-    return count;
-}
-
 static int open_bus(void **state)
 {
     (void)state;
@@ -147,7 +135,7 @@ static void a_failure_comes_again_whatever_its_reason(void **state)
     publish("1");
     WAIT_UNTIL(seen.good == 1);
     assert_int_equal(seen.calls, 2);
-    assert_int_equal(messages("DEAD_EVENTTEST"), 0);
+    assert_int_equal(testing_stream_messages(bus, "DEAD_EVENTTEST"), 0);
 }
 
 static void what_fails_too_often_goes_to_the_dead_letters(void **state)
@@ -160,7 +148,7 @@ static void what_fails_too_often_goes_to_the_dead_letters(void **state)
     seen.fail_first = 100;
     start_consumer(2);
     publish("1");
-    WAIT_UNTIL(messages("DEAD_EVENTTEST") == 1);
+    WAIT_UNTIL(testing_stream_messages(bus, "DEAD_EVENTTEST") == 1);
     assert_int_equal(seen.calls, 2);
     assert_int_equal(js_GetMsg(&msg, bus_jetstream(bus), "DEAD_EVENTTEST", 1, NULL, &code), NATS_OK);
     assert_string_equal(natsMsg_GetSubject(msg), "dead.eventtest.event.eventtest-users");

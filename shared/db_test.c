@@ -7,17 +7,14 @@
 #include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/db.h"
+#include "shared/db_testing.h"
 #include "shared/rpc.h"
-#include "shared/testing.h"
 
 static Db *open_pool(int size, int64_t acquire_timeout_ms, Metrics *metrics)
 {
-    const char *url = getenv("TEST_DATABASE_URL");
+    const char *url = testing_database_url();
     Db *db = NULL;
 
-    if (!url)
-        fail_msg("TEST_DATABASE_URL is not set: run this by tests/run-units");
     assert_ok(db_new(&(DbOptions){.url = url,
                                   .schema = "db_test",
                                   .application_name = "db_test",
@@ -28,29 +25,15 @@ static Db *open_pool(int size, int64_t acquire_timeout_ms, Metrics *metrics)
     return db;
 }
 
-/* One text of several statements, on a connection of its own. */
-static void run_script(Db *db, const char *script)
-{
-    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
-    DbConn *conn = NULL;
-    char *detail = NULL;
-    Err e;
-
-    assert_ok(db_conn_open(db, 5000, &conn));
-    e = db_conn_script(conn, 5000, mem, script, &detail);
-    if (err_failed(e))
-        fail_msg("%s: %s", script, detail);
-    db_conn_close(conn);
-}
-
 static int make_schema(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
     (void)state;
-    run_script(db, "DROP SCHEMA IF EXISTS db_test CASCADE; CREATE SCHEMA db_test;"
-                   "CREATE TABLE db_test.person (id bigint PRIMARY KEY, name text CONSTRAINT person_name_key UNIQUE,"
-                   " small int NOT NULL DEFAULT 0, CONSTRAINT person_small CHECK (small >= 0));"
-                   "CREATE TABLE db_test.later (id bigint CONSTRAINT later_key UNIQUE DEFERRABLE INITIALLY DEFERRED)");
+    testing_run_script(
+        db, "DROP SCHEMA IF EXISTS db_test CASCADE; CREATE SCHEMA db_test;"
+            "CREATE TABLE db_test.person (id bigint PRIMARY KEY, name text CONSTRAINT person_name_key UNIQUE,"
+            " small int NOT NULL DEFAULT 0, CONSTRAINT person_small CHECK (small >= 0));"
+            "CREATE TABLE db_test.later (id bigint CONSTRAINT later_key UNIQUE DEFERRABLE INITIALLY DEFERRED)");
     return 0;
 }
 
@@ -69,7 +52,7 @@ static int empty_tables(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
     (void)state;
-    run_script(db, "TRUNCATE db_test.person, db_test.later");
+    testing_run_script(db, "TRUNCATE db_test.person, db_test.later");
     return 0;
 }
 
@@ -194,7 +177,7 @@ static void violations_are_told_by_name(void **state)
     };
     (void)state;
 
-    run_script(db, "INSERT INTO db_test.person (id, name) VALUES (1, 'taken')");
+    testing_run_script(db, "INSERT INTO db_test.person (id, name) VALUES (1, 'taken')");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         CLEANUP(db_tx_done) DbTx tx = {0};
         assert_ok(db_tx_begin_with(db, 5000, &tx));
@@ -333,7 +316,7 @@ static void more_threads_than_connections_take_turns(void **state)
     pthread_t threads[6];
     (void)state;
 
-    run_script(db, "INSERT INTO db_test.person (id) VALUES (1)");
+    testing_run_script(db, "INSERT INTO db_test.person (id) VALUES (1)");
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, db), 0);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
@@ -565,12 +548,12 @@ static void a_plan_made_void_by_a_migration_heals_itself(void **state)
     CLEANUP(db_rows_done) DbRows rows = {0};
     (void)state;
 
-    run_script(db, "CREATE TABLE db_test.changing (a int)");
+    testing_run_script(db, "CREATE TABLE db_test.changing (a int)");
     assert_ok(db_read_with(db, 5000, SQL, DB_NO_ARGS, &rows));
-    run_script(db, "ALTER TABLE db_test.changing ADD b int");
+    testing_run_script(db, "ALTER TABLE db_test.changing ADD b int");
     assert_reason(db_read_with(db, 5000, SQL, DB_NO_ARGS, &rows), &UNAVAILABLE);
     assert_ok(db_read_with(db, 5000, SQL, DB_NO_ARGS, &rows));
-    run_script(db, "DROP TABLE db_test.changing");
+    testing_run_script(db, "DROP TABLE db_test.changing");
 }
 
 static void *insert_under_lock(void *data)

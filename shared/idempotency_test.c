@@ -2,7 +2,7 @@
 #include "shared/idempotency.h"
 
 #include "atrium/reasons.atrium.h"
-#include "shared/testing.h"
+#include "shared/db_testing.h"
 
 static const char SCHEMA[] = "idempotency_test";
 
@@ -20,19 +20,13 @@ static char *read_file(Arena *mem, const char *path)
 
 static Db *open_database(Arena *mem)
 {
-    const char *url = getenv("TEST_DATABASE_URL");
-    DbConn *conn = NULL;
+    const char *url = testing_database_url();
     Db *db = NULL;
-    char *detail = NULL;
     char *script = arena_printf(mem, "DROP SCHEMA IF EXISTS %s CASCADE; CREATE SCHEMA %s; SET search_path = %s; %s",
                                 SCHEMA, SCHEMA, SCHEMA, read_file(mem, "shared/migrations/0002_idempotency.sql"));
 
-    if (!url)
-        fail_msg("%s", "TEST_DATABASE_URL is not set: run through tests/run-units");
     assert_ok(db_new(&(DbOptions){.url = url, .schema = SCHEMA, .pool_size = 4, .acquire_timeout_ms = 5000}, &db));
-    assert_ok(db_conn_open(db, 5000, &conn));
-    assert_ok(db_conn_script(conn, 5000, mem, script, &detail));
-    db_conn_close(conn);
+    testing_run_script(db, script);
     return db;
 }
 

@@ -60,18 +60,6 @@ static Err enqueue(const char *id, const char *text)
     return job_enqueue(bus, "jobtest", "render", id, &body.base);
 }
 
-static uint64_t messages(const char *stream)
-{
-    jsStreamInfo *info = NULL;
-    jsErrCode code;
-    uint64_t count = 0;
-
-    if (js_GetStreamInfo(&info, bus_jetstream(bus), stream, NULL, &code) == NATS_OK)
-        count = info->State.Msgs;
-    jsStreamInfo_Destroy(info);
-    return count;
-}
-
 static int open_bus(void **state)
 {
     (void)state;
@@ -112,7 +100,7 @@ static void a_job_runs_once_and_is_gone(void **state)
     (void)state;
     assert_ok(enqueue("id-1", "hello"));
     assert_ok(enqueue("id-1", "hello")); /* de-duplicated */
-    WAIT_UNTIL(seen.runs == 1 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(seen.runs == 1 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_string_equal(seen.last_id, "id-1");
     assert_string_equal(seen.last_body, "hello");
     assert_int_equal(seen.started, 1);
@@ -123,10 +111,10 @@ static void a_failure_comes_again_with_back_off(void **state)
     (void)state;
     seen.fail_first = 2;
     assert_ok(enqueue("id-1", "x"));
-    WAIT_UNTIL(seen.runs == 3 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(seen.runs == 3 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_true(seen.times_ms[1] - seen.times_ms[0] >= 95);
     assert_true(seen.times_ms[2] - seen.times_ms[1] >= 190);
-    assert_int_equal(messages("DEAD_JOBTEST"), 0);
+    assert_int_equal(testing_stream_messages(bus, "DEAD_JOBTEST"), 0);
 }
 
 static void take_row(void *data, const DeadJob *job)
@@ -147,7 +135,7 @@ static void what_fails_too_often_is_dead_and_can_be_replayed(void **state)
 
     seen.fail_first = 100;
     assert_ok(enqueue("id-1", "again"));
-    WAIT_UNTIL(messages("DEAD_JOBTEST") == 1 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(testing_stream_messages(bus, "DEAD_JOBTEST") == 1 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_int_equal(seen.runs, 3);
     assert_ok(job_dead_list(bus, "jobtest", 10, take_row, &dead));
     assert_int_equal(dead.sequence, 1);
@@ -155,10 +143,10 @@ static void what_fails_too_often_is_dead_and_can_be_replayed(void **state)
 
     seen.fail_first = 0;
     assert_ok(job_dead_replay(bus, "jobtest", dead.sequence));
-    WAIT_UNTIL(seen.runs == 4 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(seen.runs == 4 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_string_equal(seen.last_id, "id-1"); /* the job is the same one */
     assert_string_equal(seen.last_body, "again");
-    assert_int_equal(messages("DEAD_JOBTEST"), 0);
+    assert_int_equal(testing_stream_messages(bus, "DEAD_JOBTEST"), 0);
     assert_reason(job_dead_replay(bus, "jobtest", dead.sequence), &NOT_FOUND);
 }
 
@@ -170,12 +158,12 @@ static void a_failure_that_cannot_be_retried_is_dead_at_once(void **state)
     seen.fail_first = 100;
     seen.reason = &INVALID_ARGUMENT;
     assert_ok(enqueue("id-1", "x"));
-    WAIT_UNTIL(messages("DEAD_JOBTEST") == 1);
+    WAIT_UNTIL(testing_stream_messages(bus, "DEAD_JOBTEST") == 1);
     assert_int_equal(seen.runs, 1);
     assert_ok(job_dead_list(bus, "jobtest", 10, take_row, &dead));
     assert_ok(job_dead_drop(bus, "jobtest", dead.sequence));
     assert_reason(job_dead_drop(bus, "jobtest", dead.sequence), &NOT_FOUND);
-    assert_int_equal(messages("DEAD_JOBTEST"), 0);
+    assert_int_equal(testing_stream_messages(bus, "DEAD_JOBTEST"), 0);
 }
 
 static void a_body_that_is_none_is_dead(void **state)
@@ -184,7 +172,7 @@ static void a_body_that_is_none_is_dead(void **state)
     (void)state;
 
     assert_int_equal(js_Publish(NULL, bus_jetstream(bus), "job.jobtest.render", "\xff\xff", 2, NULL, &code), NATS_OK);
-    WAIT_UNTIL(messages("DEAD_JOBTEST") == 1 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(testing_stream_messages(bus, "DEAD_JOBTEST") == 1 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_int_equal(seen.started, 0);
 }
 
@@ -204,7 +192,7 @@ static void two_threads_work_at_once_and_a_stop_tells_them(void **state)
     seen.hold = false;
     seen.fail_first = 0;
     start_queue();
-    WAIT_UNTIL(seen.runs == 5 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(seen.runs == 5 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
 }
 
 static void a_job_that_kills_its_worker_each_time_ends_among_the_dead(void **state)
@@ -233,7 +221,7 @@ static void a_job_that_kills_its_worker_each_time_ends_among_the_dead(void **sta
     }
     natsSubscription_Destroy(sub);
     start_queue();
-    WAIT_UNTIL(messages("DEAD_JOBTEST") == 1 && messages("JOBS_JOBTEST") == 0);
+    WAIT_UNTIL(testing_stream_messages(bus, "DEAD_JOBTEST") == 1 && testing_stream_messages(bus, "JOBS_JOBTEST") == 0);
     assert_int_equal(seen.started, 1); /* the first job only */
 }
 

@@ -4,15 +4,13 @@
 #include <stdatomic.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/testing.h"
+#include "shared/db_testing.h"
 
 static Db *open_db(const char *application_name)
 {
-    const char *url = getenv("TEST_DATABASE_URL");
+    const char *url = testing_database_url();
     Db *db = NULL;
 
-    if (!url)
-        fail_msg("TEST_DATABASE_URL is not set: run this by tests/run-units");
     assert_ok(db_new(&(DbOptions){.url = url, .schema = "public", .application_name = application_name, .pool_size = 1},
                      &db));
     return db;

@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/testing.h"
+#include "shared/db_testing.h"
 
 const Migration MIGRATIONS[] = {
     {"shared", 1, "0001_common", "CREATE TABLE common (id bigint GENERATED ALWAYS AS IDENTITY, x int)"},
@@ -20,31 +20,15 @@ const size_t MIGRATION_SERVICE_COUNT = 1;
 static Db *open_as(const char *user, const char *password)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
-    const char *url = getenv("TEST_DATABASE_URL");
+    const char *url = testing_database_url();
     Db *db = NULL;
 
-    if (!url)
-        fail_msg("TEST_DATABASE_URL is not set: run this by tests/run-units");
     if (url && user)
         url = arena_printf(mem, "%s%suser=%s&password=%s", url, strchr(url, '?') ? "&" : "?", user, password);
     assert_ok(db_new(
         &(DbOptions){.url = url, .schema = user ? "migrationtest" : NULL, .pool_size = 2, .acquire_timeout_ms = 5000},
         &db));
     return db;
-}
-
-static void run_script(Db *db, const char *script)
-{
-    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
-    DbConn *conn = NULL;
-    char *detail = NULL;
-    Err e;
-
-    assert_ok(db_conn_open(db, 5000, &conn));
-    e = db_conn_script(conn, 5000, mem, script, &detail);
-    if (err_failed(e))
-        fail_msg("%s: %s", script, detail);
-    db_conn_close(conn);
 }
 
 static Err try_script(Db *db, const char *script)
@@ -62,10 +46,11 @@ static int drop_all(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_as(NULL, "");
     (void)state;
-    run_script(db, "DROP SCHEMA IF EXISTS migrationtest CASCADE;"
-                   "DO $$ DECLARE r text; BEGIN FOREACH r IN ARRAY ARRAY['atrium_migrationtest',"
-                   "'atrium_migrationtest_owner'] LOOP IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r) THEN "
-                   "EXECUTE 'DROP OWNED BY ' || r; EXECUTE 'DROP ROLE ' || r; END IF; END LOOP; END $$");
+    testing_run_script(db,
+                       "DROP SCHEMA IF EXISTS migrationtest CASCADE;"
+                       "DO $$ DECLARE r text; BEGIN FOREACH r IN ARRAY ARRAY['atrium_migrationtest',"
+                       "'atrium_migrationtest_owner'] LOOP IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r) THEN "
+                       "EXECUTE 'DROP OWNED BY ' || r; EXECUTE 'DROP ROLE ' || r; END IF; END LOOP; END $$");
     return 0;
 }
 
@@ -131,7 +116,7 @@ static void a_changed_file_is_an_error(void **state)
     (void)state;
 
     assert_ok(migrate(db, 5000, &applied));
-    run_script(db, "UPDATE migrationtest.schema_migration SET checksum = 'other' WHERE name = '0001_first'");
+    testing_run_script(db, "UPDATE migrationtest.schema_migration SET checksum = 'other' WHERE name = '0001_first'");
     e = migrate(db, 5000, &applied);
     assert_ptr_equal(e.reason, &PRECONDITION_FAILED);
     assert_non_null(strstr(e.text, "0001_first"));
@@ -146,11 +131,11 @@ static void a_failed_file_leaves_nothing_behind(void **state)
 
     assert_ok(migrate(db, 5000, &applied));
     /* 0001_first runs again and collides with the table that is still there. */
-    run_script(db, "DELETE FROM migrationtest.schema_migration WHERE origin = 'migrationtest'");
+    testing_run_script(db, "DELETE FROM migrationtest.schema_migration WHERE origin = 'migrationtest'");
     e = migrate(db, 5000, &applied);
     assert_true(err_failed(e));
     assert_non_null(strstr(e.text, "already exists"));
-    run_script(db, "DROP TABLE migrationtest.first");
+    testing_run_script(db, "DROP TABLE migrationtest.first");
     assert_ok(migrate(db, 5000, &applied));
     assert_int_equal(applied, 2);
 }
@@ -188,8 +173,8 @@ static void a_locked_table_delays_a_migration_without_queueing(void **state)
     (void)state;
 
     assert_ok(migrate(db, 5000, &applied));
-    run_script(db, "DELETE FROM migrationtest.schema_migration WHERE name = '0002_second';"
-                   "ALTER TABLE migrationtest.first DROP y");
+    testing_run_script(db, "DELETE FROM migrationtest.schema_migration WHERE name = '0002_second';"
+                           "ALTER TABLE migrationtest.first DROP y");
     assert_ok(db_tx_begin_with(db, 10000, &tx));
     assert_ok(db_exec(&tx, "LOCK TABLE migrationtest.first IN EXCLUSIVE MODE", DB_NO_ARGS));
     assert_reason(migrate(db, 300, &applied), &UNAVAILABLE);

@@ -6,8 +6,8 @@
 #include "atrium/reasons.atrium.h"
 #include "google/protobuf/wrappers.pb-c.h"
 #include "shared/bus_testing.h"
+#include "shared/db_testing.h"
 #include "shared/migrate.h"
-#include "shared/testing.h"
 
 static const EventType STARTED = {.subject = "evt.outboxtest.thing.started.",
                                   .type = "atrium.outboxtest.v1.Started",
@@ -20,28 +20,6 @@ static struct World {
     OutboxRelay *relay;
     Log *log; /* NULL; to stderr with TEST_LOG set */
 } world;
-
-static const char *need(const char *name)
-{
-    const char *value = getenv(name);
-    if (!value)
-        fail_msg("%s is not set: run this by tests/run-units", name);
-    return value;
-}
-
-static void run_script(const char *script)
-{
-    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
-    DbConn *conn = NULL;
-    char *detail = NULL;
-    Err e;
-
-    assert_ok(db_conn_open(world.db, 5000, &conn));
-    e = db_conn_script(conn, 5000, mem, script, &detail);
-    if (err_failed(e))
-        fail_msg("%s: %s", script, detail);
-    db_conn_close(conn);
-}
 
 static int64_t number(const char *sql)
 {
@@ -56,16 +34,16 @@ static int set_up(void **state)
     (void)state;
     if (getenv("TEST_LOG"))
         world.log = log_new(&(LogOptions){.service = "test", .level = LOG_LEVEL_DEBUG, .fd = STDERR_FILENO});
-    assert_ok(db_new(&(DbOptions){.url = need("TEST_DATABASE_URL"),
+    assert_ok(db_new(&(DbOptions){.url = testing_database_url(),
                                   .schema = "outboxtest",
                                   .pool_size = 4,
                                   .log = world.log,
                                   .acquire_timeout_ms = 10000},
                      &world.db));
-    run_script("DROP SCHEMA IF EXISTS outboxtest CASCADE; CREATE SCHEMA outboxtest");
+    testing_run_script(world.db, "DROP SCHEMA IF EXISTS outboxtest CASCADE; CREATE SCHEMA outboxtest");
     for (size_t i = 0; i < MIGRATION_COUNT; i++)
         if (strcmp(MIGRATIONS[i].name, "0001_outbox") == 0)
-            run_script(MIGRATIONS[i].sql);
+            testing_run_script(world.db, MIGRATIONS[i].sql);
     world.bus = testing_bus("outboxtest");
     world.ids = id_source_new(&SYSTEM_CLOCK, 1);
     return 0;
@@ -107,7 +85,7 @@ static int clean_start(void **state)
 {
     jsErrCode code;
     (void)state;
-    run_script("TRUNCATE outbox RESTART IDENTITY");
+    testing_run_script(world.db, "TRUNCATE outbox RESTART IDENTITY");
     js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code);
     js_DeleteStream(bus_jetstream(world.bus), "DSP_OUTBOXTEST", NULL, &code);
     return 0;
@@ -132,18 +110,6 @@ static void post(const char *key, const char *text, bool ordered)
     assert_ok(db_tx_begin_with(world.db, 20000, &tx));
     assert_ok(outbox_insert(&tx, &row, ordered));
     assert_ok(db_tx_commit(&tx));
-}
-
-static uint64_t stream_messages(const char *name)
-{
-    jsStreamInfo *info = NULL;
-    jsErrCode code;
-    uint64_t messages = 0;
-
-    if (js_GetStreamInfo(&info, bus_jetstream(world.bus), name, NULL, &code) == NATS_OK)
-        messages = info->State.Msgs;
-    jsStreamInfo_Destroy(info);
-    return messages;
 }
 
 static int64_t unacked(void)
@@ -267,15 +233,15 @@ static void order_per_key_is_commit_order(void **state)
     int64_t last[2] = {0};
     (void)state;
 
-    run_script("DROP TABLE IF EXISTS counter; CREATE TABLE counter (key text PRIMARY KEY, n bigint);"
-               "INSERT INTO counter VALUES ('odd', 0), ('even', 0)");
+    testing_run_script(world.db, "DROP TABLE IF EXISTS counter; CREATE TABLE counter (key text PRIMARY KEY, n bigint);"
+                                 "INSERT INTO counter VALUES ('odd', 0), ('even', 0)");
     start_relay();
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, post_many, world.relay), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     WAIT_UNTIL(unacked() == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), THREADS * EACH);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), THREADS * EACH);
     for (uint64_t seq = 1; seq <= THREADS * EACH; seq++) {
         natsMsg *msg = message_at("EVT_OUTBOXTEST", seq);
         bool odd = strcmp(bus_header(msg, "ce-subject"), "odd") == 0;
@@ -297,10 +263,12 @@ static void a_relay_that_died_before_marking_publishes_nothing_twice(void **stat
     WAIT_UNTIL(unacked() == 0);
     stop_relay();
     /* As if it had been killed between the stream's acknowledgement and the mark. */
-    run_script("UPDATE outbox SET acked_at = NULL, ack_stream = NULL, ack_seq = NULL, ack_epoch = NULL WHERE pos > 10");
+    testing_run_script(
+        world.db,
+        "UPDATE outbox SET acked_at = NULL, ack_stream = NULL, ack_seq = NULL, ack_epoch = NULL WHERE pos > 10");
     start_relay();
     WAIT_UNTIL(unacked() == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 40);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 40);
 }
 
 static void a_stream_that_lost_messages_gets_them_again(void **state)
@@ -315,13 +283,13 @@ static void a_stream_that_lost_messages_gets_them_again(void **state)
     stop_relay();
     assert_int_equal(js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code), NATS_OK);
     start_relay();
-    WAIT_UNTIL(unacked() == 0 && stream_messages("EVT_OUTBOXTEST") == 20);
+    WAIT_UNTIL(unacked() == 0 && testing_stream_messages(world.bus, "EVT_OUTBOXTEST") == 20);
     stop_relay();
     /* Same stream, older state: it counts to 20, the outbox remembers more. Those it has are dropped as duplicates. */
-    run_script("UPDATE outbox SET ack_seq = ack_seq + 5");
+    testing_run_script(world.db, "UPDATE outbox SET ack_seq = ack_seq + 5");
     start_relay();
     WAIT_UNTIL(number("SELECT max(ack_seq) FROM outbox WHERE acked_at IS NOT NULL") == 20 && unacked() == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 20);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 20);
 }
 
 static void a_stream_deleted_while_we_work_is_made_again(void **state)
@@ -334,28 +302,28 @@ static void a_stream_deleted_while_we_work_is_made_again(void **state)
     WAIT_UNTIL(unacked() == 0);
     assert_int_equal(js_DeleteStream(bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code), NATS_OK);
     post("a", "after", true);
-    WAIT_UNTIL(unacked() == 0 && stream_messages("EVT_OUTBOXTEST") == 2);
+    WAIT_UNTIL(unacked() == 0 && testing_stream_messages(world.bus, "EVT_OUTBOXTEST") == 2);
 }
 
 static void a_row_nobody_takes_holds_up_only_its_key(void **state)
 {
     (void)state;
 
-    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
-               " VALUES (gen_random_uuid(), 'lost', 'nowhere.at.all', 't', '')");
+    testing_run_script(world.db, "INSERT INTO outbox (id, key, subject, ce_type, payload)"
+                                 " VALUES (gen_random_uuid(), 'lost', 'nowhere.at.all', 't', '')");
     start_relay();
     post("lost", "x", true);
     post("other", "x", true);
-    WAIT_UNTIL(unacked() == 2 && stream_messages("EVT_OUTBOXTEST") == 1);
+    WAIT_UNTIL(unacked() == 2 && testing_stream_messages(world.bus, "EVT_OUTBOXTEST") == 1);
     WAIT_UNTIL(outbox_backlog(world.relay) == 2);
-    run_script("DELETE FROM outbox WHERE subject = 'nowhere.at.all'");
+    testing_run_script(world.db, "DELETE FROM outbox WHERE subject = 'nowhere.at.all'");
     WAIT_UNTIL(unacked() == 0);
 }
 
 static void post_dispatch(void)
 {
-    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
-               " VALUES (gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x')");
+    testing_run_script(world.db, "INSERT INTO outbox (id, key, subject, ce_type, payload)"
+                                 " VALUES (gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x')");
 }
 
 static void a_dispatch_stream_found_behind_gives_no_number_twice(void **state)
@@ -364,15 +332,16 @@ static void a_dispatch_stream_found_behind_gives_no_number_twice(void **state)
     (void)state;
 
     start_relay_with((OutboxOptions){.dispatches = true});
-    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload)"
-               " SELECT gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x' FROM generate_series(1, 5)");
+    testing_run_script(world.db,
+                       "INSERT INTO outbox (id, key, subject, ce_type, payload)"
+                       " SELECT gen_random_uuid(), 'g', 'dsp.outboxtest.guild.1', 't', 'x' FROM generate_series(1, 5)");
     WAIT_UNTIL(unacked() == 0);
-    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 5);
+    assert_int_equal(testing_stream_messages(world.bus, "DSP_OUTBOXTEST"), 5);
     stop_relay();
-    run_script("UPDATE outbox SET ack_seq = ack_seq + 5");
+    testing_run_script(world.db, "UPDATE outbox SET ack_seq = ack_seq + 5");
     given_out = number("SELECT max(ack_seq) FROM outbox");
     start_relay_with((OutboxOptions){.dispatches = true});
-    WAIT_UNTIL(stream_messages("DSP_OUTBOXTEST") == 0);
+    WAIT_UNTIL(testing_stream_messages(world.bus, "DSP_OUTBOXTEST") == 0);
     post_dispatch();
     WAIT_UNTIL(unacked() == 0);
     assert_true(number("SELECT max(ack_seq) FROM outbox") > given_out + 256);
@@ -382,7 +351,7 @@ static void a_dispatch_stream_found_behind_gives_no_number_twice(void **state)
     post_dispatch();
     WAIT_UNTIL(unacked() == 0);
     assert_int_equal(number("SELECT max(ack_seq) FROM outbox"), given_out + 1);
-    assert_int_equal(stream_messages("DSP_OUTBOXTEST"), 2);
+    assert_int_equal(testing_stream_messages(world.bus, "DSP_OUTBOXTEST"), 2);
 }
 
 static void a_dispatch_stream_of_another_epoch_gives_no_number_twice(void **state)
@@ -412,7 +381,7 @@ static void acknowledged_rows_are_deleted_in_time(void **state)
     for (int i = 0; i < 5; i++)
         post("a", "x", false);
     WAIT_UNTIL(number("SELECT count(*) FROM outbox") == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 5);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 5);
 }
 
 static void only_one_of_two_relays_works(void **state)
@@ -430,7 +399,7 @@ static void only_one_of_two_relays_works(void **state)
     outbox_relay_stop(first);
     post("a", "last", true);
     WAIT_UNTIL(unacked() == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 51);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 51);
     outbox_relay_stop(second);
 }
 
@@ -439,13 +408,14 @@ static void throughput_is_thousands_a_second(void **state)
     int64_t start_ms;
     (void)state;
 
-    run_script("INSERT INTO outbox (id, key, subject, ce_type, payload) SELECT gen_random_uuid(), 'k' || n % 100,"
-               " 'evt.outboxtest.thing.started.k' || n % 100, 't', 'payload' FROM generate_series(1, 5000) AS n");
+    testing_run_script(
+        world.db, "INSERT INTO outbox (id, key, subject, ce_type, payload) SELECT gen_random_uuid(), 'k' || n % 100,"
+                  " 'evt.outboxtest.thing.started.k' || n % 100, 't', 'payload' FROM generate_series(1, 5000) AS n");
     start_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
     start_relay();
     WAIT_UNTIL(unacked() == 0);
     print_message("5000 rows of 100 keys: %" PRId64 " ms\n", clock_monotonic_ms(&SYSTEM_CLOCK) - start_ms);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 5000);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 5000);
 }
 
 static void run_command(const char *command, const char *argument)
@@ -479,7 +449,7 @@ static void nothing_is_lost_while_the_bus_is_away(void **state)
     assert_int_equal(unacked(), 10);
     testing_server_start_again(&server);
     WAIT_UNTIL(unacked() == 0);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 11);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 11);
     stop_relay();
     bus_close(world.bus);
     world.bus = shared_bus;
@@ -524,7 +494,7 @@ static void what_was_in_flight_when_the_bus_died_is_sent_again_at_once(void **st
     back_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
     WAIT_UNTIL(unacked() == 0);
     assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - back_ms < ACK_TIMEOUT_MS - 1500);
-    assert_int_equal(stream_messages("EVT_OUTBOXTEST"), 2);
+    assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 2);
     stop_relay();
     bus_close(world.bus);
     world.bus = shared_bus;
