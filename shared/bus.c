@@ -232,6 +232,8 @@ static Bus *make_bus(const BusOptions *options)
     atomic_init(&bus->fd, -1);
     atomic_init(&bus->starting, true);
     pthread_mutex_init(&bus->lock, NULL);
+    pthread_mutex_init(&bus->reading, NULL);
+    pthread_mutex_init(&bus->discard.lock, NULL);
     pthread_cond_init(&bus->closed_cond, NULL);
     bus_slot_init(bus);
     if (options->threaded)
@@ -262,7 +264,11 @@ static void stop_loop(Bus *bus)
 static void free_bus(Bus *bus)
 {
     stop_loop(bus);
+    for (size_t i = 0; i < bus->discard.count; i++)
+        natsMsg_Destroy(bus->discard.list[i]);
+    pthread_mutex_destroy(&bus->discard.lock);
     pthread_mutex_destroy(&bus->lock);
+    pthread_mutex_destroy(&bus->reading);
     pthread_cond_destroy(&bus->closed_cond);
     pthread_cond_destroy(&bus->slot_watch.wake);
     free(bus->name);
@@ -417,6 +423,11 @@ natsConnection *bus_nats(Bus *bus)
     return bus->nc;
 }
 
+Loop *bus_io_loop(Bus *bus)
+{
+    return bus->loop;
+}
+
 jsCtx *bus_jetstream(Bus *bus)
 {
     jsCtx *js;
@@ -507,8 +518,29 @@ Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeade
         s = set_headers(msg, headers, header_count);
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(bus->nc, msg);
-    natsMsg_Destroy(msg);
+    bus_discard(bus, msg);
     return bus_err(s, "publish");
+}
+
+void bus_discard(Bus *bus, natsMsg *msg)
+{
+    BusDiscard *d = &bus->discard;
+    natsMsg *batch[BUS_DISCARD_COUNT];
+    size_t count = 0;
+
+    if (!msg)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->list[d->count++] = msg;
+    d->bytes += (size_t)natsMsg_GetDataLength(msg);
+    if (d->count == BUS_DISCARD_COUNT || d->bytes >= BUS_DISCARD_BYTES) {
+        count = d->count;
+        memcpy(batch, d->list, count * sizeof(natsMsg *));
+        d->count = d->bytes = 0;
+    }
+    pthread_mutex_unlock(&d->lock);
+    for (size_t i = 0; i < count; i++)
+        natsMsg_Destroy(batch[i]);
 }
 
 void bus_publish_lossy(Bus *bus, const char *subject, const BusHeader *headers, size_t header_count, Slice body)

@@ -51,6 +51,7 @@ Err bus_started(Bus *bus) MUST_CHECK;
 uint64_t bus_denials(const Bus *bus);
 
 natsConnection *bus_nats(Bus *bus); /* borrowed */
+Loop *bus_io_loop(Bus *bus);        /* borrowed; NULL when threaded */
 jsCtx *bus_jetstream(Bus *bus);     /* borrowed */
 
 typedef struct BusHeader {
@@ -61,6 +62,8 @@ Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeade
                 Slice body) MUST_CHECK;
 /* The same where a loss is as good as an answer that nobody waited for: heartbeats, answers to those who time out. */
 void bus_publish_lossy(Bus *bus, const char *subject, const BusHeader *headers, size_t header_count, Slice body);
+/* natsMsg_Destroy, later and together with others: for messages that come by the thousand. NULL is fine. */
+void bus_discard(Bus *bus, natsMsg *msg);
 /* Borrowed from the message; NULL when absent. Exact case. */
 const char *bus_header(natsMsg *msg, const char *name);
 /* "rpc.main.auth.v1.Login" and "svc.main.chat.auth.v1.Login". */
@@ -90,3 +93,7 @@ void bus_nuid(char out[BUS_NUID_BYTES]);
 /* Async callbacks of all subscriptions run in one delivery thread unless the bus is threaded: they must not block. Ends
  * the subscription and returns when its callback runs no more. NULL is fine. Not from a callback. */
 void bus_unsubscribe(natsSubscription *sub);
+/* First in an async callback: waits while the loop is still reading. cnats hands each message over by a lock and a
+ * signal; a delivery thread that takes them one by one as they are parsed costs both threads two switches a message,
+ * one that waits finds them all there. */
+void bus_batch(Bus *bus);

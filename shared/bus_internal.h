@@ -14,6 +14,15 @@ typedef struct BusSlot { /* bus_slot.c: which slot is active */
     atomic_bool denied; /* the credential may not ask: then every slot is active */
 } BusSlot;
 
+/* Messages whose end is near. cnats frees each in a thread of its own, which it wakes by a lock and a signal: in one go
+ * that is one wake-up for all. Bounded by number and by bytes. */
+enum { BUS_DISCARD_COUNT = 128, BUS_DISCARD_BYTES = 256 * 1024 };
+typedef struct BusDiscard {
+    pthread_mutex_t lock;
+    natsMsg *list[BUS_DISCARD_COUNT];
+    size_t count, bytes;
+} BusDiscard;
+
 struct Bus {
     natsConnection *nc;
     jsCtx *js; /* made at first use */
@@ -30,7 +39,9 @@ struct Bus {
     atomic_bool write_wanted; /* cnats has output and waits for us to ask for it */
     atomic_bool write_armed;  /* the socket was full: EPOLLOUT is on */
     atomic_bool flush_posted;
+    pthread_mutex_t reading; /* held while cnats reads and parses: see bus_batch */
 
+    BusDiscard discard;
     pthread_mutex_t lock;
     pthread_cond_t closed_cond; /* of `lock` */
     bool closed;

@@ -37,8 +37,17 @@ static void handle_socket(void *data, uint32_t events)
 
     if (events & EPOLLOUT)
         write_output(bus);
-    if (events & ~(uint32_t)EPOLLOUT)
+    if (events & ~(uint32_t)EPOLLOUT) {
+        pthread_mutex_lock(&bus->reading);
         natsConnection_ProcessReadEvent(bus->nc);
+        pthread_mutex_unlock(&bus->reading);
+    }
+}
+
+void bus_batch(Bus *bus)
+{
+    pthread_mutex_lock(&bus->reading);
+    pthread_mutex_unlock(&bus->reading);
 }
 
 static natsStatus attach(void **user_data, void *data, natsConnection *nc, natsSock fd)

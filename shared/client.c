@@ -289,7 +289,7 @@ static Err call_until(Client *c, Arena *mem, const RpcMethod *method, Outgoing *
         nobody = natsMsg_IsNoResponders(reply);
         e = nobody ? err_make(&UNAVAILABLE, "%s: nobody there", method->domain)
                    : read_reply(mem, method, reply, message);
-        natsMsg_Destroy(reply);
+        bus_discard(c->bus, reply);
         if (!nobody || !client_may_retry(tries, deadline_ms))
             return e;
         client_pause();

@@ -409,7 +409,7 @@ static void messages_larger_than_the_window_pass(void **state)
     static const RpcHandler HANDLERS[] = {{&LARGE, NULL, echo_count}};
     static const RpcService LARGE_SERVICE = {"atrium.echo.v1.LargeService", "echo", HANDLERS, 1};
     static const RpcService *const SERVICES[] = {&LARGE_SERVICE};
-    static const RpcLane LANES[] = {{"stream", 1, 4, 0}};
+    static const RpcLane LANES[] = {{.name = "stream", .threads = 1, .queue_max = 4}};
     static char text[TEXT + 1];
     Atrium__Status in = ATRIUM__STATUS__INIT;
     CLEANUP(client_stream_close_at) ClientStream *stream = NULL;

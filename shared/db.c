@@ -163,14 +163,48 @@ void db_free(Db *db)
 }
 
 /* --- the pool ---------------------------------------------------------------------------------------------------- */
-static DbConn *wait_for_free(Db *db, int64_t until_ms)
+static void forget_waiter(Db *db, const DbWaiter *waiter)
+{
+    DbWaiter **at = &db->waiters;
+
+    while (*at && *at != waiter)
+        at = &(*at)->next;
+    if (*at)
+        *at = waiter->next;
+}
+
+/* With the lock, which is given up while the fiber sleeps. False: too late. */
+static bool wait_in_fiber(Db *db, int64_t until_ms)
+{
+    DbWaiter waiter = {.fiber = fiber_current()}, **at = &db->waiters;
+    bool in_time;
+
+    while (*at)
+        at = &(*at)->next;
+    *at = &waiter;
+    pthread_mutex_unlock(&db->lock);
+    in_time = fiber_park(until_ms);
+    pthread_mutex_lock(&db->lock);
+    forget_waiter(db, &waiter);
+    return in_time;
+}
+
+static bool wait_given_back(Db *db, int64_t until_ms)
 {
     const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    if (fiber_current())
+        return wait_in_fiber(db, until_ms);
+    return pthread_cond_timedwait(&db->given_back, &db->lock, &until) == 0;
+}
+
+static DbConn *wait_for_free(Db *db, int64_t until_ms)
+{
     DbConn *conn;
 
     pthread_mutex_lock(&db->lock);
     while (!db->free)
-        if (pthread_cond_timedwait(&db->given_back, &db->lock, &until) != 0 && !db->free)
+        if (!wait_given_back(db, until_ms) && !db->free)
             break;
     conn = db->free;
     if (conn)
@@ -208,7 +242,14 @@ static void give_back(DbConn *conn)
         at = &(*at)->next;
     conn->next = *at;
     *at = conn;
-    pthread_cond_signal(&db->given_back);
+    if (db->waiters) {
+        DbWaiter *first = db->waiters;
+
+        db->waiters = first->next;
+        fiber_wake(first->fiber);
+    } else {
+        pthread_cond_signal(&db->given_back);
+    }
     pthread_mutex_unlock(&db->lock);
 }
 
@@ -407,6 +448,11 @@ static Err read_once(Db *db, int64_t deadline_ms, const char *sql, DbArgs args, 
     DbConn *conn = NULL;
     Err e;
 
+    if (db->batch && fiber_current()) {
+        TRY(db_batch_read(db->batch, deadline_ms, sql, args, &result));
+        take_rows(result, out);
+        return OK;
+    }
     TRY(acquire(db, deadline_ms, &conn));
     assert(conn);
     e = db_conn_run(conn, deadline_ms, sql, args, &result);

@@ -9,6 +9,7 @@
 #include "shared/err.h"
 #include "shared/id.h"
 #include "shared/log.h"
+#include "shared/loop.h"
 #include "shared/metrics.h"
 
 typedef struct Db Db;
@@ -31,6 +32,12 @@ void db_free(Db *db);
 CLEANUP_FN(Db, db_free)
 /* One round trip; for readiness. */
 Err db_ping(Db *db, int64_t timeout_ms) MUST_CHECK;
+
+/* For a server whose handlers run in fibers (rpc.h): db_read of fibers of this loop is sent in batches, over
+ * connections that only read. Both from the loop's thread, or while it does not run; the second when no fiber runs any
+ * more. */
+void db_batch_open(Db *db, Loop *loop);
+void db_batch_close(Db *db); /* nothing when it is not open */
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
 typedef struct DbValue {
@@ -110,8 +117,8 @@ Err db_query(DbTx *tx, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 Err db_exec(DbTx *tx, const char *sql, DbArgs args) MUST_CHECK;
 /* Same; `out_rows` gets the number of rows touched. */
 Err db_exec_count(DbTx *tx, const char *sql, DbArgs args, int64_t *out_rows) MUST_CHECK;
-/* One statement on its own, without BEGIN and COMMIT: the cheapest read. Joins the request's transaction if there is
- * one. */
+/* One statement on its own, without BEGIN and COMMIT: the cheapest read. It must not write: in a fiber it goes over a
+ * connection that only reads. Joins the request's transaction if there is one. */
 Err db_read(struct Request *rq, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 Err db_read_with(Db *db, int64_t timeout_ms, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 

@@ -98,7 +98,7 @@ static Err fail(DbConn *conn, const struct DbErrorClass *class, const char *sqls
     return err_make(class->reason, "%s", class->text);
 }
 
-static Err fail_result(DbConn *conn, const PGresult *result, const char *sql)
+Err db_conn_fail_result(DbConn *conn, const PGresult *result, const char *sql)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
@@ -110,17 +110,33 @@ static Err fail_result(DbConn *conn, const PGresult *result, const char *sql)
     return fail(conn, class_of(sqlstate), sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), sql);
 }
 
+Err db_conn_fail_read(DbConn *conn, const char *sql, bool too_late)
+{
+    return fail(conn, too_late ? &TOO_LATE : &LOST, "", conn->pg ? PQerrorMessage(conn->pg) : "", sql);
+}
+
+Err db_fail_too_late(Db *db, const char *sql)
+{
+    count_error(db, TOO_LATE.class);
+    LOG_WARN(db->log, "db_error", "class", TOO_LATE.class, "message", "no connection was free", "sql",
+             slice_take(slice(sql), 80));
+    return err_make(TOO_LATE.reason, "%s", TOO_LATE.text);
+}
+
 /* --- connecting -------------------------------------------------------------------------------------------------- */
 int64_t db_now_ms(void)
 {
     return clock_monotonic_ms(&SYSTEM_CLOCK);
 }
 
-static bool wait_socket(const DbConn *conn, short events, int64_t deadline_ms)
+/* In a fiber, the others go on meanwhile. */
+static bool wait_fd(int number, short events, int64_t deadline_ms)
 {
-    struct pollfd fd = {.fd = PQsocket(conn->pg), .events = events};
+    struct pollfd fd = {.fd = number, .events = events};
     int ready;
 
+    if (fiber_current())
+        return fiber_wait_fd(number, (uint32_t)events, deadline_ms); /* POLLIN is EPOLLIN, and so on */
     do {
         int64_t left = deadline_ms - db_now_ms();
         if (left <= 0)
@@ -128,6 +144,11 @@ static bool wait_socket(const DbConn *conn, short events, int64_t deadline_ms)
         ready = poll(&fd, 1, (int)MIN(left, INT32_MAX));
     } while (ready < 0 && errno == EINTR);
     return ready != 0;
+}
+
+static bool wait_socket(const DbConn *conn, short events, int64_t deadline_ms)
+{
+    return wait_fd(PQsocket(conn->pg), events, deadline_ms);
 }
 
 static void log_notice(void *data, const PGresult *notice)
@@ -298,22 +319,34 @@ static void *send_cancel(void *data)
 static bool cancel(DbConn *conn, int64_t until_ms)
 {
     Cancel *c = xcalloc(1, sizeof *c);
-    struct pollfd done = {.events = POLLIN};
     pthread_t thread;
     bool taken = false;
 
     c->request = PQgetCancel(conn->pg);
-    c->done_fd = done.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     atomic_init(&c->holders, 2);
     if (c->request && c->done_fd >= 0 && pthread_create(&thread, NULL, send_cancel, c) == 0) {
-        while (!taken && db_now_ms() < until_ms) /* again after a signal */
-            taken = poll(&done, 1, (int)MAX(until_ms - db_now_ms(), 0)) > 0;
+        taken = wait_fd(c->done_fd, POLLIN, until_ms);
         (void)(taken ? pthread_join(thread, NULL) : pthread_detach(thread)); /* it is joinable: cannot fail */
     } else {
         cancel_unref(c); /* for the thread that is not there */
     }
     cancel_unref(c);
     return taken;
+}
+
+void db_conn_cancel_behind(DbConn *conn)
+{
+    Cancel *c = xcalloc(1, sizeof *c);
+    pthread_t thread;
+
+    c->request = PQgetCancel(conn->pg);
+    c->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    atomic_init(&c->holders, 1);
+    if (c->request && c->done_fd >= 0 && pthread_create(&thread, NULL, send_cancel, c) == 0)
+        (void)pthread_detach(thread); /* it is joinable: cannot fail */
+    else
+        cancel_unref(c); /* then the grace passes, and the connection is closed */
 }
 
 /* What came back for one exchange: the last command's result, and the first failure. */
@@ -387,7 +420,7 @@ static Err outcome_err(DbConn *conn, Outcome *o, const char *sql)
         return fail(conn, &TOO_LATE, "", "no answer to the cancel request", sql);
     }
     if (o->failed)
-        return fail_result(conn, o->failed, sql);
+        return db_conn_fail_result(conn, o->failed, sql);
     if (o->wait == WAIT_LOST || PQstatus(conn->pg) == CONNECTION_BAD)
         return fail(conn, &LOST, "", PQerrorMessage(conn->pg), sql);
     return OK;
@@ -417,6 +450,21 @@ static Err prepare(DbConn *conn, int64_t deadline_ms, const char *sql, const DbP
 static bool send_statement(DbConn *conn, const DbStatement *s, const DbParams *params)
 {
     return PQsendQueryPrepared(conn->pg, s->name, params->count, params->values, params->lengths, params->formats, 1);
+}
+
+bool db_conn_send_read(DbConn *conn, const char *sql, const DbParams *params, bool *out_preparing)
+{
+    DbStatement *s = find_statement(conn, sql, params);
+
+    *out_preparing = !s->sql;
+    if (!s->sql) {
+        assert(conn->statement_count < DB_STATEMENTS_MAX);
+        snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
+        if (!PQsendPrepare(conn->pg, s->name, sql, params->count, params->types))
+            return false;
+        remember_statement(conn, s, sql, params);
+    }
+    return send_statement(conn, s, params);
 }
 
 /* BEGIN and SAVEPOINT travel with the statement, in one write and one read. */

@@ -1,12 +1,13 @@
 /* db_internal: what the files of module db share. Not for other modules.
  *
- * db_values.c: values to and from the wire. db_conn.c: one connection: connecting, statements, errors. db.c: the pool,
- * transactions, what others call. */
+ * db_values.c: values to and from the wire. db_conn.c: one connection: connecting, statements, errors. db_batch.c: the
+ * reads of fibers, gathered. db.c: the pool, transactions, what others call. */
 #pragma once
 #include <libpq-fe.h>
 #include <pthread.h>
 
 #include "shared/db.h"
+#include "shared/fiber.h"
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
 /* More parameters than any statement of ours has; a longer list is a mistake in a store. */
@@ -55,6 +56,14 @@ struct DbConn {
     DbConn *next;                               /* idle list */
 };
 
+typedef struct DbBatch DbBatch;
+
+/* A fiber that waits for a connection of the pool; on its stack. */
+typedef struct DbWaiter {
+    Fiber *fiber;
+    struct DbWaiter *next;
+} DbWaiter;
+
 struct Db {
     const char **keywords, **parameters; /* for PQconnectStartParams; owned, with their texts */
     Log *log;
@@ -63,12 +72,14 @@ struct Db {
     Gauge *busy, *idle;
     Metrics *metrics;
     _Atomic int64_t last_success_ms;
+    DbBatch *batch; /* NULL: no fibers */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t given_back;
     DbConn *conns; /* pool_size of them, owned */
     int pool_size;
     DbConn *free;                     /* connected ones in front */
+    DbWaiter *waiters;                /* fibers; threads wait for `given_back` */
     int64_t pause_until_ms, pause_ms; /* after a failed attempt to connect */
 };
 
@@ -78,3 +89,16 @@ Err db_conn_connect(DbConn *conn, int64_t deadline_ms);
 void db_conn_disconnect(DbConn *conn);
 /* One statement, after whatever is pending on the connection. `out` may be NULL. */
 Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out);
+
+/* For db_batch.c, whose connections are in pipeline mode: queues one statement, prepared before where it is new. False:
+ * the connection is lost. */
+bool db_conn_send_read(DbConn *conn, const char *sql, const DbParams *params, bool *out_preparing);
+/* The error of a failed result; of a read whose connection ended; of one that nobody got to. Logged and counted. */
+Err db_conn_fail_result(DbConn *conn, const PGresult *result, const char *sql);
+Err db_conn_fail_read(DbConn *conn, const char *sql, bool too_late);
+Err db_fail_too_late(Db *db, const char *sql);
+/* Asks the server to stop what runs on the connection, without waiting. The connection must not be used again. */
+void db_conn_cancel_behind(DbConn *conn);
+
+/* One read, from a fiber of the batch's loop. */
+Err db_batch_read(DbBatch *batch, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out);

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/random.h>
 
-void random_bytes(void *out, size_t len)
+static void random_from_kernel(void *out, size_t len)
 {
     char *at = out;
 
@@ -17,6 +17,26 @@ void random_bytes(void *out, size_t len)
         at += got;
         len -= (size_t)got;
     }
+}
+
+/* Small requests, of which an id for every request is the usual one, share a call of the kernel. What was given out is
+ * wiped here. A fork would give both sides the same: the platform's processes do not go on after one. */
+void random_bytes(void *out, size_t len)
+{
+    static _Thread_local uint8_t pool[512];
+    static _Thread_local size_t left;
+
+    if (len > sizeof pool / 4) {
+        random_from_kernel(out, len);
+        return;
+    }
+    if (left < len) {
+        random_from_kernel(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    left -= len;
+    memcpy(out, pool + left, len);
+    explicit_bzero(pool + left, len);
 }
 
 uint64_t random_uint64(void)

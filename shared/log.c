@@ -19,9 +19,7 @@ struct Log {
     int fd;
 };
 
-static _Thread_local struct {
-    const char *request_id, *trace_id, *rpc;
-} context;
+static _Thread_local LogContext context;
 
 Log *log_new(const LogOptions *options)
 {
@@ -60,6 +58,16 @@ void log_set_context(const char *request_id, const char *trace_id, const char *r
     context.request_id = request_id;
     context.trace_id = trace_id;
     context.rpc = rpc;
+}
+
+void log_save_context(LogContext *out)
+{
+    *out = context;
+}
+
+void log_restore_context(const LogContext *saved)
+{
+    context = *saved;
 }
 
 static const char *level_name(LogLevel level)

@@ -26,6 +26,12 @@ bool log_enabled(const Log *log, LogLevel level);
 
 /* The request that this thread works on: its lines carry these until set to NULL. Borrowed. */
 void log_set_context(const char *request_id, const char *trace_id, const char *rpc);
+/* For those who change between requests within one thread (fiber.h). */
+typedef struct LogContext {
+    const char *request_id, *trace_id, *rpc;
+} LogContext;
+void log_save_context(LogContext *out);
+void log_restore_context(const LogContext *saved);
 
 typedef struct LogValue {
     enum { LOG_INT, LOG_UINT, LOG_DOUBLE, LOG_BOOL, LOG_TEXT, LOG_SLICE } kind;

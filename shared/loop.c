@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -280,6 +281,35 @@ void loop_post(Loop *loop, LoopCall call, void *data)
     pthread_mutex_unlock(&loop->lock);
     if (atomic_exchange(&loop->sleeping, false))
         (void)!eventfd_write(loop->wake_fd, 1); /* fails only when the counter is full: then it is awake */
+}
+
+typedef struct WaitedCall {
+    LoopCall call;
+    void *data;
+    sem_t done;
+} WaitedCall;
+
+static void run_waited(void *data)
+{
+    WaitedCall *w = data;
+
+    w->call(w->data);
+    sem_post(&w->done);
+}
+
+void loop_call(Loop *loop, LoopCall call, void *data)
+{
+    WaitedCall w = {.call = call, .data = data};
+
+    if (!loop_is_running(loop) || loop_is_mine(loop)) {
+        call(data);
+        return;
+    }
+    sem_init(&w.done, 0, 0);
+    loop_post(loop, run_waited, &w);
+    while (sem_wait(&w.done) != 0)
+        ; /* a signal */
+    sem_destroy(&w.done);
 }
 
 static bool has_posts(Loop *loop)

@@ -32,6 +32,8 @@ void loop_timer_free(LoopTimer *timer); /* NULL is fine; also from within its ow
 /* Runs `call` in the loop's thread, soon and in order. Any thread. From the loop's own thread: at the end of this turn,
  * after what is ready has been handled, which is where output of a whole turn is gathered. */
 void loop_post(Loop *loop, LoopCall call, void *data);
+/* The same, and returns when it has run. At once where the loop does not run, or is this thread's. */
+void loop_call(Loop *loop, LoopCall call, void *data);
 /* Forgets such calls that did not run yet. From the loop's thread, or while it does not run. */
 void loop_unpost(Loop *loop, LoopCall call, const void *data);
 /* Called at the end of every turn, and asked before each wait how long it may be (-1 is no limit). For libraries with

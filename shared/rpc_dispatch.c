@@ -247,7 +247,7 @@ static void close_exchange(Exchange *x, Err e)
     if (e.reason)
         span_attribute(&x->span, "rpc.reason", slice(e.reason->key));
     span_end(server->o.tracer, &x->span, e.reason ? e.reason->key : NULL);
-    natsMsg_Destroy(x->msg);
+    bus_discard(server->o.bus, x->msg);
     log_set_context(NULL, NULL, NULL);
     rpc_server_done_one(server);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "shared/discovery.h"
+#include "shared/fiber.h"
 #include "shared/rpc.h"
 
 typedef struct Endpoint Endpoint;
@@ -38,6 +39,7 @@ struct RpcServer {
     Lane *lanes;
     size_t lane_count;
     Discovery *discovery;
+    bool batches;       /* the database's reads of fibers are gathered */
     StreamHub *streams; /* NULL without streaming rpcs */
     Slice busy;         /* the encoded Status of a full queue */
     atomic_int_fast64_t next_purge_ms;

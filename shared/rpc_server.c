@@ -4,9 +4,21 @@
 
 #include "shared/rpc_internal.h"
 
-enum { ARENA_DEFAULT_BYTES = 64 * 1024, FLUSH_TIMEOUT_MS = 2000 };
+enum { ARENA_DEFAULT_BYTES = 64 * 1024, ARENA_FIBER_BYTES = 8 * 1024, FLUSH_TIMEOUT_MS = 2000, STOP_LOOK_MS = 2 };
 
-static const RpcLane DEFAULT_LANES[] = {{"fast", 4, 1024, 0}, {"slow", 1, 64, 10}};
+static const RpcLane DEFAULT_LANES[] = {
+    {.name = "fast", .threads = 4, .queue_max = 1024},
+    {.name = "reads", .fibers = 256, .queue_max = 1024},
+    {.name = "slow", .threads = 1, .queue_max = 64, .nice = 10},
+};
+
+/* A request in a fiber; used again with its arena. */
+typedef struct FiberWork {
+    struct FiberWork *next;
+    Lane *lane;
+    Arena *mem;
+    Work work;
+} FiberWork;
 
 struct Lane {
     RpcLane row;
@@ -19,22 +31,41 @@ struct Lane {
     pthread_cond_t filled;
     Work *ring; /* row.queue_max */
     size_t head, count;
-    bool stop; /* workers end when the ring is empty */
+    bool stop;   /* workers end when the ring is empty */
+    bool posted; /* the loop will look at the ring */
+
+    /* Of lanes with fibers; the loop's. */
+    Fibers *fibers;
+    FiberWork *idle;
 };
 
 /* --- lanes ------------------------------------------------------------------------------------------------------- */
+static void run_fibers(void *data);
+
 static bool lane_put(Lane *lane, const Work *work)
 {
-    bool fits;
+    bool fits, post;
 
     pthread_mutex_lock(&lane->lock);
     fits = lane->count < (size_t)lane->row.queue_max;
+    post = fits && lane->fibers && !lane->posted;
+    lane->posted |= post;
     if (fits)
         lane->ring[(lane->head + lane->count++) % (size_t)lane->row.queue_max] = *work;
     pthread_mutex_unlock(&lane->lock);
-    if (fits)
+    if (post)
+        loop_post(bus_io_loop(lane->server->o.bus), run_fibers, lane);
+    else if (fits && !lane->fibers)
         pthread_cond_signal(&lane->filled);
     return fits;
+}
+
+/* With the lock. */
+static void take_first(Lane *lane, Work *out)
+{
+    *out = lane->ring[lane->head];
+    lane->head = (lane->head + 1) % (size_t)lane->row.queue_max;
+    lane->count--;
 }
 
 static bool lane_take(Lane *lane, Work *out)
@@ -45,11 +76,8 @@ static bool lane_take(Lane *lane, Work *out)
     while (lane->count == 0 && !lane->stop)
         pthread_cond_wait(&lane->filled, &lane->lock);
     got = lane->count > 0;
-    if (got) {
-        *out = lane->ring[lane->head];
-        lane->head = (lane->head + 1) % (size_t)lane->row.queue_max;
-        lane->count--;
-    }
+    if (got)
+        take_first(lane, out);
     pthread_mutex_unlock(&lane->lock);
     return got;
 }
@@ -75,13 +103,113 @@ static void *work_lane(void *data)
     return NULL;
 }
 
+/* --- fibers ------------------------------------------------------------------------------------------------------ */
+static void work_in_fiber(void *data)
+{
+    FiberWork *f = data;
+    Lane *lane = f->lane;
+    bool more;
+
+    if (rpc_dispatch(&f->work, f->mem))
+        f->mem = arena_new(ARENA_FIBER_BYTES); /* a deferred request keeps its own */
+    else
+        arena_reset(f->mem);
+    f->next = lane->idle;
+    lane->idle = f;
+    pthread_mutex_lock(&lane->lock);
+    more = lane->count > 0 && !lane->posted; /* there were as many fibers as there may be */
+    lane->posted |= more;
+    pthread_mutex_unlock(&lane->lock);
+    if (more)
+        loop_post(bus_io_loop(lane->server->o.bus), run_fibers, lane);
+}
+
+static FiberWork *idle_fiber_work(Lane *lane)
+{
+    FiberWork *f = lane->idle;
+
+    if (f) {
+        lane->idle = f->next;
+        return f;
+    }
+    f = xcalloc(1, sizeof *f);
+    f->lane = lane;
+    f->mem = arena_new(ARENA_FIBER_BYTES);
+    return f;
+}
+
+/* In the loop: what has come is begun, as far as there are fibers for it. */
+static void run_fibers(void *data)
+{
+    Lane *lane = data;
+
+    pthread_mutex_lock(&lane->lock);
+    lane->posted = false;
+    while (lane->count > 0 && fibers_running(lane->fibers) < lane->row.fibers) {
+        FiberWork *f = idle_fiber_work(lane);
+
+        take_first(lane, &f->work);
+        pthread_mutex_unlock(&lane->lock);
+        if (lane->queue_length)
+            gauge_add(lane->queue_length, -1);
+        (void)fibers_start(lane->fibers, work_in_fiber, f); /* there is room: this is the only thread that takes it */
+        pthread_mutex_lock(&lane->lock);
+    }
+    pthread_mutex_unlock(&lane->lock);
+}
+
+static void close_fibers(void *data)
+{
+    Lane *lane = data;
+
+    loop_unpost(bus_io_loop(lane->server->o.bus), run_fibers, lane);
+    fibers_free(lane->fibers);
+    while (lane->idle) {
+        FiberWork *f = lane->idle;
+
+        lane->idle = f->next;
+        arena_free(f->mem);
+        free(f);
+    }
+}
+
+static bool fibers_busy(Lane *lane)
+{
+    bool busy;
+
+    pthread_mutex_lock(&lane->lock);
+    busy = lane->count > 0 || fibers_running(lane->fibers) > 0;
+    pthread_mutex_unlock(&lane->lock);
+    return busy;
+}
+
+/* Each ends by its deadline. */
+static void stop_fibers(Lane *lane)
+{
+    while (fibers_busy(lane))
+        nats_Sleep(STOP_LOOK_MS);
+    loop_call(bus_io_loop(lane->server->o.bus), close_fibers, lane);
+}
+
+/* --- starting and stopping a lane -------------------------------------------------------------------------------- */
+static void start_threads(Lane *lane)
+{
+    int count = MAX(lane->row.threads, 1);
+
+    lane->threads = xcalloc((size_t)count, sizeof *lane->threads);
+    for (int i = 0; i < count; i++) {
+        if (pthread_create(&lane->threads[i], NULL, work_lane, lane) != 0)
+            abort(); /* at start: the machine is out of threads */
+        lane->thread_count++;
+    }
+}
+
 static void lane_init(Lane *lane, RpcServer *server, const RpcLane *row)
 {
     lane->row = *row;
     lane->row.queue_max = MAX(row->queue_max, 1);
     lane->server = server;
     lane->ring = xcalloc((size_t)lane->row.queue_max, sizeof *lane->ring);
-    lane->threads = xcalloc((size_t)MAX(row->threads, 1), sizeof *lane->threads);
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->filled, NULL);
     if (server->o.metrics) {
@@ -92,14 +220,13 @@ static void lane_init(Lane *lane, RpcServer *server, const RpcLane *row)
         lane->rejected = metrics_counter(server->o.metrics, "atrium_rpc_rejected_total",
                                          "Requests refused because their lane's queue was full.", labels);
     }
-    for (int i = 0; i < MAX(row->threads, 1); i++) {
-        if (pthread_create(&lane->threads[i], NULL, work_lane, lane) != 0)
-            abort(); /* at start: the machine is out of threads */
-        lane->thread_count++;
-    }
+    if (row->fibers > 0)
+        lane->fibers = fibers_new(bus_io_loop(server->o.bus), row->fibers);
+    else
+        start_threads(lane);
 }
 
-static void lane_stop(Lane *lane)
+static void stop_threads(Lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
     lane->stop = true;
@@ -107,6 +234,14 @@ static void lane_stop(Lane *lane)
     pthread_cond_broadcast(&lane->filled);
     for (int i = 0; i < lane->thread_count; i++)
         pthread_join(lane->threads[i], NULL);
+}
+
+static void lane_stop(Lane *lane)
+{
+    if (lane->fibers)
+        stop_fibers(lane);
+    else
+        stop_threads(lane);
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->filled);
     free(lane->ring);
@@ -151,6 +286,7 @@ static void receive(natsConnection *nc, natsSubscription *sub, natsMsg *msg, voi
     Work work = {msg, endpoint, clock_monotonic_us(server->o.clock)};
     (void)nc, (void)sub;
 
+    bus_batch(server->o.bus);
     atomic_fetch_add(&server->active, 1);
     if (endpoint->lane->queue_length)
         gauge_add(endpoint->lane->queue_length, 1);
@@ -204,6 +340,8 @@ static Err make_endpoints(RpcServer *server)
 
             if (!lane)
                 return err_make(&INTERNAL, "%s: no lane %s", handler->method->name, handler->method->lane);
+            if (lane->fibers && handler->method->streams)
+                return err_make(&INTERNAL, "%s: a stream cannot run in fibers", handler->method->name);
             for (int way = 0; way < 2; way++) {
                 Endpoint *e = &server->endpoints[server->endpoint_count++];
 
@@ -218,11 +356,23 @@ static Err make_endpoints(RpcServer *server)
 static void make_lanes(RpcServer *server)
 {
     const RpcLane *rows = server->o.lanes ? server->o.lanes : DEFAULT_LANES;
+    size_t count = server->o.lanes ? server->o.lane_count : ARRAY_LEN(DEFAULT_LANES);
 
-    server->lane_count = server->o.lanes ? server->o.lane_count : ARRAY_LEN(DEFAULT_LANES);
-    server->lanes = xcalloc(server->lane_count, sizeof *server->lanes);
-    for (size_t i = 0; i < server->lane_count; i++)
-        lane_init(&server->lanes[i], server, &rows[i]);
+    server->lanes = xcalloc(count, sizeof *server->lanes);
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].fibers > 0 && !bus_io_loop(server->o.bus))
+            continue; /* a threaded bus: an rpc that asks for it fails the start */
+        if (rows[i].fibers > 0 && server->o.db && !server->batches) {
+            db_batch_open(server->o.db, bus_io_loop(server->o.bus));
+            server->batches = true;
+        }
+        lane_init(&server->lanes[server->lane_count++], server, &rows[i]);
+    }
+}
+
+static void close_batches(void *data)
+{
+    db_batch_close(data);
 }
 
 static bool has_streams(const RpcServer *server)
@@ -335,6 +485,8 @@ void rpc_server_free(RpcServer *server)
         bus_unsubscribe(server->endpoints[i].sub);
     for (size_t i = 0; i < server->lane_count; i++)
         lane_stop(&server->lanes[i]);
+    if (server->batches)
+        loop_call(bus_io_loop(server->o.bus), close_batches, server->o.db);
     stream_hub_stop(server->streams);
     for (size_t i = 0; i < server->endpoint_count; i++)
         discovery_endpoint_done(&server->endpoints[i].discovery);

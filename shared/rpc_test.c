@@ -379,6 +379,25 @@ static void a_full_queue_answers_at_once(void **state)
     assert_true(gauge_value(length) == 0.0);
 }
 
+static void fibers_take_many_requests_in_one_thread_and_the_rest_in_turn(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies = NULL;
+    natsMsg *msg = NULL;
+
+    assert_int_equal(natsConnection_SubscribeSync(&replies, bus_nats(w->gateway), "_INBOX.gateway.n"), NATS_OK);
+    for (int i = 0; i < 3 * ECHO_FIBERS; i++)
+        assert_ok(bus_publish(w->gateway, raw_subject(w->mem, w->gateway, "rpc", "Nap"), "_INBOX.gateway.n", NULL, 0,
+                              SLICE_LIT("")));
+    for (int i = 0; i < 3 * ECHO_FIBERS; i++) {
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies, 5000), NATS_OK);
+        assert_null(bus_header(msg, "Nats-Service-Error"));
+        natsMsg_Destroy(msg);
+    }
+    assert_int_equal(atomic_load(&w->echo.napping_most), ECHO_FIBERS);
+    natsSubscription_Destroy(replies);
+}
+
 static void expired_work_is_dropped(void **state)
 {
     World *w = *state;
@@ -773,6 +792,7 @@ int main(void)
         WITH_WORLD(a_server_without_a_verifier_takes_no_callers_on_svc),
         cmocka_unit_test(a_handler_can_be_called_through_its_row),
         WITH_WORLD(a_full_queue_answers_at_once),
+        WITH_WORLD(fibers_take_many_requests_in_one_thread_and_the_rest_in_turn),
         WITH_WORLD(expired_work_is_dropped),
         WITH_WORLD(a_deferred_request_is_answered_later),
         WITH_WORLD(a_drain_finishes_what_was_taken),

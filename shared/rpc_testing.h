@@ -6,10 +6,13 @@
 #include "atrium/bus.pb-c.h"
 #include "shared/bus_testing.h"
 #include "shared/client.h"
+#include "shared/fiber.h"
 
 static const Reason ECHO_TAKEN = {"echo.v1.TAKEN", "TAKEN", 409, 6, true, false};
 
 /* What handlers share with the tests. */
+enum { ECHO_FIBERS = 4, ECHO_NAP_MS = 50 };
+
 typedef struct Echo {
     sem_t gate;        /* Slow waits for it */
     atomic_int inside; /* handlers of Slow at the gate */
@@ -19,6 +22,7 @@ typedef struct Echo {
     char seen[256];
     atomic_bool stream_cancelled;
     atomic_int streamed; /* messages that Count has sent */
+    atomic_int napping, napping_most;
 } Echo;
 
 static Err echo_echo(Request *rq, const ProtobufCMessage *in, ProtobufCMessage *out)
@@ -133,6 +137,19 @@ static Err echo_count(Request *rq, const ProtobufCMessage *in, RpcStream *out)
     return OK;
 }
 
+/* Sleeps for a moment in its fiber, then answers as Echo does. */
+static Err echo_nap(Request *rq, const ProtobufCMessage *in, ProtobufCMessage *out)
+{
+    Echo *echo = (Echo *)rq->service;
+    int now = atomic_fetch_add(&echo->napping, 1) + 1;
+
+    if (now > atomic_load(&echo->napping_most)) /* one thread: nobody comes between */
+        atomic_store(&echo->napping_most, now);
+    (void)fiber_park(clock_monotonic_ms(&SYSTEM_CLOCK) + ECHO_NAP_MS);
+    atomic_fetch_sub(&echo->napping, 1);
+    return echo_echo(rq, in, out);
+}
+
 #define ECHO_METHOD(rpc, policy, lane_name, ...)                                                                       \
     {                                                                                                                  \
         .domain = "echo", .version = "v1", .name = rpc, .request = &atrium__status__descriptor,                        \
@@ -154,6 +171,7 @@ enum {
     ECHO_BIG,
     ECHO_DECORATE,
     ECHO_COUNT,
+    ECHO_NAP,
     ECHO_METHODS
 };
 
@@ -171,6 +189,7 @@ static const RpcMethod ECHO_ROWS[ECHO_METHODS] = {
     [ECHO_DEFER] = ECHO_METHOD("Defer", RPC_ANYONE, "slow"),
     [ECHO_BIG] = ECHO_METHOD("Big", RPC_ANYONE, "fast"),
     [ECHO_DECORATE] = ECHO_METHOD("Decorate", RPC_ANYONE, "fast"),
+    [ECHO_NAP] = ECHO_METHOD("Nap", RPC_ANYONE, "reads"),
     [ECHO_COUNT] = ECHO_METHOD("Count", RPC_ANYONE, "stream", .streams = true),
 };
 
@@ -188,6 +207,7 @@ static const RpcHandler ECHO_HANDLERS[ECHO_METHODS] = {
     {&ECHO_ROWS[ECHO_BIG], echo_big, NULL},
     {&ECHO_ROWS[ECHO_DECORATE], echo_decorate, NULL},
     {&ECHO_ROWS[ECHO_COUNT], NULL, echo_count},
+    {&ECHO_ROWS[ECHO_NAP], echo_nap, NULL},
 };
 
 static const RpcService ECHO_SERVICE = {"atrium.echo.v1.EchoService", "echo", ECHO_HANDLERS, ECHO_METHODS};
@@ -205,7 +225,10 @@ static inline void echo_init(Echo *echo)
 static inline RpcServer *echo_serve(Bus *bus, Echo *echo, RpcServerOptions options)
 {
     static const RpcService *const SERVICES[] = {&ECHO_SERVICE};
-    static const RpcLane LANES[] = {{"fast", 2, 1024, 0}, {"slow", 1, 2, 10}, {"stream", 2, 16, 0}};
+    static const RpcLane LANES[] = {{.name = "fast", .threads = 2, .queue_max = 1024},
+                                    {.name = "slow", .threads = 1, .queue_max = 2, .nice = 10},
+                                    {.name = "reads", .fibers = ECHO_FIBERS, .queue_max = 1024},
+                                    {.name = "stream", .threads = 2, .queue_max = 16}};
     RpcServer *server = NULL;
 
     options.bus = bus;

@@ -8,7 +8,7 @@
 #include "services/auth/text.h"
 #include "shared/service.h"
 
-enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, HASH_THREADS = 2 };
+enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, READS_AT_ONCE = 256, HASH_THREADS = 2 };
 
 #define CONFIG_STRUCT AuthSettings
 #define SETTING CONFIG_ROW
@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
+        {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},
         {.name = "slow", .threads = HASH_THREADS, .queue_max = 64, .nice = 10},
     };
     const ServiceDefinition definition = {

@@ -451,19 +451,27 @@ static const char RESOLVE_OPAQUE[] =
     "SELECT " ACCOUNT_COLUMNS ", l.id, l.user_agent, l.address, l.created_at, l.last_used_at, l.expires_at"
     " FROM login l, account a WHERE l.opaque_hash = $1 AND" LIVE_LOGIN_AND_ACCOUNT;
 
-static const char TOUCH_LOGIN[] = "UPDATE login SET last_used_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING id";
+static const char TOUCH_LOGIN[] = "UPDATE login SET last_used_at = $2 WHERE id = $1 AND ended_at IS NULL";
+
+static Err touch_login(Request *rq, Uuid id, int64_t now_us)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(db_exec(&tx, TOUCH_LOGIN, DB_ARGS(db_uuid(id), db_time_us(now_us))));
+    return db_tx_commit(&tx);
+}
 
 Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, LoginRow *out_login, Account *out_account)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
-    CLEANUP(db_rows_done) DbRows touched = {0};
     LoginRow login = {.id = {{0}}};
 
     TRY(db_read(rq, RESOLVE_OPAQUE, DB_ARGS(db_bytes(opaque_hash), db_time_us(now_us)), &rows));
     if (rows.count > 0)
         read_login(rq->mem, &rows, 0, ACCOUNT_COLUMN_COUNT, &login);
     if (rows.count > 0 && login.last_used_us < now_us - TOUCH_INTERVAL_US)
-        TRY(db_read(rq, TOUCH_LOGIN, DB_ARGS(db_uuid(login.id), db_time_us(now_us)), &touched));
+        TRY(touch_login(rq, login.id, now_us));
     *out_login = login;
     read_account_if_any(rq->mem, &rows, out_account);
     return OK;

@@ -32,7 +32,6 @@ struct Upstream {
     uint32_t *free_list;
     size_t free_count;
     Arrived draining; /* the loop's side; changes places with `arrived` */
-    Arrived spent;    /* to be destroyed together, see spend() */
     Counter *late_replies, *timeouts, *nobody;
 
     pthread_mutex_t lock; /* guards `arrived` */
@@ -46,23 +45,6 @@ static void push(Arrived *list, natsMsg *msg)
         list->list = xrealloc(list->list, list->cap * sizeof(natsMsg *));
     }
     list->list[list->count++] = msg;
-}
-
-static void destroy_spent(void *data)
-{
-    Upstream *u = data;
-
-    for (size_t i = 0; i < u->spent.count; i++)
-        natsMsg_Destroy(u->spent.list[i]);
-    u->spent.count = 0;
-}
-
-/* cnats frees messages in a thread of its own, which a single one would wake each time: they go in batches. */
-static void spend(Upstream *u, natsMsg *msg)
-{
-    if (u->spent.count == 0)
-        loop_post(u->loop, destroy_spent, u);
-    push(&u->spent, msg);
 }
 
 /* --- replies --------------------------------------------------------------------------------------------------------
@@ -112,7 +94,7 @@ static void take_reply(Upstream *u, natsMsg *msg)
     } else {
         finish(slot, UPSTREAM_REPLIED, msg);
     }
-    spend(u, msg);
+    bus_discard(u->bus, msg);
 }
 
 static void take_replies(void *data)
@@ -137,6 +119,7 @@ static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     bool first;
 
     (void)nc, (void)sub;
+    bus_batch(u->bus);
     pthread_mutex_lock(&u->lock);
     first = u->arrived.count == 0;
     push(&u->arrived, msg);
@@ -173,36 +156,16 @@ static Slot *take_slot(Upstream *u)
     return slot;
 }
 
-/* As bus_publish, but for what becomes of the message. */
-static Err publish(Upstream *u, const UpstreamRequest *rq, const char *reply)
-{
-    natsMsg *msg;
-    natsStatus s;
-
-    TRY(bus_err(natsMsg_Create(&msg, rq->subject, reply, rq->body.ptr, (int)rq->body.len), "publish"));
-    s = NATS_OK;
-    for (size_t i = 0; i < rq->header_count && s == NATS_OK; i++)
-        s = strpbrk(rq->headers[i].value, "\r\n") /* would become a header of its own */
-                ? NATS_INVALID_ARG
-                : natsMsgHeader_Set(msg, rq->headers[i].name, rq->headers[i].value);
-    if (s == NATS_OK)
-        s = natsConnection_PublishMsg(bus_nats(u->bus), msg);
-    spend(u, msg);
-    return bus_err(s, "publish");
-}
-
 Err upstream_send(Upstream *u, const UpstreamRequest *rq)
 {
     char reply[SUBJECT_MAX_BYTES];
     Slot *slot;
     Err e;
 
-    if (!bus_connected(u->bus))
-        return err_make(&UNAVAILABLE, "the bus is away");
     slot = take_slot(u);
     snprintf(reply, sizeof(reply), "%s%.*s.%.*s.%x-%x", u->prefix, NAME_MAX_BYTES, rq->callee, NAME_MAX_BYTES,
              bus_instance(u->bus), slot->index, slot->generation);
-    e = publish(u, rq, reply);
+    e = bus_publish(u->bus, rq->subject, reply, rq->headers, rq->header_count, rq->body);
     if (err_failed(e)) {
         u->free_list[u->free_count++] = slot->index;
         return e;
@@ -248,8 +211,6 @@ void upstream_free(Upstream *u)
         return;
     bus_unsubscribe(u->inbox);
     loop_unpost(u->loop, take_replies, u);
-    loop_unpost(u->loop, destroy_spent, u);
-    destroy_spent(u);
     for (size_t i = 0; i < u->arrived.count; i++)
         natsMsg_Destroy(u->arrived.list[i]);
     for (size_t i = 0; i < u->slot_count; i++) {
@@ -258,7 +219,6 @@ void upstream_free(Upstream *u)
     }
     free(u->arrived.list);
     free(u->draining.list);
-    free(u->spent.list);
     free(u->slots);
     free(u->free_list);
     pthread_mutex_destroy(&u->lock);

@@ -1,0 +1,433 @@
+/* db_batch: the reads of fibers, gathered. What the fibers of one loop ask for in a turn leaves as one batch (a
+ * pipeline with one sync at its end), and what they ask for while that is out goes with the next: one write, one read
+ * and one wake-up of the server for many requests, and a few connections for all of them.
+ *
+ * A batch is one transaction to PostgreSQL. So its connections are read-only, and what a failure took down with it is
+ * sent again. Everything here runs in the loop's thread. */
+#include <sys/epoll.h>
+
+#include "atrium/reasons.atrium.h"
+#include "shared/db_internal.h"
+#include "shared/fiber.h"
+
+enum {
+    BATCH_CONNECTIONS = 2, /* one works while the other's answers travel; a slow statement blocks only its own */
+    BATCH_MAX = 64,        /* reads */
+    BATCH_TRIES = 8,       /* of a read that others take down */
+    BATCH_LOOK_MS = 20,    /* how often deadlines are looked at */
+    BATCH_GRACE_MS = 1000, /* for a cancelled statement to say so */
+    BATCH_CONNECT_MS = 3000
+};
+
+/* A read, on the stack of its fiber, which waits for `done`. */
+typedef struct Read {
+    struct Read *next;
+    Fiber *fiber;
+    const char *sql;
+    const DbParams *params;
+    int64_t deadline_ms;
+    PGresult *result, *failed;
+    Err err;
+    int tries;
+    bool preparing; /* the answer to its PREPARE comes before its own */
+    bool aborted;   /* another of its batch failed */
+    bool done;
+} Read;
+
+typedef struct ReadList {
+    Read *first, **end;
+    size_t count;
+} ReadList;
+
+typedef struct BatchConn {
+    struct DbBatch *batch;
+    DbConn conn;
+    bool connecting, ready;
+    ReadList sent;      /* empty: idle */
+    Read *at;           /* whose answer comes next */
+    int64_t give_up_ms; /* a cancel request is out; 0 */
+    int fd;
+} BatchConn;
+
+struct DbBatch {
+    Db *db;
+    Loop *loop;
+    LoopTimer *timer;
+    bool flush_posted, looking;
+    ReadList waiting;
+    BatchConn conns[BATCH_CONNECTIONS];
+};
+
+/* --- lists ------------------------------------------------------------------------------------------------------- */
+static void list_clear(ReadList *list)
+{
+    *list = (ReadList){.end = &list->first};
+}
+
+static void list_append(ReadList *list, Read *read)
+{
+    read->next = NULL;
+    *list->end = read;
+    list->end = &read->next;
+    list->count++;
+}
+
+static Read *list_take(ReadList *list)
+{
+    Read *read = list->first;
+
+    list->first = read->next;
+    if (!list->first)
+        list->end = &list->first;
+    list->count--;
+    return read;
+}
+
+static void finish(Read *read, Err e)
+{
+    read->err = e;
+    read->done = true;
+    fiber_wake(read->fiber);
+}
+
+/* --- sending ----------------------------------------------------------------------------------------------------- */
+static void flush(void *data);
+
+static void flush_soon(DbBatch *b)
+{
+    if (!b->flush_posted)
+        loop_post(b->loop, flush, b);
+    b->flush_posted = true;
+}
+
+/* Ends the connection. Its reads: too late for those whose time is over, lost for the others. */
+static void drop(BatchConn *c)
+{
+    bool answered = c->give_up_ms == 0;
+
+    loop_remove_fd(c->batch->loop, c->fd);
+    c->ready = false;
+    c->at = NULL;
+    c->give_up_ms = 0;
+    while (c->sent.first) {
+        Read *read = list_take(&c->sent);
+
+        PQclear(read->result);
+        PQclear(read->failed);
+        read->result = read->failed = NULL;
+        finish(read, db_conn_fail_read(&c->conn, read->sql, !answered && read->deadline_ms <= db_now_ms()));
+    }
+    db_conn_disconnect(&c->conn);
+    flush_soon(c->batch); /* what waits goes elsewhere */
+}
+
+static void want_write(BatchConn *c)
+{
+    int unsent = PQflush(c->conn.pg);
+
+    if (unsent >= 0)
+        loop_set_fd(c->batch->loop, c->fd, unsent ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    else
+        drop(c);
+}
+
+static void send_batch(BatchConn *c)
+{
+    DbBatch *b = c->batch;
+    bool sent = true;
+
+    while (b->waiting.first && c->sent.count < BATCH_MAX) {
+        Read *read = list_take(&b->waiting);
+
+        read->aborted = false;
+        list_append(&c->sent, read);
+        sent = sent && db_conn_send_read(&c->conn, read->sql, read->params, &read->preparing);
+    }
+    c->at = c->sent.first;
+    if (!sent || !PQpipelineSync(c->conn.pg)) {
+        drop(c);
+        return;
+    }
+    want_write(c);
+}
+
+/* Reads wait, and no connection is free or about to be. */
+static BatchConn *worth_connecting(DbBatch *b)
+{
+    BatchConn *missing = NULL;
+
+    if (!b->waiting.first)
+        return NULL;
+    for (int i = 0; i < BATCH_CONNECTIONS; i++) {
+        BatchConn *c = &b->conns[i];
+
+        if (c->connecting || (c->ready && c->sent.count == 0))
+            return NULL;
+        if (!c->ready && !missing)
+            missing = c;
+    }
+    return missing;
+}
+
+static void flush(void *data)
+{
+    DbBatch *b = data;
+
+    b->flush_posted = false;
+    for (int i = 0; i < BATCH_CONNECTIONS && b->waiting.first; i++)
+        if (b->conns[i].ready && b->conns[i].sent.count == 0)
+            send_batch(&b->conns[i]);
+    if (worth_connecting(b))
+        fiber_wake(b->waiting.first->fiber); /* it does it, since that takes a stack to wait on */
+}
+
+/* --- answers ----------------------------------------------------------------------------------------------------- */
+/* The sync came: the batch is over. */
+static void end_batch(BatchConn *c)
+{
+    DbBatch *b = c->batch;
+    ReadList again;
+
+    list_clear(&again);
+    while (c->sent.first) {
+        Read *read = list_take(&c->sent);
+
+        if (read->failed) {
+            Err e = db_conn_fail_result(&c->conn, read->failed, read->sql);
+
+            PQclear(read->failed);
+            read->failed = NULL;
+            finish(read, e);
+        } else if (!read->aborted) {
+            b->db->last_success_ms = db_now_ms();
+            finish(read, OK);
+        } else if (++read->tries < BATCH_TRIES) {
+            list_append(&again, read);
+        } else {
+            finish(read, err_make(&UNAVAILABLE, "busy, try again"));
+        }
+    }
+    while (again.first)
+        list_append(&b->waiting, list_take(&again));
+    c->at = NULL;
+    if (c->conn.broken || c->give_up_ms) /* a cancel request may come late, and hit another */
+        drop(c);
+    else if (b->waiting.first)
+        flush_soon(b);
+}
+
+static void take_result(BatchConn *c, PGresult *result)
+{
+    Read *read = c->at;
+
+    switch (PQresultStatus(result)) {
+    case PGRES_PIPELINE_SYNC:
+        PQclear(result);
+        end_batch(c);
+        return;
+    case PGRES_PIPELINE_ABORTED:
+        read->aborted = true;
+        PQclear(result);
+        return;
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+        if (read->preparing || read->result) {
+            PQclear(result);
+            return;
+        }
+        read->result = result;
+        return;
+    default:
+        if (read->preparing)
+            c->conn.broken = true; /* it is on the list of prepared ones, and is not */
+        if (read->failed)
+            PQclear(result);
+        else
+            read->failed = result;
+    }
+}
+
+static void on_socket(void *data, uint32_t events)
+{
+    BatchConn *c = data;
+
+    if (events & EPOLLOUT) {
+        want_write(c);
+        if (!c->ready)
+            return;
+    }
+    if (!PQconsumeInput(c->conn.pg)) {
+        drop(c);
+        return;
+    }
+    while (c->at && !PQisBusy(c->conn.pg)) {
+        PGresult *result = PQgetResult(c->conn.pg);
+
+        if (result)
+            take_result(c, result);
+        else if (c->at->preparing)
+            c->at->preparing = false;
+        else if (c->at->next)
+            c->at = c->at->next; /* the last one stays, until the sync */
+    }
+    if (c->ready && PQstatus(c->conn.pg) != CONNECTION_OK)
+        drop(c);
+}
+
+/* --- deadlines --------------------------------------------------------------------------------------------------- */
+static void look_at_waiting(DbBatch *b, int64_t now_ms)
+{
+    ReadList all = b->waiting;
+
+    if (!all.first)
+        return;
+    list_clear(&b->waiting);
+    while (all.first) {
+        Read *read = all.first;
+
+        all.first = read->next;
+        if (read->deadline_ms <= now_ms)
+            finish(read, db_fail_too_late(b->db, read->sql));
+        else
+            list_append(&b->waiting, read);
+    }
+}
+
+static void look_at_sent(BatchConn *c, int64_t now_ms)
+{
+    bool late = false;
+
+    for (const Read *read = c->sent.first; read; read = read->next)
+        late |= read->deadline_ms <= now_ms;
+    if (c->give_up_ms && now_ms >= c->give_up_ms) {
+        drop(c);
+    } else if (late && !c->give_up_ms) {
+        c->give_up_ms = now_ms + BATCH_GRACE_MS;
+        db_conn_cancel_behind(&c->conn);
+    }
+}
+
+static void look(void *data)
+{
+    DbBatch *b = data;
+    int64_t now_ms = db_now_ms();
+    bool anything = false;
+
+    look_at_waiting(b, now_ms);
+    for (int i = 0; i < BATCH_CONNECTIONS; i++) {
+        look_at_sent(&b->conns[i], now_ms);
+        anything |= b->conns[i].sent.first != NULL;
+    }
+    if (!anything && !b->waiting.first) {
+        loop_timer_clear(b->timer);
+        b->looking = false;
+    }
+}
+
+/* --- connecting -------------------------------------------------------------------------------------------------- */
+/* In the fiber that found too few. */
+static Err connect_one(BatchConn *c)
+{
+    static const char READ_ONLY[] = "SET default_transaction_read_only = on";
+    int64_t deadline_ms = db_now_ms() + BATCH_CONNECT_MS;
+    Err e;
+
+    c->connecting = true;
+    e = db_conn_connect(&c->conn, deadline_ms);
+    if (!err_failed(e))
+        e = db_conn_run(&c->conn, deadline_ms, READ_ONLY, DB_NO_ARGS, NULL);
+    c->connecting = false;
+    if (err_failed(e) || !PQenterPipelineMode(c->conn.pg)) {
+        db_conn_disconnect(&c->conn);
+        return err_failed(e) ? e : err_make(&UNAVAILABLE, "the database is not available");
+    }
+    c->fd = PQsocket(c->conn.pg);
+    c->ready = true;
+    loop_add_fd(c->batch->loop, c->fd, EPOLLIN, on_socket, c);
+    flush_soon(c->batch);
+    return OK;
+}
+
+static bool any_usable(const DbBatch *b)
+{
+    bool usable = false;
+
+    for (int i = 0; i < BATCH_CONNECTIONS; i++)
+        usable |= b->conns[i].ready || b->conns[i].connecting;
+    return usable;
+}
+
+static void connect_missing(DbBatch *b)
+{
+    BatchConn *missing = worth_connecting(b);
+    Err e = missing ? connect_one(missing) : OK;
+
+    while (err_failed(e) && !any_usable(b) && b->waiting.first)
+        finish(list_take(&b->waiting), e);
+}
+
+/* --- what db.c calls --------------------------------------------------------------------------------------------- */
+Err db_batch_read(DbBatch *b, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
+{
+    int64_t start_us = clock_monotonic_us(&SYSTEM_CLOCK);
+    Read read = {.fiber = fiber_current(), .sql = sql, .deadline_ms = deadline_ms};
+    DbParams params;
+
+    if (start_us / 1000 >= deadline_ms)
+        return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
+    db_params_init(&params, args);
+    read.params = &params;
+    list_append(&b->waiting, &read);
+    flush_soon(b);
+    if (!b->looking) {
+        loop_timer_set(b->timer, BATCH_LOOK_MS, BATCH_LOOK_MS);
+        b->looking = true;
+    }
+    for (;;) {
+        connect_missing(b);
+        if (read.done)
+            break;
+        (void)fiber_park(-1); /* deadlines are looked at here, for all */
+    }
+    db_params_done(&params);
+    if (b->db->seconds)
+        histogram_observe(b->db->seconds, (double)(clock_monotonic_us(&SYSTEM_CLOCK) - start_us) / 1e6);
+    if (err_failed(read.err))
+        PQclear(read.result);
+    else
+        *out = read.result;
+    return read.err;
+}
+
+void db_batch_open(Db *db, Loop *loop)
+{
+    DbBatch *b = xcalloc(1, sizeof *b);
+
+    assert(!db->batch);
+    b->db = db;
+    b->loop = loop;
+    b->timer = loop_timer_new(loop, look, b);
+    list_clear(&b->waiting);
+    for (int i = 0; i < BATCH_CONNECTIONS; i++) {
+        b->conns[i].batch = b;
+        b->conns[i].conn.db = db;
+        list_clear(&b->conns[i].sent);
+    }
+    db->batch = b;
+}
+
+void db_batch_close(Db *db)
+{
+    DbBatch *b = db->batch;
+
+    if (!b)
+        return;
+    assert(!b->waiting.first);
+    for (int i = 0; i < BATCH_CONNECTIONS; i++)
+        if (b->conns[i].ready)
+            drop(&b->conns[i]);
+    loop_unpost(b->loop, flush, b);
+    loop_timer_free(b->timer);
+    db->batch = NULL;
+    free(b);
+}
