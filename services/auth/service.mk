@@ -1,14 +1,16 @@
 SERVICES += auth
-auth_HANDLERS := accounts.c admin.c answers.c events.c logins.c passwords.c text.c tokens.c youtubetalker.c
-auth_SOURCES := main.c purge.c store.c $(auth_HANDLERS)
-auth_PROTOS := atrium/auth/v1/auth.proto
-# Handlers with a store in memory, and the store with a real PostgreSQL. The dispatch table, which every test links, needs
-# the handlers.
-auth_TESTS := accounts_test logins_test youtubetalker_test text_test store_test purge_test
-auth_accounts_test_LINKS := $(auth_HANDLERS) store_fake.c
-auth_logins_test_LINKS := $(auth_accounts_test_LINKS)
-auth_youtubetalker_test_LINKS := $(auth_accounts_test_LINKS)
-auth_text_test_LINKS := $(auth_accounts_test_LINKS)
-auth_store_test_LINKS := $(auth_HANDLERS) store.c store_schema.c
-auth_purge_test_LINKS := $(auth_store_test_LINKS) purge.c
+# Found by their names, so that a new subject is a new file and nothing else: handlers and what they use; stores
+# (store_<subject>.c; store.c has a fake, the others are tested with a real PostgreSQL); tests.
+auth_NAMES := $(filter-out %_fuzz.c,$(notdir $(wildcard services/auth/*.c)))
+auth_HANDLERS := $(filter-out main.c purge.c store%.c %_test.c,$(auth_NAMES))
+auth_STORES := $(filter-out store.c store_fake.c store_schema.c %_test.c,$(filter store%.c,$(auth_NAMES)))
+auth_SOURCES := main.c purge.c store.c $(auth_STORES) $(auth_HANDLERS)
+auth_PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/auth/v1/*.proto))
+auth_TESTS := $(basename $(filter %_test.c,$(auth_NAMES)))
+# With the store in memory: handlers of accounts and logins. All others with a real PostgreSQL. The dispatch table, which
+# every test links, needs all handlers, and they need all stores.
+auth_FAKED := accounts_test logins_test youtubetalker_test text_test
+$(foreach t,$(auth_FAKED),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) store_fake.c))
+$(foreach t,$(filter-out $(auth_FAKED),$(auth_TESTS)),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) \
+	store.c store_schema.c purge.c))
 auth_LIBS :=

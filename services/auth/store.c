@@ -2,42 +2,12 @@
 #include "services/auth/store.h"
 
 #include "services/auth/events.h"
-
-#define ACCOUNT_COLUMNS                                                                                                \
-    "a.id, a.username, a.email, a.password_hash, a.display_name, a.avatar_hash, a.role, a.active, a.provider, "        \
-    "a.created_at, a.updated_at, a.last_login_at"
-enum { ACCOUNT_COLUMN_COUNT = 12 };
+#include "services/auth/store_tx.h"
 
 /* Rows of ended logins stay a day, for questions about them. */
 enum { ENDED_KEEP_S = 86400, TOUCH_INTERVAL_US = 60 * 1000000 };
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
-static void read_account(Arena *mem, const DbRows *rows, int row, int column, Account *out)
-{
-    *out = (Account){
-        .id = db_get_int64(rows, row, column),
-        .username = db_get_cstr(mem, rows, row, column + 1),
-        .email = db_get_cstr_or_null(mem, rows, row, column + 2),
-        .password_hash = db_get_cstr_or_null(mem, rows, row, column + 3),
-        .display_name = db_get_cstr(mem, rows, row, column + 4),
-        .avatar_hash = db_get_cstr_or_null(mem, rows, row, column + 5),
-        .role = (Role)db_get_int64(rows, row, column + 6),
-        .active = db_get_bool(rows, row, column + 7),
-        .provider = db_get_cstr(mem, rows, row, column + 8),
-        .created_us = db_get_time_us(rows, row, column + 9),
-        .updated_us = db_get_time_us(rows, row, column + 10),
-        .last_login_us = db_get_time_us(rows, row, column + 11),
-    };
-}
-
-/* The first row, or an account without id. */
-static void read_account_if_any(Arena *mem, const DbRows *rows, Account *out)
-{
-    *out = (Account){.id = 0};
-    if (rows->count > 0)
-        read_account(mem, rows, 0, 0, out);
-}
-
 static const char SELECT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS " FROM account a WHERE a.id = $1";
 
 Err auth_store_account(Request *rq, int64_t id, Account *out)
@@ -45,7 +15,7 @@ Err auth_store_account(Request *rq, int64_t id, Account *out)
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, SELECT_BY_ID, DB_ARGS(db_int64(id)), &rows));
-    read_account_if_any(rq->mem, &rows, out);
+    store_read_account_if_any(rq->mem, &rows, out);
     return OK;
 }
 
@@ -56,7 +26,7 @@ Err auth_store_account_by_username(Request *rq, const char *username, Account *o
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, SELECT_BY_USERNAME, DB_ARGS(db_text(slice(username))), &rows));
-    read_account_if_any(rq->mem, &rows, out);
+    store_read_account_if_any(rq->mem, &rows, out);
     return OK;
 }
 
@@ -68,66 +38,19 @@ Err auth_store_account_by_email(Request *rq, const char *email, Account *out)
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, SELECT_BY_EMAIL, DB_ARGS(db_text(slice(email))), &rows));
-    read_account_if_any(rq->mem, &rows, out);
+    store_read_account_if_any(rq->mem, &rows, out);
     return OK;
 }
 
-static const char INSERT_ACCOUNT[] =
-    "INSERT INTO account (id, username, email, password_hash, display_name, role, active, provider,"
-    "  created_at, updated_at, last_login_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
-
-static Err insert_account(DbTx *tx, const Account *account)
-{
-    Err e = db_exec(tx, INSERT_ACCOUNT,
-                    DB_ARGS(db_int64(account->id), db_text(slice(account->username)), db_text_or_null(account->email),
-                            db_text_or_null(account->password_hash), db_text(slice(account->display_name)),
-                            db_int64(account->role), db_bool(account->active), db_text(slice(account->provider)),
-                            db_time_us(account->created_us), db_time_us_or_null(account->last_login_us)));
-
-    if (err_failed(e) && db_violated(tx, "account_username_key"))
-        return err_make(&USERNAME_TAKEN, "username is already taken");
-    if (err_failed(e) && db_violated(tx, "account_email_key"))
-        return err_make(&EMAIL_TAKEN, "email is already registered");
-    return e;
-}
-
 /* ---------------------------------------------------------------------------------------------------- new logins */
-static const char INSERT_LOGIN[] =
-    "INSERT INTO login (id, family_id, user_id, token_jti, opaque_hash, profile, user_agent, address,"
-    "  created_at, last_used_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
-
-static const char INSERT_REFRESH_TOKEN[] =
-    "INSERT INTO refresh_token (hash, login_id, parent_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
-
-static DbValue bytes_or_null(Slice bytes)
-{
-    return bytes.len > 0 ? db_bytes(bytes) : db_null();
-}
-
-static Err insert_login(DbTx *tx, const NewLogin *login, Uuid family_id, int64_t user_id)
-{
-    TRY(db_exec(tx, INSERT_LOGIN,
-                DB_ARGS(db_uuid(login->id), db_uuid(family_id), db_int64(user_id), db_text_or_null(login->token_jti),
-                        bytes_or_null(login->opaque_hash), db_text(slice(login->profile)),
-                        db_text(slice(login->user_agent)), db_text(slice(login->address)),
-                        db_time_us(login->created_us), db_time_us(login->expires_us))));
-    if (login->refresh_hash.len == 0)
-        return OK;
-    return db_exec(tx, INSERT_REFRESH_TOKEN,
-                   DB_ARGS(db_bytes(login->refresh_hash), db_uuid(login->id), db_null(), db_time_us(login->created_us),
-                           db_time_us(login->refresh_expires_us)));
-}
-
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login, const OutboxRow *announce)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(insert_account(&tx, account));
+    TRY(store_insert_account(&tx, account));
     if (login)
-        TRY(insert_login(&tx, login, login->family_id, account->id));
+        TRY(store_insert_login(&tx, login, login->family_id, account->id));
     TRY(outbox_insert(&tx, announce, false));
     return db_tx_commit(&tx);
 }
@@ -144,7 +67,7 @@ Err auth_store_insert_first_admin(Request *rq, const Account *account, const Out
     TRY(db_lock(&tx, "auth.first_admin", SLICE_LIT("")));
     TRY(db_query(&tx, SELECT_ANY_ADMIN, DB_NO_ARGS, &admins));
     if (admins.count == 0) {
-        TRY(insert_account(&tx, account));
+        TRY(store_insert_account(&tx, account));
         TRY(outbox_insert(&tx, announce, false));
     }
     TRY(db_tx_commit(&tx));
@@ -153,71 +76,43 @@ Err auth_store_insert_first_admin(Request *rq, const Account *account, const Out
 }
 
 /* ---------------------------------------------------------------------------------------------------- ending logins */
-/* Runs a statement that ends logins and returns id and user of each; every one is announced in this transaction. */
-static Err end_logins(Request *rq, DbTx *tx, const Ending *ending, const char *sql, DbArgs args, int64_t *out_count)
-{
-    CLEANUP(db_rows_done) DbRows ended = {0};
-
-    TRY(db_query(tx, sql, args, &ended));
-    for (int i = 0; i < ended.count; i++) {
-        OutboxRow announce = login_ended_event(rq->mem, ending->ids, db_get_uuid(&ended, i, 0),
-                                               db_get_int64(&ended, i, 1), ending->why, ending->at_us);
-        TRY(outbox_insert(tx, &announce, false));
-    }
-    if (out_count)
-        *out_count = ended.count;
-    return OK;
-}
-
 static Err end_logins_alone(Request *rq, const Ending *ending, const char *sql, DbArgs args, int64_t *out_count)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(end_logins(rq, &tx, ending, sql, args, out_count));
+    TRY(store_end_logins(rq, &tx, ending, sql, args, out_count));
     return db_tx_commit(&tx);
 }
 
-/* Taken by whatever makes a login and by whatever ends several, before it looks at them: a login made at the same time
- * is then either seen or not made. A statement after the lock sees what was committed until then. */
-static const char LOCK_ACCOUNT[] = "SELECT id FROM account WHERE id = $1 FOR NO KEY UPDATE";
-
-/* Rows are locked in one order everywhere, so that two endings never wait for each other. */
-#define END_THE_LOGINS(which)                                                                                          \
-    "UPDATE login SET ended_at = $1, end_reason = $2 WHERE id IN ("                                                    \
-    "  SELECT id FROM login WHERE ended_at IS NULL AND expires_at > $1 AND " which " ORDER BY id FOR UPDATE)"          \
-    " RETURNING id, user_id"
-#define ENDING_ARGS(ending) db_time_us((ending)->at_us), db_int64((ending)->why)
-
-static const char END_ONE[] = END_THE_LOGINS("user_id = $3 AND id = $4");
+static const char END_ONE[] = STORE_END_THE_LOGINS("user_id = $3 AND id = $4");
 
 Err auth_store_end_login(Request *rq, int64_t user_id, Uuid login_id, const Ending *ending, bool *out_ended)
 {
     int64_t count;
 
-    TRY(end_logins_alone(rq, ending, END_ONE, DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_uuid(login_id)),
+    TRY(end_logins_alone(rq, ending, END_ONE, DB_ARGS(STORE_ENDING_ARGS(ending), db_int64(user_id), db_uuid(login_id)),
                          &count));
     *out_ended = count > 0;
     return OK;
 }
 
 static const char END_BY_REFRESH_TOKEN[] =
-    END_THE_LOGINS("user_id = $3 AND id = (SELECT t.login_id FROM refresh_token t WHERE t.hash = $4)");
+    STORE_END_THE_LOGINS("user_id = $3 AND id = (SELECT t.login_id FROM refresh_token t WHERE t.hash = $4)");
 
 Err auth_store_end_login_of_refresh_token(Request *rq, int64_t user_id, Slice refresh_hash, const Ending *ending)
 {
     return end_logins_alone(rq, ending, END_BY_REFRESH_TOKEN,
-                            DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_bytes(refresh_hash)), NULL);
+                            DB_ARGS(STORE_ENDING_ARGS(ending), db_int64(user_id), db_bytes(refresh_hash)), NULL);
 }
 
-static const char END_BY_OPAQUE_TOKEN[] = END_THE_LOGINS("opaque_hash = $3");
+static const char END_BY_OPAQUE_TOKEN[] = STORE_END_THE_LOGINS("opaque_hash = $3");
 
 Err auth_store_end_login_of_opaque_token(Request *rq, Slice opaque_hash, const Ending *ending)
 {
-    return end_logins_alone(rq, ending, END_BY_OPAQUE_TOKEN, DB_ARGS(ENDING_ARGS(ending), db_bytes(opaque_hash)), NULL);
+    return end_logins_alone(rq, ending, END_BY_OPAQUE_TOKEN, DB_ARGS(STORE_ENDING_ARGS(ending), db_bytes(opaque_hash)),
+                            NULL);
 }
-
-static const char END_OTHERS[] = END_THE_LOGINS("user_id = $3 AND id <> $4");
 
 Err auth_store_end_other_logins(Request *rq, int64_t user_id, Uuid keep, const Ending *ending, int64_t *out_count)
 {
@@ -225,15 +120,14 @@ Err auth_store_end_other_logins(Request *rq, int64_t user_id, Uuid keep, const E
     int64_t count;
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(db_exec(&tx, LOCK_ACCOUNT, DB_ARGS(db_int64(user_id))));
-    TRY(end_logins(rq, &tx, ending, END_OTHERS, DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_uuid(keep)),
-                   &count));
+    TRY(store_lock_account(&tx, user_id));
+    TRY(store_end_logins_but(rq, &tx, user_id, keep, ending, &count));
     TRY(db_tx_commit(&tx));
     *out_count = count;
     return OK;
 }
 
-static const char END_FAMILY[] = END_THE_LOGINS("family_id = $3");
+static const char END_FAMILY[] = STORE_END_THE_LOGINS("family_id = $3");
 
 static const char END_BEYOND[] = "UPDATE login SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND id IN ("
                                  "  SELECT id FROM login WHERE ended_at IS NULL AND expires_at > $1 AND user_id = $3"
@@ -251,16 +145,16 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
     int64_t noted;
 
     TRY(db_tx_begin(rq, &tx));
-    /* First: it locks the account, as LOCK_ACCOUNT does. */
+    /* First: it locks the account, as store_lock_account does. */
     TRY(db_exec_count(
         &tx, NOTE_LOGIN,
         DB_ARGS(db_int64(login->user_id), db_time_us(login->created_us), db_text_or_null(login->password_hash)),
         &noted));
     if (noted == 0)
         return err_make(&INVALID_CREDENTIALS, "the password was changed meanwhile");
-    TRY(insert_login(&tx, login, login->family_id, login->user_id));
-    TRY(end_logins(rq, &tx, &ending, END_BEYOND,
-                   DB_ARGS(ENDING_ARGS(&ending), db_int64(login->user_id), db_int64(max_logins)), NULL));
+    TRY(store_insert_login(&tx, login, login->family_id, login->user_id));
+    TRY(store_end_logins(rq, &tx, &ending, END_BEYOND,
+                         DB_ARGS(STORE_ENDING_ARGS(&ending), db_int64(login->user_id), db_int64(max_logins)), NULL));
     return db_tx_commit(&tx);
 }
 
@@ -279,7 +173,7 @@ Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_
         rq, UPDATE_PROFILE,
         DB_ARGS(db_int64(user_id), db_text_or_null(display_name), db_text_or_null(avatar_hash), db_time_us(now_us)),
         &rows));
-    read_account_if_any(rq->mem, &rows, out);
+    store_read_account_if_any(rq->mem, &rows, out);
     return OK;
 }
 
@@ -292,7 +186,7 @@ Err auth_store_change_password(Request *rq, int64_t user_id, const char *passwor
     TRY(db_tx_begin(rq, &tx));
     TRY(db_exec(&tx, UPDATE_PASSWORD,
                 DB_ARGS(db_int64(user_id), db_text(slice(password_hash)), db_time_us(ending->at_us))));
-    TRY(end_logins(rq, &tx, ending, END_OTHERS, DB_ARGS(ENDING_ARGS(ending), db_int64(user_id), db_uuid(keep)), NULL));
+    TRY(store_end_logins_but(rq, &tx, user_id, keep, ending, NULL));
     return db_tx_commit(&tx);
 }
 
@@ -329,12 +223,12 @@ static Err store_successor(DbTx *tx, const Refresh *refresh, Uuid login_id, bool
                               db_text_or_null(refresh->token_jti)),
                       &prolonged));
     *out_live = prolonged > 0; /* a logout may have come in between */
-    return db_exec(tx, INSERT_REFRESH_TOKEN,
+    return db_exec(tx, STORE_INSERT_REFRESH_TOKEN,
                    DB_ARGS(db_bytes(refresh->successor_hash), db_uuid(login_id), db_bytes(refresh->presented_hash),
                            db_time_us(refresh->now_us), db_time_us(refresh->successor_expires_us)));
 }
 
-/* Locks the account as LOCK_ACCOUNT does. */
+/* Locks the account as store_lock_account does. */
 static const char SELECT_USED_FAMILY[] =
     "SELECT l.family_id FROM refresh_token t JOIN login l ON l.id = t.login_id JOIN account a ON a.id = l.user_id"
     " WHERE t.hash = $1 AND t.used_at IS NOT NULL AND t.expires_at > $2 FOR NO KEY UPDATE OF a";
@@ -350,8 +244,8 @@ static Err end_family_of_used_token(Request *rq, DbTx *tx, const Refresh *refres
     *out = family.count > 0 ? REFRESH_REUSED : REFRESH_UNKNOWN;
     if (family.count == 0)
         return OK;
-    return end_logins(rq, tx, &ending, END_FAMILY, DB_ARGS(ENDING_ARGS(&ending), db_uuid(db_get_uuid(&family, 0, 0))),
-                      NULL);
+    return store_end_logins(rq, tx, &ending, END_FAMILY,
+                            DB_ARGS(STORE_ENDING_ARGS(&ending), db_uuid(db_get_uuid(&family, 0, 0))), NULL);
 }
 
 Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_outcome, Uuid *out_login_id,
@@ -376,7 +270,7 @@ Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_
         TRY(db_tx_commit(&tx));
     *out_outcome = live ? outcome : REFRESH_UNKNOWN;
     *out_login_id = login_id;
-    read_account_if_any(rq->mem, &taken, out_account);
+    store_read_account_if_any(rq->mem, &taken, out_account);
     return OK;
 }
 
@@ -401,12 +295,12 @@ Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, cons
                  DB_ARGS(db_uuid(old_id), db_time_us(login->created_us), db_text(slice(old_jti)),
                          db_int64(AUTH__V1__LOGIN_END__REPLACED)),
                  &old));
-    read_account_if_any(rq->mem, &old, &account);
+    store_read_account_if_any(rq->mem, &old, &account);
     if (account.id != 0) {
         announce =
             login_ended_event(rq->mem, ids, old_id, account.id, AUTH__V1__LOGIN_END__REPLACED, login->created_us);
         TRY(outbox_insert(&tx, &announce, false));
-        TRY(insert_login(&tx, login, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
+        TRY(store_insert_login(&tx, login, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
     }
     TRY(db_tx_commit(&tx));
     *out_done = account.id != 0;
@@ -473,7 +367,7 @@ Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, Lo
     if (rows.count > 0 && login.last_used_us < now_us - TOUCH_INTERVAL_US)
         TRY(touch_login(rq, login.id, now_us));
     *out_login = login;
-    read_account_if_any(rq->mem, &rows, out_account);
+    store_read_account_if_any(rq->mem, &rows, out_account);
     return OK;
 }
 

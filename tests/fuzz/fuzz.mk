@@ -22,8 +22,8 @@ gateway_routes_FUZZ := services/gateway/routes_fuzz.c services/gateway/routes.c
 gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c dialect.c)
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
 	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
-auth_requests_FUZZ := services/auth/requests_fuzz.c $(addprefix services/auth/,$(auth_HANDLERS) store_fake.c) \
-	$(G)/atrium/auth/v1/auth.service.c
+auth_requests_FUZZ := services/auth/requests_fuzz.c \
+	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
 auth_text_FUZZ := services/auth/text_fuzz.c services/auth/text.c
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 

@@ -85,7 +85,8 @@ def test_the_document_works(tree):
         assert path, "the document does not say which path it adds: <!-- demonstration: GET /api/… -->"
         assert api.get(path.group(2), user["access_token"]).status_code == 404
         make(tree, "build")
-        added = re.findall(r"^(\w+)_TESTS \+= (\w+)$", "".join(text for _, _, text in todo), re.M)
+        added = [match.groups() for _, attributes, _ in todo
+                 if (match := re.fullmatch(r"services/(\w+)/(\w+_test)\.c", attributes.get("file", "")))]
         assert added, "the document adds no unit test"
         binaries = [f"build/test/{service}/{name}" for service, name in added]
         make(tree, *binaries)
