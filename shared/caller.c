@@ -27,13 +27,39 @@ bool role_parse(Slice text, Role *out)
     return false;
 }
 
-bool caller_may(const Caller *caller, const char *permission)
+static bool lists(const Caller *caller, const char *permission)
 {
     for (size_t i = 0; i < caller->permission_count; i++) {
         if (!strcmp(caller->permissions[i], permission))
             return true;
     }
     return false;
+}
+
+/* "events.*" covers "events.review". */
+static bool covers(const char *granted, const char *permission)
+{
+    size_t len = strlen(granted);
+
+    if (len == 0 || granted[len - 1] != '*')
+        return strcmp(granted, permission) == 0;
+    return (len == 1 || granted[len - 2] == '.') && strncmp(granted, permission, len - 1) == 0;
+}
+
+bool caller_may(const Caller *caller, const char *permission)
+{
+    if (caller->role == ROLE_ADMIN && (!caller->api_key || lists(caller, CALLER_FULL)))
+        return true;
+    for (size_t i = 0; i < caller->permission_count; i++) {
+        if (covers(caller->permissions[i], permission))
+            return true;
+    }
+    return false;
+}
+
+bool caller_reaches(const Caller *caller, const char *permission)
+{
+    return !caller->api_key || permission[0] || lists(caller, CALLER_FULL);
 }
 
 /* ---------------------------------------------------------------------------------------------------- signing */
@@ -119,6 +145,8 @@ char *caller_sign(const CallerSigner *s, Arena *mem, const Caller *caller, const
     message.n_audience = audience_count;
     message.permissions = strings(caller->permissions);
     message.n_permissions = caller->permission_count;
+    if (caller->api_key)
+        SET(&message, api_key, true);
     payload = base64url_encode(mem, message_pack(mem, &message.base));
     (void)crypto_sign_detached(signature, NULL, (const unsigned char *)payload, strlen(payload),
                                s->secret_key); /* has no way to fail */
@@ -164,6 +192,7 @@ static Err caller_of(const Atrium__Caller *message, Caller *out)
         .expires_ms = message->expires_ms,
         .permissions = (const char *const *)message->permissions,
         .permission_count = message->n_permissions,
+        .api_key = message->api_key,
     };
     return OK;
 }

@@ -15,16 +15,23 @@ typedef struct Caller {
     int64_t user_id; /* of CALLER_PERSON; else 0 */
     Role role;
     const char *username; /* "" when none */
-    const char *login_id; /* UUID text; "" when none */
+    const char *login_id; /* UUID text; "" when none; of an API key the key's */
     const char *service;  /* who sent it on a svc. subject; "" else */
     int64_t expires_ms;
     const char *const *permissions;
     size_t permission_count;
+    bool api_key; /* acts for `user_id`, within its permissions */
 } Caller;
 
 const char *role_name(Role role); /* "user" … */
 bool role_parse(Slice text, Role *out);
+/* "events.review" is had by who has "events.review", "events.*" or "*", and by administrators. An API key has what it
+ * lists, whatever its role. */
 bool caller_may(const Caller *caller, const char *permission);
+/* Whether what asks for `permission` ("" for none) is open to this kind of caller at all. People: yes. An API key may
+ * do only what asks for a permission, so that none can change a password; CALLER_FULL makes it as its owner. */
+#define CALLER_FULL "full"
+bool caller_reaches(const Caller *caller, const char *permission);
 
 enum { CALLER_SEED_BYTES = 32, CALLER_PUBLIC_BYTES = 32, CALLER_HEADER_MAX_BYTES = 4096 };
 

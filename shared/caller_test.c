@@ -220,6 +220,58 @@ static void roles_have_names(void **state)
     assert_false(role_parse(SLICE_LIT("Admin"), &role));
 }
 
+static Caller one_with(const char *const *permission, Role role, bool api_key)
+{
+    return (Caller){.kind = CALLER_PERSON,
+                    .user_id = 1,
+                    .role = role,
+                    .permissions = permission,
+                    .permission_count = permission[0][0] != '\0',
+                    .api_key = api_key};
+}
+
+static void permissions_are_had_by_name_by_domain_or_by_rank(void **state)
+{
+    static const struct {
+        const char *granted;
+        Role role;
+        bool api_key, may;
+    } ROWS[] = {
+        {"events.review", ROLE_USER, false, true},
+        {"events.*", ROLE_USER, false, true},
+        {"*", ROLE_USER, false, true},
+        {"events.reviewers", ROLE_USER, false, false},
+        {"event*", ROLE_USER, false, false},
+        {"rooms.*", ROLE_USER, false, false},
+        {"", ROLE_OPERATOR, false, false},
+        {"", ROLE_ADMIN, false, true},
+        {"rooms.*", ROLE_ADMIN, true, false}, /* a key has what it lists */
+        {"events.*", ROLE_USER, true, true},
+        {"full", ROLE_ADMIN, true, true},
+        {"full", ROLE_USER, true, false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Caller c = one_with(&ROWS[i].granted, ROWS[i].role, ROWS[i].api_key);
+
+        assert_int_equal(caller_may(&c, "events.review"), ROWS[i].may);
+    }
+}
+
+static void keys_reach_what_asks_for_a_permission_only(void **state)
+{
+    static const char *const ALL = "*", *const FULL = CALLER_FULL;
+    Caller person = one_with(&ALL, ROLE_USER, false), key = one_with(&ALL, ROLE_ADMIN, true);
+    Caller full = one_with(&FULL, ROLE_USER, true);
+    (void)state;
+
+    assert_true(caller_reaches(&person, ""));
+    assert_false(caller_reaches(&key, ""));
+    assert_true(caller_reaches(&key, "events.review"));
+    assert_true(caller_reaches(&full, ""));
+}
+
 typedef struct Job {
     CallerVerifier *verifier;
     Slice headers[8];
@@ -274,6 +326,8 @@ int main(void)
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(keys_are_hex_of_the_right_length),
         cmocka_unit_test(roles_have_names),
+        cmocka_unit_test(permissions_are_had_by_name_by_domain_or_by_rank),
+        cmocka_unit_test(keys_reach_what_asks_for_a_permission_only),
         cmocka_unit_test(threads_share_a_verifier),
     };
     return RUN(tests);

@@ -145,31 +145,34 @@ Slice rpc_pack_status(Arena *mem, const Request *rq, Err e)
 }
 
 /* --- who may call ------------------------------------------------------------------------------------------------ */
-static Err check_role(const Caller *caller, Role least)
+static Err check_role(const Caller *caller, Role least, const char *permission)
 {
     if (caller->kind == CALLER_NOBODY)
         return err_make(&UNAUTHENTICATED, "log in first");
     if (caller->kind != CALLER_PERSON || caller->role < least)
         return err_make(&PERMISSION_DENIED, "you may not do this");
+    if (!caller_reaches(caller, permission))
+        return err_make(&PERMISSION_DENIED, "an API key does not do here");
     return OK;
 }
 
 Err rpc_check_caller(const RpcMethod *method, const Caller *caller, bool from_gateway)
 {
     bool service = method->caller == RPC_SERVICE || method->caller == RPC_GATEWAY;
+    const char *permission = method->permission ? method->permission : "";
 
     switch (method->caller) {
     case RPC_ANYONE:
     case RPC_OPTIONAL:
         break;
     case RPC_USER:
-        TRY(check_role(caller, ROLE_USER));
+        TRY(check_role(caller, ROLE_USER, permission));
         break;
     case RPC_OPERATOR:
-        TRY(check_role(caller, ROLE_OPERATOR));
+        TRY(check_role(caller, ROLE_OPERATOR, permission));
         break;
     case RPC_ADMIN:
-        TRY(check_role(caller, ROLE_ADMIN));
+        TRY(check_role(caller, ROLE_ADMIN, permission));
         break;
     case RPC_SERVICE:
         if (caller->kind != CALLER_SERVICE)
@@ -182,10 +185,10 @@ Err rpc_check_caller(const RpcMethod *method, const Caller *caller, bool from_ga
     default: /* a row without a policy lets nobody in */
         return err_make(&PERMISSION_DENIED, "nobody may call this");
     }
-    if (method->permission && method->permission[0] && !service && !caller_may(caller, method->permission)) {
+    if (permission[0] && !service && !caller_may(caller, permission)) {
         if (caller->kind == CALLER_NOBODY)
             return err_make(&UNAUTHENTICATED, "log in first");
-        return err_make(&PERMISSION_DENIED, "you lack the permission %s", method->permission);
+        return err_make(&PERMISSION_DENIED, "you lack the permission %s", permission);
     }
     return OK;
 }

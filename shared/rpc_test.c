@@ -57,7 +57,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *signed_caller(World *w, Role role, const char *audience)
+static const char *signed_as(World *w, Role role, const char *audience, bool api_key)
 {
     static const char *const PERMISSIONS[] = {"echo.do"};
     Caller caller = {.kind = CALLER_PERSON,
@@ -68,9 +68,15 @@ static const char *signed_caller(World *w, Role role, const char *audience)
                      .service = "",
                      .expires_ms = clock_unix_ms(&SYSTEM_CLOCK) + 60000,
                      .permissions = PERMISSIONS,
-                     .permission_count = role == ROLE_OPERATOR ? 1 : 0};
+                     .permission_count = role == ROLE_OPERATOR ? 1 : 0,
+                     .api_key = api_key};
 
     return caller_sign(w->signer, w->mem, &caller, &audience, 1);
+}
+
+static const char *signed_caller(World *w, Role role, const char *audience)
+{
+    return signed_as(w, role, audience, false);
 }
 
 /* --- replies ----------------------------------------------------------------------------------------------------- */
@@ -233,6 +239,7 @@ static void callers_are_let_in_by_the_row(void **state)
     const char *user = signed_caller(w, ROLE_USER, "echo"), *admin = signed_caller(w, ROLE_ADMIN, "echo");
     const char *operator= signed_caller(w, ROLE_OPERATOR, "echo");
     const char *elsewhere = signed_caller(w, ROLE_ADMIN, "chat");
+    const char *key = signed_as(w, ROLE_OPERATOR, "echo", true), *admin_key = signed_as(w, ROLE_ADMIN, "echo", true);
     char *forged = arena_strdup(w->mem, admin);
     const struct {
         const char *how, *method, *caller, *reason;                             /* NULL: let in */
@@ -257,6 +264,11 @@ static void callers_are_let_in_by_the_row(void **state)
                      operator,
                      NULL },
                      {"rpc", "Permitted", NULL, "UNAUTHENTICATED"},
+                     {"rpc", "Permitted", admin, NULL},
+                     {"rpc", "Permitted", key, NULL},
+                     {"rpc", "Permitted", admin_key, "PERMISSION_DENIED"},
+                     {"rpc", "ForUsers", key, "PERMISSION_DENIED"},
+                     {"rpc", "WhoAmI", key, NULL},
                 };
 
     forged[strlen(forged) - 3] = forged[strlen(forged) - 3] == 'A' ? 'B' : 'A';

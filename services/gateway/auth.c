@@ -44,6 +44,9 @@ struct Credential {
     int64_t known_until_ms;      /* then it is verified, or asked for, again */
     Role role;
     char *username, *login_id;
+    const char **permissions; /* in one piece with their texts */
+    size_t permission_count;
+    bool api_key;
     bool has_login;
     LoginKey login;
     SignedCaller callers[SIGNED_MAX];
@@ -107,7 +110,11 @@ static void forget_identity(Credential *c)
     forget_callers(c);
     free(c->username);
     free(c->login_id);
+    free(c->permissions);
     c->username = c->login_id = NULL;
+    c->permissions = NULL;
+    c->permission_count = 0;
+    c->api_key = false;
 }
 
 static void drop(Auth *a, Credential *c)
@@ -208,7 +215,26 @@ static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[HASH_BYTES
     return judge(a, c, out);
 }
 
-/* --- opaque tokens ----------------------------------------------------------------------------------------------- */
+/* --- opaque tokens and keys
+ * ----------------------------------------------------------------------------------------------- */
+static void set_permissions(Credential *c, char *const *list, size_t count)
+{
+    size_t bytes = count * sizeof(c->permissions[0]);
+    char *text;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(list[i]) + 1;
+    c->permissions = xmalloc(bytes + 1);
+    text = (char *)(c->permissions + count);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(list[i]) + 1;
+
+        c->permissions[i] = memcpy(text, list[i], len);
+        text += len;
+    }
+    c->permission_count = count;
+}
+
 static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
 {
     ProtobufCMessage *message;
@@ -223,6 +249,8 @@ static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
     if (owner->user_id <= 0 || owner->role < ROLE_USER || owner->role > ROLE_ADMIN)
         return false;
     set_identity(c, owner->user_id, (Role)owner->role, owner->username, owner->login_id, owner->expires_ms);
+    set_permissions(c, owner->permissions, owner->n_permissions);
+    c->api_key = owner->api_key;
     c->known_until_ms = MIN(owner->expires_ms, now_ms + a->options.token_cache_ttl_ms);
     return true;
 }
@@ -354,6 +382,27 @@ static SignedCaller *caller_of(Credential *c, const char *domain)
     return place;
 }
 
+static Caller caller_in(const Credential *c)
+{
+    return (Caller){.kind = CALLER_PERSON,
+                    .user_id = c->user_id,
+                    .role = c->role,
+                    .username = c->username,
+                    .login_id = c->login_id,
+                    .service = "",
+                    .expires_ms = c->expires_ms,
+                    .permissions = c->permissions,
+                    .permission_count = c->permission_count,
+                    .api_key = c->api_key};
+}
+
+bool identity_may(const Identity *identity, const Operation *op)
+{
+    const Caller caller = caller_in(identity->credential);
+
+    return caller_reaches(&caller, op->permission) && (!op->permission[0] || caller_may(&caller, op->permission));
+}
+
 const char *auth_caller_header(Auth *a, const Identity *identity, const Operation *op)
 {
     Credential *c = identity->credential;
@@ -361,14 +410,9 @@ const char *auth_caller_header(Auth *a, const Identity *identity, const Operatio
     int64_t now_ms = clock_unix_ms(a->options.clock), ttl_ms = a->options.caller_ttl_ms;
 
     if (!s->header || s->renew_ms <= now_ms) {
-        const Caller caller = {.kind = CALLER_PERSON,
-                               .user_id = c->user_id,
-                               .role = c->role,
-                               .username = c->username,
-                               .login_id = c->login_id,
-                               .service = "",
-                               .expires_ms = MIN(c->expires_ms, now_ms + ttl_ms)};
+        Caller caller = caller_in(c);
 
+        caller.expires_ms = MIN(c->expires_ms, now_ms + ttl_ms);
         arena_reset(a->scratch);
         free(s->header);
         s->header = xstrdup(caller_sign(a->signer, a->scratch, &caller, op->audience, op->audience_count));

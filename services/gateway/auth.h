@@ -34,6 +34,8 @@ typedef struct Identity {
     const char *username, *login_id;
     struct Credential *credential;
 } Identity;
+/* Does it have the rpc's permission? A key, also: is the rpc open to keys? */
+bool identity_may(const Identity *identity, const Operation *op);
 
 typedef enum AuthVerdict {
     AUTH_GOOD,

@@ -390,8 +390,10 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
     case AUTH_GOOD:
         x->user_id = identity->user_id;
         x->role = identity->role;
-        if (x->op)
+        if (x->op) {
+            x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
+        }
         return STEP_NEXT;
     case AUTH_UNAVAILABLE:
         return exchange_fail(
@@ -455,6 +457,8 @@ static StepResult authorize(Exchange *x)
         return exchange_fail_with(x, "PERMISSION_DENIED",
                                   x->op->caller == ATRIUM__CALLER_POLICY__ADMIN ? "for administrators only"
                                                                                 : "for operators only");
+    if (needs_credential(x) && x->lacks_permission)
+        return exchange_fail_with(x, "PERMISSION_DENIED", "you lack the permission for this");
     return STEP_NEXT;
 }
 

@@ -72,6 +72,7 @@ struct Exchange {
     enum { CREDENTIAL_NONE, CREDENTIAL_MALFORMED, CREDENTIAL_GIVEN } credential;
     int64_t user_id; /* 0 nobody */
     Role role;
+    bool lacks_permission;     /* that the rpc asks for */
     const char *caller_header; /* NULL nobody */
 
     /* In between. */

@@ -15,6 +15,7 @@
 #include "shared/testing.h"
 
 static const char SECRET[] = "0123456789012345678901234567890123456789";
+static const char KEY[] = "sel_test";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 typedef struct Fixture {
@@ -49,6 +50,7 @@ static const RouteSpec ROUTES[] = {
      ""},
     {"POST", "/rag/", "Echo", "*", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__YOUTUBETALKER, 2000, 200, 1000, ""},
     {"GET", "/who", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
+    {"GET", "/seen", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/maybe", "Who", "", ATRIUM__CALLER_POLICY__OPTIONAL, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/admin", "Who", "", ATRIUM__CALLER_POLICY__ADMIN, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/silent", "Silent", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 100, 200, 1000, ""},
@@ -81,6 +83,8 @@ static Atrium__RouteRow *route_row(Arena *mem, const RouteSpec *spec)
     row->rpc = arena_strdup(mem, spec->rpc);
     row->body = arena_strdup(mem, spec->body);
     row->rate = arena_strdup(mem, spec->rate);
+    if (strcmp(spec->path, "/seen") == 0)
+        row->permission = arena_strdup(mem, "edgetest.see");
     SET(row, request, 0);
     SET(row, reply, 0);
     SET(row, caller, (Atrium__CallerPolicy)spec->caller);
@@ -201,12 +205,18 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
     } else if (strcmp(rpc, "ResolveToken") == 0) {
         CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
         Atrium__ResolveTokenReply owner = ATRIUM__RESOLVE_TOKEN_REPLY__INIT;
-        bool known = memmem(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), OPAQUE, strlen(OPAQUE)) != NULL;
+        Slice body = slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+        bool key = memmem(body.ptr, body.len, KEY, strlen(KEY)) != NULL;
+        bool known = key || memmem(body.ptr, body.len, OPAQUE, strlen(OPAQUE)) != NULL;
+        char permission[] = "edgetest.see", *permissions[] = {permission};
         Slice wire;
 
         SET(&owner, user_id, known ? 42 : 0);
         SET(&owner, role, ROLE_USER);
         SET(&owner, expires_ms, clock_unix_ms(&SYSTEM_CLOCK) + 60000);
+        SET(&owner, api_key, key);
+        owner.permissions = permissions;
+        owner.n_permissions = key;
         wire = message_pack(mem, &owner.base);
         if (known)
             reply_wire(nc, msg, wire.ptr, wire.len);
@@ -801,6 +811,12 @@ static void callers_are_known_by_their_tokens(void **state)
     a = ask_as("/who", OPAQUE);
     assert_string_equal(a.body, "{\"text\":\"42\"}");
     assert_int_equal(ask_as("/who", "bbbb").status, 401);
+    /* A permission opens what asks for it; a key, nothing else. */
+    assert_int_equal(ask_as("/seen", jwt).status, 403);
+    assert_int_equal(ask_as("/seen", OPAQUE).status, 403);
+    a = ask_as("/seen", KEY);
+    assert_string_equal(a.body, "{\"text\":\"42\"}");
+    assert_int_equal(ask_as("/who", KEY).status, 403);
     a = ask_as("/maybe", "bbbb");
     assert_string_equal(a.body, "{\"text\":\"0\"}");
     a = ask_as("/maybe", jwt);

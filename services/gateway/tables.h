@@ -19,6 +19,7 @@ typedef struct Operation {
     bool raw_request, raw_reply; /* HttpBody: of BODY_FIELD, the field */
     const char *response_body;   /* "" is the whole message */
     int caller;                  /* Atrium__CallerPolicy */
+    const char *permission;      /* "" none */
     uint32_t timeout_ms, status, max_bytes;
     const RateRule *rate;       /* NULL none */
     int dialect;                /* Atrium__Dialect */
