@@ -1,6 +1,7 @@
 """Every rpc, called by every kind of caller: callers.csv tells what each gets, and was written by hand. Over HTTP it is
 a status; on the bus (a service for itself, and the gateway without a caller, both with an empty body) a reason."""
 import csv
+import importlib
 import pathlib
 import re
 import secrets
@@ -13,7 +14,6 @@ from stack import ROOT
 pytestmark = pytest.mark.local
 HERE = pathlib.Path(__file__).parent
 PEOPLE = ("nobody", "other", "owner", "operator", "admin")
-NEW_PASSWORD = "a better one"
 
 
 def rows():
@@ -51,19 +51,13 @@ class Scene:
         return answer.json()
 
 
-# The request of each rpc that needs more than its path: a body that is good, so that only the caller is judged.
-BODIES = {
-    "Register": lambda s: {"username": "m" + secrets.token_hex(6), "password": PASSWORD},
-    "Login": lambda s: {"username": s.owner, "password": PASSWORD},
-    "Refresh": lambda s: {"refresh_token": s.login(s.owner)["refresh_token"]},
-    "Logout": lambda s: {},
-    "UpdateMe": lambda s: {"display_name": "Somebody"},
-    "ChangePassword": lambda s: {"oldPassword": PASSWORD, "newPassword": NEW_PASSWORD},
-    "TalkerRegister": lambda s: {"email": secrets.token_hex(6) + "@example.org", "password": PASSWORD},
-    "TalkerLogin": lambda s: {"email": s.api.talker_register()["email"], "password": PASSWORD},
-    "TalkerChangePassword": lambda s: {"old_password": PASSWORD, "new_password": NEW_PASSWORD},
-}
-VARIABLES = {"login_id": lambda s: s.spare, "username": lambda s: s.owner}
+# From the files bodies_*.py, one per proto.
+BODIES, VARIABLES = {}, {}
+for file_ in sorted(HERE.glob("bodies_*.py")):
+    module = importlib.import_module(file_.stem)
+    assert not BODIES.keys() & module.BODIES.keys() and not VARIABLES.keys() & module.VARIABLES.keys(), file_
+    BODIES.update(module.BODIES)
+    VARIABLES.update(module.VARIABLES)
 
 HTTP = [pytest.param(row["rpc"], method, path, caller, int(row[caller]), id=f"{row['rpc']}-{method} {path}-{caller}")
         for row in rows() for method, path in routes().get(row["rpc"], []) for caller in PEOPLE]
@@ -75,7 +69,7 @@ BUS = [pytest.param(row["domain"], row["rpc"], caller, row[caller], id=f"{row['r
 def test_over_http(stack, rpc, method, path, caller, status):
     scene = Scene(stack, caller)
     body = BODIES[rpc](scene) if rpc in BODIES else None
-    path = re.sub(r"{(\w+)}", lambda m: VARIABLES[m.group(1)](scene), path)
+    path = re.sub(r"{(\w+)}", lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
     answer = scene.api.call(method, path, scene.tokens.get("access_token"), json=body)
     assert answer.status_code == status, answer.text
     if status in (401, 404):  # nothing was done
