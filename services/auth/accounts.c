@@ -8,26 +8,12 @@
 
 enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
 
-const PasswordRule CHAT_PASSWORD = {.min_chars = 6, .max_chars = 128};
-const PasswordRule LONG_PASSWORD = {.min_chars = 8, .max_chars = PASSWORD_MAX_BYTES};
-
 static bool is_empty(const char *text)
 {
     return !text || text[0] == '\0';
 }
 
 /* ---------------------------------------------------------------------------------------------------- shared rules */
-bool password_fits(const PasswordRule *rule, const char *password)
-{
-    Slice text = slice(password);
-    size_t chars;
-
-    if (text.len > PASSWORD_MAX_BYTES)
-        return false;
-    chars = utf8_length(text);
-    return chars >= rule->min_chars && chars <= rule->max_chars;
-}
-
 void auth_nudge(const Request *rq)
 {
     const Auth *auth = rq->service;
@@ -106,34 +92,6 @@ Err account_store(Request *rq, Account *account, Tokens *tokens)
     return OK;
 }
 
-static Err find_account(Request *rq, const char *name, Account *out)
-{
-    size_t len = strlen(name);
-
-    *out = (Account){.id = 0};
-    if (len == 0 || len > EMAIL_MAX_BYTES)
-        return OK;
-    return strchr(name, '@') ? auth_store_account_by_email(rq, name, out)
-                             : auth_store_account_by_username(rq, name, out);
-}
-
-Err account_check_credentials(Request *rq, const char *name, const char *password, const char *refusal, Account *out)
-{
-    const Auth *auth = rq->service;
-    Account account;
-    bool known, right;
-
-    if (strlen(password) > PASSWORD_MAX_BYTES)
-        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
-    TRY(find_account(rq, name, &account));
-    known = account.id != 0 && account.password_hash;
-    right = password_matches(known ? account.password_hash : auth->dummy_hash, password);
-    if (!known || !right || !account.active)
-        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
-    *out = account;
-    return OK;
-}
-
 Err account_of_caller(Request *rq, Account *out)
 {
     Account account;
@@ -197,8 +155,7 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
         return err_make(&REGISTRATION_CLOSED, "registration is closed");
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
-    if (!password_fits(&CHAT_PASSWORD, draft.password))
-        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    TRY(password_accept(rq, &CHAT_PASSWORD, draft.password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
     TRY(account_prepare(rq, &draft, &account));
@@ -242,8 +199,7 @@ Err auth_v1_change_password(Request *rq, const Auth__V1__ChangePasswordRequest *
 {
     if (is_empty(in->old_password))
         return err_make(&INVALID_ARGUMENT, "oldPassword is required");
-    if (!password_fits(&LONG_PASSWORD, in->new_password))
-        return err_make(&INVALID_PASSWORD, "newPassword must have at least %zu characters", LONG_PASSWORD.min_chars);
+    TRY(password_accept(rq, &LONG_PASSWORD, in->new_password));
     TRY(account_change_password(rq, in->old_password, in->new_password));
     out->message = arena_strdup(rq->mem, "password changed");
     return OK;
@@ -255,8 +211,8 @@ static Err check_new_user(Request *rq, const Auth__V1__CreateUserRequest *in, Ac
 
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
-    if (!is_empty(in->password) && !password_fits(&CHAT_PASSWORD, in->password))
-        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    if (!is_empty(in->password))
+        TRY(password_accept(rq, &CHAT_PASSWORD, in->password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
     if (!is_empty(in->role) && (!role_parse(slice(in->role), &draft.role) || draft.role == ROLE_NONE))

@@ -5,6 +5,29 @@
 
 enum { MADE_PASSWORD_CHARS = 20 };
 
+const PasswordRule CHAT_PASSWORD = {.min_chars = 6, .max_chars = 128, .refusal = "password must be 6-128 characters"};
+const PasswordRule LONG_PASSWORD = {
+    .min_chars = 8, .max_chars = PASSWORD_MAX_BYTES, .refusal = "newPassword must have at least 8 characters"};
+
+bool password_fits(const PasswordRule *rule, const char *password)
+{
+    Slice text = slice(password);
+    size_t chars;
+
+    if (text.len > PASSWORD_MAX_BYTES)
+        return false;
+    chars = utf8_length(text);
+    return chars >= rule->min_chars && chars <= rule->max_chars;
+}
+
+Err password_accept(Request *rq, const PasswordRule *rule, const char *password)
+{
+    (void)rq;
+    if (!password_fits(rule, password))
+        return err_make(&INVALID_PASSWORD, "%s", rule->refusal);
+    return OK;
+}
+
 Err password_hash(const AuthSettings *settings, Arena *mem, const char *password, char **out)
 {
     char *text = ARENA_ARRAY(mem, char, crypto_pwhash_STRBYTES);

@@ -3,6 +3,16 @@
 #pragma once
 #include "services/auth/auth.h"
 
+/* Of a route's contract. */
+typedef struct PasswordRule {
+    size_t min_chars, max_chars; /* code points */
+    const char *refusal;
+} PasswordRule;
+extern const PasswordRule CHAT_PASSWORD, LONG_PASSWORD;
+bool password_fits(const PasswordRule *rule, const char *password);
+/* What every route asks before it takes a new password. INVALID_PASSWORD; `password` may be NULL. */
+Err password_accept(Request *rq, const PasswordRule *rule, const char *password) MUST_CHECK;
+
 /* libsodium's text form, borrowed from `mem`. UNAVAILABLE when there is no memory for it. */
 Err password_hash(const AuthSettings *settings, Arena *mem, const char *password, char **out) MUST_CHECK;
 /* Cost and parallelism are those of `stored`. `stored` may be NULL: never. */

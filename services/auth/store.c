@@ -277,15 +277,16 @@ Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_
 static const char LOCK_ACCOUNT_OF_LOGIN[] =
     "SELECT a.id FROM account a JOIN login l ON l.user_id = a.id WHERE l.id = $1 FOR NO KEY UPDATE OF a";
 
-static const char END_BY_JTI[] =
-    "UPDATE login l SET ended_at = $2, end_reason = $4 FROM account a"
-    " WHERE l.id = $1 AND l.token_jti = $3 AND" LIVE_LOGIN_AND_ACCOUNT " RETURNING " ACCOUNT_COLUMNS ", l.family_id";
+static const char END_BY_JTI[] = "UPDATE login l SET ended_at = $2, end_reason = $4 FROM account a"
+                                 " WHERE l.id = $1 AND l.token_jti = $3 AND" LIVE_LOGIN_AND_ACCOUNT
+                                 " RETURNING " ACCOUNT_COLUMNS ", l.family_id, l.method, l.second_factor";
 
 Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, const NewLogin *login, IdSource *ids,
                              bool *out_done, Account *out_account)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     CLEANUP(db_rows_done) DbRows old = {0};
+    NewLogin successor = *login;
     OutboxRow announce;
     Account account;
 
@@ -300,7 +301,9 @@ Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, cons
         announce =
             login_ended_event(rq->mem, ids, old_id, account.id, AUTH__V1__LOGIN_END__REPLACED, login->created_us);
         TRY(outbox_insert(&tx, &announce, false));
-        TRY(store_insert_login(&tx, login, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
+        successor.method = db_get_cstr(rq->mem, &old, 0, ACCOUNT_COLUMN_COUNT + 1);
+        successor.second_factor = db_get_cstr_or_null(rq->mem, &old, 0, ACCOUNT_COLUMN_COUNT + 2);
+        TRY(store_insert_login(&tx, &successor, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
     }
     TRY(db_tx_commit(&tx));
     *out_done = account.id != 0;

@@ -21,6 +21,8 @@ typedef struct NewLogin {
     Slice refresh_hash;    /* empty: has no refresh token */
     int64_t refresh_expires_us;
     const char *profile, *user_agent, *address;
+    const char *method;        /* "password", "passkey", a provider's name … */
+    const char *second_factor; /* "totp", "recovery", "passkey"; NULL: none was asked for */
     int64_t created_us, expires_us;
     const char *password_hash; /* that the password was checked against; NULL: no password was given */
 } NewLogin;
@@ -75,8 +77,9 @@ typedef enum RefreshOutcome {
 /* Takes the presented token and stores its successor, atomically: of parallel calls one is DONE. */
 Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_outcome, Uuid *out_login_id,
                        Account *out_account) MUST_CHECK;
-/* Ends login `old_id`, whose present long JWT is `old_jti`, and stores `login` in its family; login->user_id and
- * family_id are taken from the old one. `*out_done` is false when there is no such live login. */
+/* Ends login `old_id`, whose present long JWT is `old_jti`, and stores `login` in its family; login->user_id,
+ * family_id, method and second_factor are taken from the old one. `*out_done` is false when there is no such live
+ * login. */
 Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, const NewLogin *login, IdSource *ids,
                              bool *out_done, Account *out_account) MUST_CHECK;
 

@@ -59,8 +59,8 @@ Err store_lock_account(DbTx *tx, int64_t user_id)
 
 static const char INSERT_LOGIN[] =
     "INSERT INTO login (id, family_id, user_id, token_jti, opaque_hash, profile, user_agent, address,"
-    "  created_at, last_used_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+    "  created_at, last_used_at, expires_at, method, second_factor)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)";
 
 const char STORE_INSERT_REFRESH_TOKEN[] =
     "INSERT INTO refresh_token (hash, login_id, parent_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
@@ -76,7 +76,8 @@ Err store_insert_login(DbTx *tx, const NewLogin *login, Uuid family_id, int64_t 
                 DB_ARGS(db_uuid(login->id), db_uuid(family_id), db_int64(user_id), db_text_or_null(login->token_jti),
                         bytes_or_null(login->opaque_hash), db_text(slice(login->profile)),
                         db_text(slice(login->user_agent)), db_text(slice(login->address)),
-                        db_time_us(login->created_us), db_time_us(login->expires_us))));
+                        db_time_us(login->created_us), db_time_us(login->expires_us), db_text(slice(login->method)),
+                        db_text_or_null(login->second_factor))));
     if (login->refresh_hash.len == 0)
         return OK;
     return db_exec(tx, STORE_INSERT_REFRESH_TOKEN,

@@ -98,6 +98,7 @@ NewLogin tokens_new_login(Request *rq, const Tokens *tokens, int64_t user_id)
         .profile = rq->profile ? rq->profile : "all",
         .user_agent = text_of_header(rq->mem, request_header(rq, "user-agent"), USER_AGENT_MAX_BYTES),
         .address = text_of_header(rq->mem, rq->client_address, USER_AGENT_MAX_BYTES),
+        .method = "password",
         .created_us = tokens->now_us,
         .expires_us = tokens_login_expires_us(rq, tokens),
     };

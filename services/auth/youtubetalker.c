@@ -3,6 +3,7 @@
 #include "services/auth/accounts.h"
 
 #include "services/auth/events.h"
+#include "services/auth/login.h"
 #include "services/auth/text.h"
 
 #include "atrium/bus.pb-c.h"
@@ -110,22 +111,15 @@ Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *
 /* A username does in place of the address: an account of any manner may log in here. */
 Err auth_v1_talker_login(Request *rq, const Auth__V1__TalkerLoginRequest *in, Auth__V1__TalkerToken *out)
 {
-    const Auth *auth = rq->service;
-    const char *name = in->email;
+    LoginTry attempt = {.name = in->email, .password = in->password, .refusal = WRONG_LOGIN, .set = TOKENS_OPAQUE};
     Tokens tokens;
-    NewLogin login;
     Account account;
 
     if (!username_valid(slice(in->email)))
-        check_email(rq, in->email, &name);
+        check_email(rq, in->email, &attempt.name);
     check_present(rq, "password", in->password);
     TRY(violations_if_any(rq));
-    TRY(account_check_credentials(rq, name, in->password, WRONG_LOGIN, &account));
-    tokens = tokens_make(rq, TOKENS_OPAQUE);
-    login = tokens_new_login(rq, &tokens, account.id);
-    login.password_hash = account.password_hash;
-    TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
-    auth_nudge(rq);
+    TRY(login_by_password(rq, &attempt, &tokens, &account));
     answer_token(rq, &tokens, &account, out);
     return OK;
 }
