@@ -2,6 +2,7 @@
 #include "services/auth/login.h"
 
 #include "services/auth/accounts.h"
+#include "services/auth/defence.h"
 #include "services/auth/passwords.h"
 
 static Err find_account(Request *rq, const char *name, Account *out)
@@ -15,7 +16,27 @@ static Err find_account(Request *rq, const char *name, Account *out)
                              : auth_store_account_by_username(rq, name, out);
 }
 
-static Err check_credentials(Request *rq, const LoginTry *attempt, Account *out)
+/* The hash follows the settings of today, once the password is at hand. That it could not be is no reason to refuse. */
+static void refresh_hash(Request *rq, Account *account, const char *password)
+{
+    const Auth *auth = rq->service;
+    bool done = false;
+    char *hash;
+    Err e = OK;
+
+    if (!password_is_outdated(auth->settings, account->password_hash))
+        return;
+    e = password_hash(auth->settings, rq->mem, password, &hash);
+    if (!err_failed(e))
+        e = defence_store_rehash(rq, account->id, account->password_hash, hash, &done);
+    if (err_failed(e))
+        LOG_WARN(rq->log, "rehash_failed", "error", e.text);
+    if (done)
+        account->password_hash = hash;
+}
+
+/* A name that nobody has costs what others do: the same statements, and a hash of today's settings. */
+static Err check_credentials(Request *rq, const LoginTry *attempt, Defence *out_defence, Account *out)
 {
     const Auth *auth = rq->service;
     Account account;
@@ -24,11 +45,25 @@ static Err check_credentials(Request *rq, const LoginTry *attempt, Account *out)
     if (strlen(attempt->password) > PASSWORD_MAX_BYTES)
         return err_make(&INVALID_CREDENTIALS, "%s", attempt->refusal);
     TRY(find_account(rq, attempt->name, &account));
+    TRY(defence_enter(rq, DEFENCE_PASSWORD, attempt->name, account.id, out_defence));
     known = account.id != 0 && account.password_hash;
     right = password_matches(known ? account.password_hash : auth->dummy_hash, attempt->password);
-    if (!known || !right || !account.active)
+    if (!known || !right || !account.active) {
+        TRY(defence_failed(rq, out_defence));
         return err_make(&INVALID_CREDENTIALS, "%s", attempt->refusal);
+    }
+    refresh_hash(rq, &account, attempt->password);
     *out = account;
+    return OK;
+}
+
+/* The hash that was checked is there no more: another login may have put a better one of the same password in its
+ * place. */
+static Err check_again(Request *rq, const LoginTry *attempt, Account *account)
+{
+    TRY(auth_store_account(rq, account->id, account));
+    if (account->id == 0 || !account->active || !password_matches(account->password_hash, attempt->password))
+        return err_make(&INVALID_CREDENTIALS, "%s", attempt->refusal);
     return OK;
 }
 
@@ -51,10 +86,18 @@ static Err begin(Request *rq, const Account *account, const char *method, const 
 
 Err login_by_password(Request *rq, const LoginTry *attempt, Tokens *out_tokens, Account *out_account)
 {
+    Defence defence;
     Account account;
+    Err e;
 
-    TRY(check_credentials(rq, attempt, &account));
-    TRY(begin(rq, &account, "password", account.password_hash, attempt->set, out_tokens));
+    TRY(check_credentials(rq, attempt, &defence, &account));
+    TRY(defence_passed(rq, &defence, account.id));
+    e = begin(rq, &account, "password", account.password_hash, attempt->set, out_tokens);
+    if (e.reason == &INVALID_CREDENTIALS) {
+        TRY(check_again(rq, attempt, &account));
+        e = begin(rq, &account, "password", account.password_hash, attempt->set, out_tokens);
+    }
+    TRY(e);
     account.last_login_us = out_tokens->now_us;
     *out_account = account;
     return OK;

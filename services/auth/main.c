@@ -8,7 +8,13 @@
 #include "services/auth/text.h"
 #include "shared/service.h"
 
-enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, READS_AT_ONCE = 256, HASH_THREADS = 2 };
+enum {
+    ADMIN_PASSWORD_MIN_BYTES = 8,
+    BOOTSTRAP_TIMEOUT_MS = 10000,
+    FAST_THREADS = 4,
+    READS_AT_ONCE = 256,
+    HASH_THREADS = 2
+};
 
 #define CONFIG_STRUCT AuthSettings
 #define SETTING CONFIG_ROW
@@ -40,6 +46,8 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
+        return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }

@@ -1,6 +1,7 @@
-/* passwords: argon2id by libsodium. */
+/* passwords: see passwords.h. */
 #include "services/auth/passwords.h"
 
+#include <crypt.h>
 #include <sodium.h>
 
 enum { MADE_PASSWORD_CHARS = 20 };
@@ -39,9 +40,45 @@ Err password_hash(const AuthSettings *settings, Arena *mem, const char *password
     return OK;
 }
 
+/* $2a$, $2b$ and $2y$, as other systems wrote them. */
+static bool is_bcrypt(const char *stored)
+{
+    return stored[0] == '$' && stored[1] == '2' && stored[2] && stored[3] == '$';
+}
+
+static bool bcrypt_matches(const char *stored, const char *password)
+{
+    struct crypt_data *data = xcalloc(1, sizeof(*data)); /* 32 KiB: too much for a thread's stack */
+    const char *made = crypt_r(password, stored, data);
+    bool matches = made && slice_eq_secret(slice(made), slice(stored));
+
+    sodium_memzero(data, sizeof(*data));
+    free(data);
+    return matches;
+}
+
 bool password_matches(const char *stored, const char *password)
 {
-    return stored && crypto_pwhash_str_verify(stored, password, strlen(password)) == 0;
+    if (!stored)
+        return false;
+    if (is_bcrypt(stored))
+        return bcrypt_matches(stored, password);
+    return crypto_pwhash_str_verify(stored, password, strlen(password)) == 0;
+}
+
+/* libsodium tells whether parameters differ; only lower ones are worth a new hash. */
+bool password_is_outdated(const AuthSettings *settings, const char *stored)
+{
+    static const Slice FORM = SLICE_LIT("$argon2id$v=19$m=");
+    Slice memory_kib, passes, rest;
+    uint64_t memory, ops;
+
+    if (!slice_starts_with(slice(stored), FORM) ||
+        !slice_cut(slice_skip(slice(stored), FORM.len), ',', &memory_kib, &rest) ||
+        !slice_cut(rest, ',', &passes, &rest) || !slice_starts_with(passes, SLICE_LIT("t=")) ||
+        !slice_to_uint64(memory_kib, &memory) || !slice_to_uint64(slice_skip(passes, 2), &ops))
+        return true;
+    return memory < (uint64_t)settings->hash_memory_bytes / 1024 || ops < (uint64_t)settings->hash_ops;
 }
 
 char *password_make(Arena *mem)

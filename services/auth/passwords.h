@@ -1,5 +1,5 @@
-/* passwords: argon2id by libsodium. Every function here that hashes takes tens of milliseconds and 64 MiB: only rpcs of
- * lane "slow" call them. */
+/* passwords: argon2id by libsodium; bcrypt, of accounts that came from elsewhere, is verified too. Every function here
+ * that hashes takes tens of milliseconds and 64 MiB: only rpcs of lane "slow" call them. */
 #pragma once
 #include "services/auth/auth.h"
 
@@ -17,5 +17,7 @@ Err password_accept(Request *rq, const PasswordRule *rule, const char *password)
 Err password_hash(const AuthSettings *settings, Arena *mem, const char *password, char **out) MUST_CHECK;
 /* Cost and parallelism are those of `stored`. `stored` may be NULL: never. */
 bool password_matches(const char *stored, const char *password);
+/* Cheaper to guess at than a hash that would be made today. */
+bool password_is_outdated(const AuthSettings *settings, const char *stored);
 /* For accounts made by operators: 20 letters and digits, borrowed from `mem`. */
 char *password_make(Arena *mem);

@@ -49,6 +49,7 @@ static void make_service(StoreSchema *s)
         .session_expires_days = 7,
         .registration = "open",
         .max_logins = 100,
+        .login_backoff = true,
         .hash_ops = 1,
         .hash_memory_bytes = 8192,
         .admin_username = "admin",
