@@ -50,3 +50,12 @@ void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Au
     out->user = MESSAGE_NEW(rq->mem, Auth__V1__User, auth__v1__user__init);
     answer_user(rq, account, out->user);
 }
+
+char **answer_words(Arena *mem, const char *const *words, size_t count)
+{
+    char **copy = ARENA_ARRAY(mem, char *, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        copy[i] = arena_strdup(mem, words[i]);
+    return copy;
+}

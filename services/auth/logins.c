@@ -179,21 +179,3 @@ Err auth_v1_list_logins(Request *rq, const Auth__V1__ListLoginsRequest *in, Auth
     out->n_logins = count;
     return OK;
 }
-
-Err auth_v1_resolve_token(Request *rq, const Atrium__ResolveTokenRequest *in, Atrium__ResolveTokenReply *out)
-{
-    LoginRow login;
-    Account account;
-
-    if (!in->token || !in->token[0])
-        return err_make(&UNAUTHENTICATED, "no token");
-    TRY(auth_store_resolve_opaque(rq, token_hash(rq->mem, in->token), clock_unix_us(rq->clock), &login, &account));
-    if (account.id == 0)
-        return err_make(&UNAUTHENTICATED, "invalid or expired token");
-    SET(out, user_id, account.id);
-    out->username = arena_strdup(rq->mem, account.username);
-    SET(out, role, account.role);
-    out->login_id = uuid_text(rq->mem, login.id);
-    SET(out, expires_ms, login.expires_us / 1000);
-    return OK;
-}

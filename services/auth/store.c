@@ -8,7 +8,7 @@
 enum { ENDED_KEEP_S = 86400, TOUCH_INTERVAL_US = 60 * 1000000 };
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
-static const char SELECT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS " FROM account a WHERE a.id = $1";
+static const char SELECT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS_WITHOUT_ROLES " FROM account a WHERE a.id = $1";
 
 Err auth_store_account(Request *rq, int64_t id, Account *out)
 {
@@ -162,7 +162,7 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
 static const char UPDATE_PROFILE[] =
     "UPDATE account a SET display_name = coalesce($2, a.display_name),"
     "  avatar_hash = CASE WHEN $3::text IS NULL THEN a.avatar_hash ELSE nullif($3, '') END, updated_at = $4"
-    " WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS;
+    " WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS_WITHOUT_ROLES;
 
 Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_name, const char *avatar_hash,
                               int64_t now_us, Account *out)

@@ -10,6 +10,8 @@ typedef struct Account {
     Role role;
     bool active;
     int64_t created_us, updated_us, last_login_us; /* the last is 0 before the first login */
+    const char *const *roles;                      /* beside the rank, of groups too; not of auth_store_account */
+    size_t role_count;
 } Account;
 
 /* A login to be stored. */

@@ -141,3 +141,11 @@ int store_schema_drop(void **state)
     free(s);
     return 0;
 }
+
+void store_schema_person(StoreSchema *s, int64_t id, const char *username, Role role)
+{
+    store_schema_script(s, arena_printf(s->mem,
+                                        "INSERT INTO account (id, username, display_name, role, created_at, updated_at)"
+                                        " VALUES (%" PRId64 ", '%s', '%s', %d, now(), now())",
+                                        id, username, username, (int)role));
+}

@@ -27,3 +27,5 @@ Request store_schema_user_request(StoreSchema *s, int64_t user_id);
 Account store_schema_account(StoreSchema *s, const char *username, const char *email, const char *password);
 /* The first column of the first row. */
 int64_t store_schema_count(StoreSchema *s, const char *sql);
+/* The row of a live account without a password. */
+void store_schema_person(StoreSchema *s, int64_t id, const char *username, Role role);

@@ -4,6 +4,20 @@
 #include "services/auth/events.h"
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
+void store_read_words(Arena *mem, const DbRows *rows, int row, int column, const char *const **out, size_t *out_count)
+{
+    Slice rest = db_get_text(rows, row, column), word;
+    const char **words = ARENA_ARRAY(mem, const char *, rest.len / 2 + 1);
+    size_t count = 0;
+
+    while (rest.len) {
+        (void)slice_cut(rest, ' ', &word, &rest); /* false is the last one */
+        words[count++] = slice_cstr(mem, word);
+    }
+    *out = words;
+    *out_count = count;
+}
+
 void store_read_account(Arena *mem, const DbRows *rows, int row, int column, Account *out)
 {
     *out = (Account){
@@ -20,6 +34,7 @@ void store_read_account(Arena *mem, const DbRows *rows, int row, int column, Acc
         .updated_us = db_get_time_us(rows, row, column + 10),
         .last_login_us = db_get_time_us(rows, row, column + 11),
     };
+    store_read_words(mem, rows, row, column + 12, &out->roles, &out->role_count);
 }
 
 void store_read_account_if_any(Arena *mem, const DbRows *rows, Account *out)

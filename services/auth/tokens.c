@@ -114,6 +114,8 @@ void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login
         .username = account->username,
         .email = "",
         .role = role_name(account->role),
+        .roles = account->roles,
+        .role_count = account->role_count,
         .login_id = uuid_text(rq->mem, login_id),
         .issuer = manner_of(rq) == MANNER_SESSIONS ? SESSIONS_ISSUER : auth->settings->jwt_issuer,
         .issued_s = now_s,
