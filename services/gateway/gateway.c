@@ -119,6 +119,15 @@ Err gateway_open(Service *service, void **out)
                                                 .age_ms = s->revocation_age_ms,
                                                 .entries_max = (size_t)s->revocations_max},
                           &g->revocations));
+    TRY(grants_start(&(GrantsOptions){.bus = service->bus,
+                                      .loop = g->loop,
+                                      .clock = service->clock,
+                                      .log = service->log,
+                                      .metrics = service->metrics,
+                                      .slot = g->slot,
+                                      .age_ms = s->revocation_age_ms,
+                                      .changes_max = (size_t)s->revocations_max},
+                     &g->grants));
     if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
         admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
@@ -149,11 +158,13 @@ static Err open_parts(Gateway *g)
 
     TRY(open_bus(g));
     TRY(upstream_new(g->bus, g->loop, service->metrics, &g->upstream));
+    grants_connect(g->grants, g->upstream);
     TRY(auth_new(&(AuthOptions){.clock = service->clock,
                                 .log = service->log,
                                 .metrics = service->metrics,
                                 .upstream = g->upstream,
                                 .revocations = g->revocations,
+                                .grants = g->grants,
                                 .slot = g->slot,
                                 .jwt_secret = s->jwt_secret,
                                 .signing_key = s->signing_key,
@@ -308,6 +319,7 @@ void gateway_close(void *context)
     auth_free(g->auth);
     bus_close(g->bus);
     revocations_stop(g->revocations);
+    grants_stop(g->grants);
     tables_unref(g->tables);
     assets_unref(g->assets);
     exchanges_free_idle(g);

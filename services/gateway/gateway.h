@@ -37,6 +37,7 @@ typedef struct Gateway {
     Tables *tables; /* in use; exchanges hold references to theirs */
     Assets *assets;
     Revocations *revocations;
+    Grants *grants;
     Auth *auth;
     Rates *rates;
     Upstream *upstream;
@@ -50,7 +51,7 @@ typedef struct Gateway {
     bool draining;      /* /readyz says 503, answers close their connections */
     struct HealthCache {
         int64_t at_ms;
-        bool bus, revocations, redis;
+        bool bus, revocations, access, redis;
     } health;
     struct GatewayMetrics {
         Gauge *connections, *suspended, *bus, *body_bytes, *operations;
@@ -68,5 +69,5 @@ Err gateway_run(Service *service, void *context);
 Err gateway_start(Gateway *g);
 void gateway_reload(Gateway *g); /* SIGHUP; in the loop's thread */
 void gateway_close(void *context);
-/* May it take requests: bus, revocations, not draining. */
+/* May it take requests: bus, revocations, what roles grant, not draining. */
 bool gateway_ready(Gateway *g);

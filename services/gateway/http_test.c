@@ -202,6 +202,8 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         reply_failure(nc, msg);
     } else if (strcmp(rpc, "Empty") == 0) {
         reply_wire(nc, msg, "", 0);
+    } else if (strcmp(rpc, "GetGrants") == 0) {
+        reply_wire(nc, msg, "", 0); /* no role grants anything */
     } else if (strcmp(rpc, "ResolveToken") == 0) {
         CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
         Atrium__ResolveTokenReply owner = ATRIUM__RESOLVE_TOKEN_REPLY__INIT;
@@ -253,7 +255,8 @@ static int start_all(void **state)
 {
     static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
                                            "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
-                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken"};
+                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
+                                           "rpc.edgetest.auth.v1.GetGrants"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;

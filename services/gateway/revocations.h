@@ -1,6 +1,5 @@
-/* revocations: logins that ended, so that their JWTs are refused before they expire. Tails the identity
- * provider's stream (identity_provider.h) from its beginning, in a thread of its own, over a threaded bus connection.
- * Not ready until it has caught up; and again after a lost connection. Thread-safe. */
+/* revocations: logins that ended, so that their JWTs are refused before they expire. Hears of them by a tail (tail.h):
+ * not ready until that is current. Thread-safe. */
 #pragma once
 #include "shared/bus.h"
 #include "shared/clock.h"
