@@ -97,6 +97,11 @@ static Err check_revocations(void *data)
     return revocations_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
 }
 
+static Err check_access(void *data)
+{
+    return grants_ready(data) ? OK : err_make(&UNAVAILABLE, "not known");
+}
+
 Err gateway_open(Service *service, void **out)
 {
     Gateway *g = ARENA_NEW(service->mem, Gateway);
@@ -131,6 +136,7 @@ Err gateway_open(Service *service, void **out)
     if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
         admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
+        admin_add_check(service->admin, "access", check_access, g->grants);
     }
     return OK;
 }

@@ -2,6 +2,7 @@
 #include "services/gateway/grants.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
@@ -28,7 +29,7 @@ struct Grants {
     Arena *mem;        /* of `roles` */
     RoleGrants *roles;
     size_t role_count;
-    uint64_t generation;
+    atomic_uint_fast64_t generation; /* the admin thread asks, too */
 
     pthread_mutex_t lock; /* guards what follows */
     Changed *changed;     /* open addressing, never more than half full */
@@ -121,7 +122,7 @@ void grants_set(Grants *g, const RoleGrants *roles, size_t count)
                                    .permissions = copy_words(mem, roles[i].permissions, roles[i].permission_count),
                                    .permission_count = roles[i].permission_count};
     g->role_count = count;
-    g->generation++;
+    atomic_fetch_add(&g->generation, 1);
     arena_free(g->mem);
     g->mem = mem;
 }
@@ -136,12 +137,12 @@ RoleGrants grants_of_role(const Grants *g, const char *name)
 
 uint64_t grants_generation(const Grants *g)
 {
-    return g->generation;
+    return atomic_load(&g->generation);
 }
 
 bool grants_ready(Grants *g)
 {
-    return g->generation > 0 && (!g->tail || tail_current(g->tail));
+    return grants_generation(g) > 0 && (!g->tail || tail_current(g->tail));
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */

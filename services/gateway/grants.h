@@ -22,7 +22,7 @@ CLEANUP_FN(Grants, grants_stop)
 /* Asks from now on, until it knows. In the loop's thread, or before it runs. */
 void grants_connect(Grants *g, Upstream *upstream);
 
-/* Does it know what roles grant, and has it heard of all changes? */
+/* Does it know what roles grant, and has it heard of all changes? Any thread. */
 bool grants_ready(Grants *g);
 /* Another number whenever roles grant something else; never 0 once they are known. */
 uint64_t grants_generation(const Grants *g);
