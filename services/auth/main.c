@@ -2,6 +2,7 @@
 #include <sodium.h>
 
 #include "atrium/auth/v1/access.service.h"
+#include "atrium/auth/v1/factor.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
@@ -27,6 +28,7 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Auth auth; /* first: handlers get it */
+    Breach *breach;
     JwtKey *key;
     Purge *purge;
 } Running;
@@ -87,6 +89,13 @@ static Err open_auth(Service *service, void **out_context)
     auth->outbox = service->outbox;
     TRY(err_wrap(jwt_key_new(slice(auth->settings->jwt_secret), &running->key), "JWT_SECRET"));
     auth->key = running->key;
+    TRY(breach_new(&(BreachOptions){.file = auth->settings->breached_passwords_file,
+                                    .url = auth->settings->breached_passwords_url,
+                                    .clock = service->clock,
+                                    .log = service->log,
+                                    .metrics = service->metrics},
+                   &running->breach));
+    auth->breach = running->breach;
     TRY(make_dummy_hash(auth, service->mem));
     TRY(bootstrap(service, auth));
     *out_context = running;
@@ -117,12 +126,13 @@ static void close_auth(void *context)
 {
     Running *running = context;
 
+    breach_free(running->breach);
     jwt_key_free(running->key);
 }
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_AUTH_SERVICE};
+    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_AUTH_SERVICE, &AUTH_V1_FACTOR_SERVICE};
     /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},

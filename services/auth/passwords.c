@@ -23,9 +23,12 @@ bool password_fits(const PasswordRule *rule, const char *password)
 
 Err password_accept(Request *rq, const PasswordRule *rule, const char *password)
 {
-    (void)rq;
+    const Auth *auth = rq->service;
+
     if (!password_fits(rule, password))
         return err_make(&INVALID_PASSWORD, "%s", rule->refusal);
+    if (auth->breach && breach_knows(auth->breach, rq->mem, password))
+        return err_make(&BREACHED_PASSWORD, "this password is known to have leaked; choose another one");
     return OK;
 }
 

@@ -10,7 +10,7 @@ typedef struct PasswordRule {
 } PasswordRule;
 extern const PasswordRule CHAT_PASSWORD, LONG_PASSWORD;
 bool password_fits(const PasswordRule *rule, const char *password);
-/* What every route asks before it takes a new password. INVALID_PASSWORD; `password` may be NULL. */
+/* What every route asks before it takes a new password. INVALID_PASSWORD, BREACHED_PASSWORD; `password` may be NULL. */
 Err password_accept(Request *rq, const PasswordRule *rule, const char *password) MUST_CHECK;
 
 /* libsodium's text form, borrowed from `mem`. UNAVAILABLE when there is no memory for it. */

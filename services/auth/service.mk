@@ -10,7 +10,7 @@ auth_PROTOS := $(patsubst proto/%,%,$(wildcard proto/atrium/auth/v1/*.proto))
 auth_TESTS := $(basename $(filter %_test.c,$(auth_NAMES)))
 # With the store in memory: handlers of accounts and logins. All others with a real PostgreSQL. The dispatch table, which
 # every test links, needs all handlers, and they need all stores.
-auth_FAKED := accounts_test logins_test youtubetalker_test text_test
+auth_FAKED := accounts_test logins_test youtubetalker_test passwords_test text_test
 $(foreach t,$(auth_FAKED),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) store_fake.c))
 $(foreach t,$(filter-out $(auth_FAKED),$(auth_TESTS)),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) \
 	$(auth_FAKED_STORES) store_schema.c purge.c))

@@ -1,0 +1,3 @@
+"""Requests for test_callers.py: of the rpcs in factor.proto."""
+BODIES = {}
+VARIABLES = {}
