@@ -15,18 +15,9 @@ static const char WRONG_LOGIN[] = "Invalid email or password";
 static void add_context_text(Request *rq, const char *name, const char *text)
 {
     Atrium__Violation *violation = rq->reply.violations[rq->reply.violation_count - 1];
-    Google__Protobuf__Struct *context = MESSAGE_NEW(rq->mem, Google__Protobuf__Struct, google__protobuf__struct__init);
-    Google__Protobuf__Struct__FieldsEntry *entry =
-        MESSAGE_NEW(rq->mem, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry__init);
 
-    entry->key = arena_strdup(rq->mem, name);
-    entry->value = MESSAGE_NEW(rq->mem, Google__Protobuf__Value, google__protobuf__value__init);
-    entry->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    entry->value->string_value = arena_strdup(rq->mem, text);
-    context->fields = ARENA_ARRAY(rq->mem, Google__Protobuf__Struct__FieldsEntry *, 1);
-    context->fields[0] = entry;
-    context->n_fields = 1;
-    violation->context = context;
+    violation->context = struct_new(rq->mem);
+    struct_set_text(rq->mem, violation->context, name, text);
 }
 
 static bool check_present(Request *rq, const char *field, const char *value)
