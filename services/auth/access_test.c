@@ -18,18 +18,10 @@ static int fill_tables(void **state)
     return 0;
 }
 
-static Request request_of(StoreSchema *s, int64_t user_id, Role role)
-{
-    Request rq = store_schema_user_request(s, user_id);
-
-    rq.caller.role = role;
-    return rq;
-}
-
 static Err call_as(StoreSchema *s, int64_t user_id, Role role, const char *method, ProtobufCMessage *in,
                    ProtobufCMessage *out)
 {
-    Request rq = request_of(s, user_id, role);
+    Request rq = store_schema_request_of(s, user_id, role);
 
     return rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, method, in, out);
 }
@@ -154,7 +146,7 @@ static void accounts_that_are_read_bring_their_roles_for_tokens(void **state)
 static void every_change_is_announced(void **state)
 {
     StoreSchema *s = *state;
-    Request rq = request_of(s, ADA, ROLE_ADMIN);
+    Request rq = store_schema_request_of(s, ADA, ROLE_ADMIN);
 
     assert_ok(grant(s, CLEO, "curator"));
     assert_int_equal(announced(s, CLEO), 1);
@@ -200,7 +192,7 @@ static void nobody_hands_on_what_he_lacks(void **state)
     static const char *const PERMISSIONS[] = {"auth.roles.write", "rag.*"};
     static const char *const CURATOR[] = {"curator"}, *const ADMIN[] = {"admin"}, *const NONE[] = {"emperor"};
     StoreSchema *s = *state;
-    Request rq = request_of(s, BOB, ROLE_OPERATOR);
+    Request rq = store_schema_request_of(s, BOB, ROLE_OPERATOR);
 
     rq.caller.permissions = PERMISSIONS;
     rq.caller.permission_count = ARRAY_LEN(PERMISSIONS);
@@ -219,7 +211,7 @@ static void nobody_hands_on_what_he_lacks(void **state)
 static void roles_are_replaced_and_deleted(void **state)
 {
     StoreSchema *s = *state;
-    Request rq = request_of(s, ADA, ROLE_ADMIN);
+    Request rq = store_schema_request_of(s, ADA, ROLE_ADMIN);
     Auth__V1__DeleteRoleRequest in = AUTH__V1__DELETE_ROLE_REQUEST__INIT;
     Auth__V1__DeleteRoleReply out = AUTH__V1__DELETE_ROLE_REPLY__INIT;
 
@@ -245,7 +237,7 @@ static void names_are_checked(void **state)
                                                   "Events.x", "events.*.x", "**",      "events.x*", "full"};
     static const char *const GOOD_PERMISSIONS[] = {"*", "events.*", "events.admin.read", "a1.b_2"};
     StoreSchema *s = *state;
-    Request rq = request_of(s, ADA, ROLE_ADMIN);
+    Request rq = store_schema_request_of(s, ADA, ROLE_ADMIN);
 
     for (size_t i = 0; i < ARRAY_LEN(BAD_ROLES); i++)
         assert_reason(put_role(s, &rq, BAD_ROLES[i], NULL), &INVALID_ARGUMENT);

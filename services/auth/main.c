@@ -2,6 +2,7 @@
 #include <sodium.h>
 
 #include "atrium/auth/v1/access.service.h"
+#include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
@@ -132,7 +133,8 @@ static void close_auth(void *context)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_AUTH_SERVICE, &AUTH_V1_FACTOR_SERVICE};
+    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
+                                             &AUTH_V1_FACTOR_SERVICE};
     /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},

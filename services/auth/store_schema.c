@@ -88,6 +88,14 @@ Request store_schema_user_request(StoreSchema *s, int64_t user_id)
     return rq;
 }
 
+Request store_schema_request_of(StoreSchema *s, int64_t user_id, Role role)
+{
+    Request rq = store_schema_user_request(s, user_id);
+
+    rq.caller.role = role;
+    return rq;
+}
+
 Account store_schema_account(StoreSchema *s, const char *username, const char *email, const char *password)
 {
     Request rq = store_schema_request(s);

@@ -23,6 +23,7 @@ void store_schema_script(StoreSchema *s, const char *sql);
 /* As it comes from the gateway, with 60 s to go; and of a logged-in user. */
 Request store_schema_request(StoreSchema *s);
 Request store_schema_user_request(StoreSchema *s, int64_t user_id);
+Request store_schema_request_of(StoreSchema *s, int64_t user_id, Role role);
 /* A stored account with this password (NULL: none), active, of role user. */
 Account store_schema_account(StoreSchema *s, const char *username, const char *email, const char *password);
 /* The first column of the first row. */
