@@ -74,18 +74,24 @@ Err access_may_hand_on(const Request *rq, const char *const *permissions, size_t
     return OK;
 }
 
+/* A key has its owner's rank for show: it hands on a rank only when it may everything. */
+static bool has_rank(const Caller *caller, Role rank)
+{
+    return rank <= ROLE_USER || (rank <= caller->role && (!caller->api_key || caller_may(caller, "*")));
+}
+
 Err access_may_grant(Request *rq, DbTx *tx, Role rank, const char *const *roles, size_t role_count)
 {
     const char *const *permissions;
     size_t count;
 
-    if (rank > rq->caller.role)
+    if (!has_rank(&rq->caller, rank))
         return err_make(&PERMISSION_DENIED, "nobody hands on a rank above his own");
     for (size_t i = 0; i < role_count; i++) {
         Role as_rank;
         bool found;
 
-        if (role_parse(slice(roles[i]), &as_rank) && as_rank > rq->caller.role)
+        if (role_parse(slice(roles[i]), &as_rank) && !has_rank(&rq->caller, as_rank))
             return err_make(&PERMISSION_DENIED, "nobody hands on a rank above his own");
         TRY(auth_store_role_grants(rq, tx, roles[i], &found, &permissions, &count));
         if (!found)

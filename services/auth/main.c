@@ -4,6 +4,7 @@
 #include "atrium/auth/v1/access.service.h"
 #include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/factor.service.h"
+#include "atrium/auth/v1/keys.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
@@ -50,6 +51,8 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
+        return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
@@ -134,7 +137,7 @@ static void close_auth(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_FACTOR_SERVICE};
+                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
     /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},

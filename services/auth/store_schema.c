@@ -50,6 +50,8 @@ static void make_service(StoreSchema *s)
         .registration = "open",
         .max_logins = 100,
         .login_backoff = true,
+        .dev_max_keys = 5,
+        .token_exchange_minutes = 60,
         .hash_ops = 1,
         .hash_memory_bytes = 8192,
         .admin_username = "admin",

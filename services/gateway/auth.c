@@ -5,6 +5,7 @@
 #include "atrium/reasons.atrium.h"
 #include "services/gateway/credentials.h"
 #include "services/gateway/identity_provider.h"
+#include "shared/api_key.h"
 #include "shared/message.h"
 
 enum {
@@ -200,8 +201,11 @@ static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[CREDENTIAL
 }
 
 /* --- every credential --------------------------------------------------------------------------------------------- */
+/* A mistyped or made-up key costs nobody a question. */
 static bool looks_opaque(Slice token)
 {
+    if (api_key_looks(token) && !api_key_well_formed(token))
+        return false;
     for (size_t i = 0; i < token.len; i++)
         if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
             return false;

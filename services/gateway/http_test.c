@@ -15,7 +15,7 @@
 #include "shared/testing.h"
 
 static const char SECRET[] = "0123456789012345678901234567890123456789";
-static const char KEY[] = "sel_test";
+static const char KEY[] = "sel_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA3Jy7iC";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 typedef struct Fixture {

@@ -14,6 +14,7 @@ message_FUZZ := shared/message_fuzz.c
 values_FUZZ := shared/values_fuzz.c
 jwt_FUZZ := shared/jwt_fuzz.c
 caller_FUZZ := shared/caller_fuzz.c
+api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
