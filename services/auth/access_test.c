@@ -10,7 +10,7 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, outbox CASCADE; DELETE FROM role WHERE NOT builtin;"
+    store_schema_script(s, "TRUNCATE account, outbox, audit_entry CASCADE; DELETE FROM role WHERE NOT builtin;"
                            "DELETE FROM user_group WHERE id <> 'all-users'; DELETE FROM group_role");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_OPERATOR);
@@ -154,6 +154,10 @@ static void every_change_is_announced(void **state)
     assert_int_equal(announced(s, CLEO), 2);
     assert_ok(put_role(s, &rq, "helper", (char[]){"rag.help"}));
     assert_int_equal(announced(s, 0), 1);
+    assert_int_equal(store_schema_count(s,
+                                        "SELECT count(*) FROM audit_entry WHERE actor_id = 1 AND (target_id = 'helper'"
+                                        " OR (target_id = '3' AND detail ->> 'role' = 'curator'))"),
+                     3);
 }
 
 static void ranks_are_granted_and_taken_like_roles(void **state)

@@ -8,6 +8,11 @@
     ROW(INVITATION_CREATED, "invitation.created")                                                                      \
     ROW(INVITATION_RENEWED, "invitation.renewed")                                                                      \
     ROW(INVITATION_REVOKED, "invitation.revoked")                                                                      \
+    ROW(KEY_CREATED, "key.created")                                                                                    \
+    ROW(KEY_REVOKED, "key.revoked")                                                                                    \
+    ROW(KEY_ROTATED, "key.rotated")                                                                                    \
+    ROW(ROLE_CHANGED, "role.changed")                                                                                  \
+    ROW(ROLE_DELETED, "role.deleted")                                                                                  \
     ROW(SETTING_CHANGED, "setting.changed")                                                                            \
     ROW(SETUP_DONE, "setup.done")                                                                                      \
     ROW(USER_ACTIVATED, "user.activated")                                                                              \
@@ -15,6 +20,8 @@
     ROW(USER_DEACTIVATED, "user.deactivated")                                                                          \
     ROW(USER_DELETED, "user.deleted")                                                                                  \
     ROW(USER_PASSWORD_RESET, "user.password_reset")                                                                    \
+    ROW(USER_ROLE_GRANTED, "user.role_granted")                                                                        \
+    ROW(USER_ROLE_REVOKED, "user.role_revoked")                                                                        \
     ROW(USER_UPDATED, "user.updated")
 
 #define AUDIT_ACTION_VALUE(id, name) AUDIT_##id,

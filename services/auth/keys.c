@@ -8,11 +8,13 @@
 #include "services/auth/access.h"
 #include "services/auth/accounts.h"
 #include "services/auth/answers.h"
+#include "services/auth/audit.h"
 #include "services/auth/events.h"
+#include "services/auth/pages.h"
 #include "services/auth/seal.h"
 #include "shared/api_key.h"
 
-enum { LIST_DEFAULT = 50, DAY_S = 86400, OVERLAP_DEFAULT_S = 86400 };
+enum { DAY_S = 86400, OVERLAP_DEFAULT_S = 86400 };
 static const Uuid NIL = {{0}};
 
 /* ---------------------------------------------------------------------------------------------------- shared rules */
@@ -46,11 +48,6 @@ static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
     return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
 }
 
-static bool is_nil(Uuid id)
-{
-    return memcmp(&id, &NIL, sizeof(NIL)) == 0;
-}
-
 /* Stores `key` under a new id and secret, which is returned: the only time that it is seen. */
 static Err store_key(Request *rq, DbTx *tx, const char *scheme, Uuid rotated_from, KeyRow *key, char **out_secret)
 {
@@ -63,7 +60,11 @@ static Err store_key(Request *rq, DbTx *tx, const char *scheme, Uuid rotated_fro
     TRY(auth_store_insert_key(rq, tx, key, key_hash(auth->settings, rq->mem, secret), rotated_from,
                               rq->caller.user_id));
     *out_secret = secret;
-    return OK;
+    if (!uuid_is_nil(rotated_from))
+        return audit_insert(tx, rq, AUDIT_KEY_ROTATED, "key", uuid_text(rq->mem, rotated_from),
+                            audit_detail(rq->mem, "successor", uuid_text(rq->mem, key->id)));
+    return audit_insert(tx, rq, AUDIT_KEY_CREATED, "key", uuid_text(rq->mem, key->id),
+                        audit_detail(rq->mem, "role", key->role));
 }
 
 static Err check_name(const char *name)
@@ -97,7 +98,7 @@ static Err find_key(Request *rq, DbTx *tx, const KeyFilter *filter, const char *
 
     TRY(parse_id(id_text, &id));
     TRY(auth_store_key(rq, tx, filter, id, clock_unix_us(rq->clock), out));
-    return is_nil(out->id) || out->revoked_us ? err_make(&NOT_FOUND, "there is no such key") : OK;
+    return uuid_is_nil(out->id) || out->revoked_us ? err_make(&NOT_FOUND, "there is no such key") : OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- events' manner
@@ -209,38 +210,21 @@ static Auth__V1__KeyInfo *answer_key(Request *rq, const KeyRow *key)
     return info;
 }
 
-/* A cursor is the last key's id; whoever makes one up gets a part of what he may see anyway. */
-static Err parse_cursor(Request *rq, const char *cursor, Uuid *out)
-{
-    Slice bytes;
-
-    *out = NIL;
-    if (!cursor || !cursor[0])
-        return OK;
-    if (!base64_decode(rq->mem, slice(cursor), &bytes) || bytes.len != sizeof(out->bytes))
-        return err_make(&INVALID_ARGUMENT, "cursor: not one that was given out");
-    memcpy(out->bytes, bytes.ptr, bytes.len);
-    return OK;
-}
-
 static Err list_keys(Request *rq, const KeyFilter *filter, const Auth__V1__ListKeysRequest *in,
                      Auth__V1__ListKeysReply *out)
 {
-    int64_t limit = in->has_limit ? in->limit : LIST_DEFAULT;
     KeyRow *rows;
     size_t count;
-    Uuid before;
+    Page page;
 
-    if (limit < 1 || limit > KEY_LIST_MAX)
-        return err_make(&INVALID_ARGUMENT, "limit: 1 to %d", KEY_LIST_MAX);
-    TRY(parse_cursor(rq, in->cursor, &before));
-    TRY(auth_store_list_keys(rq, filter, before, limit + 1, clock_unix_us(rq->clock), &rows, &count));
-    out->n_items = MIN(count, (size_t)limit);
+    TRY(page_parse(rq, in->has_limit, in->limit, in->cursor, &page));
+    TRY(auth_store_list_keys(rq, filter, page.after, page.limit + 1, clock_unix_us(rq->clock), &rows, &count));
+    out->n_items = page_shown(&page, count);
     out->items = ARENA_ARRAY(rq->mem, Auth__V1__KeyInfo *, out->n_items + 1);
     for (size_t i = 0; i < out->n_items; i++)
         out->items[i] = answer_key(rq, &rows[i]);
-    if (count > out->n_items)
-        out->next_cursor = base64url_encode(rq->mem, slice_of(rows[out->n_items - 1].id.bytes, sizeof(before.bytes)));
+    if (count > 0)
+        out->next_cursor = page_next(rq->mem, &page, count, rows[out->n_items - 1].id);
     return OK;
 }
 
@@ -272,6 +256,7 @@ static Err revoke_key(Request *rq, const KeyFilter *filter, const char *id)
     TRY(db_tx_begin(rq, &tx));
     TRY(find_key(rq, &tx, filter, id, &key));
     TRY(auth_store_revoke_key(rq, &tx, &key, &ending));
+    TRY(audit_insert(&tx, rq, AUDIT_KEY_REVOKED, "key", uuid_text(rq->mem, key.id), NULL));
     TRY(db_tx_commit(&tx));
     auth_settle(rq);
     return OK;

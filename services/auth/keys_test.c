@@ -17,7 +17,7 @@ static int fill_tables(void **state)
     StoreSchema *s = *state;
 
     s->now_us = START_US;
-    store_schema_script(s, "TRUNCATE account, outbox, api_key_report CASCADE; DELETE FROM group_role");
+    store_schema_script(s, "TRUNCATE account, outbox, api_key_report, audit_entry CASCADE; DELETE FROM group_role");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_OPERATOR);
     store_schema_person(s, CLEO, "cleo", ROLE_USER);
@@ -270,6 +270,12 @@ static void a_revoked_key_is_dead_and_that_is_announced(void **state)
                                                         key.id)),
                      1);
     assert_reason(revoke(&rq, "RevokeKey", key.id), &NOT_FOUND);
+    assert_int_equal(
+        store_schema_count(s, arena_printf(s->mem,
+                                           "SELECT count(*) FROM audit_entry WHERE target_id = '%s'"
+                                           " AND actor_id = 1 AND action IN ('key.created', 'key.revoked')",
+                                           key.id)),
+        2);
 }
 
 static void all_keys_of_a_user_end_together(void **state)
@@ -396,7 +402,7 @@ static void lists_go_on_where_they_ended(void **state)
         seen += out.n_items;
         in.cursor = out.next_cursor;
         pages++;
-    } while (out.next_cursor);
+    } while (out.next_cursor[0]);
     assert_int_equal(seen, 5);
     assert_int_equal(pages, 3);
     in.cursor = (char[]){"nonsense"};

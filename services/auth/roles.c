@@ -2,6 +2,7 @@
 #include "atrium/auth/v1/access.service.h"
 #include "services/auth/accounts.h"
 #include "services/auth/answers.h"
+#include "services/auth/audit.h"
 #include "services/auth/store_access.h"
 
 enum { DESCRIPTION_MAX_CHARS = 200, CUSTOM_ROLES_MAX = 200 };
@@ -140,6 +141,7 @@ Err auth_v1_put_role(Request *rq, const Auth__V1__PutRoleRequest *in, Auth__V1__
     TRY(db_lock(&tx, "auth.roles", SLICE_LIT("")));
     TRY(check_replaced(rq, &tx, in->name));
     TRY(auth_store_put_role(rq, &tx, &role, clock_unix_us(rq->clock), &stored));
+    TRY(audit_insert(&tx, rq, AUDIT_ROLE_CHANGED, "role", in->name, NULL));
     TRY(access_announce(&tx, rq, 0));
     TRY(db_tx_commit(&tx));
     auth_settle(rq);
@@ -164,6 +166,7 @@ Err auth_v1_delete_role(Request *rq, const Auth__V1__DeleteRoleRequest *in, Auth
     TRY(auth_store_delete_role(&tx, in->name, &deleted));
     if (!deleted)
         return err_make(&CONFLICT, "a built-in role stays");
+    TRY(audit_insert(&tx, rq, AUDIT_ROLE_DELETED, "role", in->name, NULL));
     TRY(access_announce(&tx, rq, 0));
     TRY(db_tx_commit(&tx));
     auth_settle(rq);
@@ -183,8 +186,9 @@ static Err begin_change(Request *rq, DbTx *tx, int64_t user_id, const char *role
     return access_may_grant(rq, tx, ROLE_NONE, roles, ARRAY_LEN(roles));
 }
 
-static Err end_change(Request *rq, DbTx *tx, int64_t user_id)
+static Err end_change(Request *rq, DbTx *tx, int64_t user_id, AuditAction action, const char *role)
 {
+    TRY(audit_insert_user(tx, rq, action, user_id, audit_detail(rq->mem, "role", role)));
     TRY(access_announce(tx, rq, user_id));
     TRY(db_tx_commit(tx));
     auth_settle(rq);
@@ -208,7 +212,7 @@ Err auth_v1_grant_role(Request *rq, const Auth__V1__GrantRoleRequest *in, Auth__
     } else if (rank > access.rank) {
         TRY(auth_store_set_rank(&tx, in->user_id, rank, now_us));
     }
-    return end_change(rq, &tx, in->user_id);
+    return end_change(rq, &tx, in->user_id, AUDIT_USER_ROLE_GRANTED, name);
 }
 
 /* Back to a user's. */
@@ -240,5 +244,5 @@ Err auth_v1_revoke_role(Request *rq, const Auth__V1__RevokeRoleRequest *in, Auth
         if (!removed)
             return err_make(&NOT_FOUND, "he does not hold this role");
     }
-    return end_change(rq, &tx, in->user_id);
+    return end_change(rq, &tx, in->user_id, AUDIT_USER_ROLE_REVOKED, name);
 }
