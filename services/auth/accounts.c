@@ -2,6 +2,7 @@
 #include "services/auth/accounts.h"
 
 #include "services/auth/answers.h"
+#include "services/auth/defence.h"
 #include "services/auth/events.h"
 #include "services/auth/passwords.h"
 #include "services/auth/text.h"
@@ -109,14 +110,19 @@ Err account_change_password(Request *rq, const char *old_password, const char *n
 {
     const Auth *auth = rq->service;
     Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__PASSWORD_CHANGED, .at_us = clock_unix_us(rq->clock)};
+    Defence defence;
     Account account;
     char *hash;
 
     TRY(account_of_caller(rq, &account));
     if (!account.password_hash)
         return err_make(&NO_PASSWORD, "this account signs in elsewhere and has no password here");
-    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password))
+    TRY(defence_enter_as(rq, DEFENCE_PROOF, account.id, &defence));
+    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password)) {
+        TRY(defence_failed(rq, &defence));
         return err_make(&INVALID_CREDENTIALS, "the old password is wrong");
+    }
+    TRY(defence_passed(rq, &defence, account.id));
     TRY(password_hash(auth->settings, rq->mem, new_password, &hash));
     TRY(auth_store_change_password(rq, account.id, hash, login_of_caller(rq), &ending));
     auth_settle(rq);

@@ -122,8 +122,14 @@ Err defence_enter(Request *rq, DefenceStage stage, const char *name, int64_t use
         request_set_retry_after(rq, (uint32_t)((left + 999999) / 1000000));
         return err_make(&RATE_LIMITED, "too many failed attempts; try again later");
     }
+    defence.second_factor = look.second_factor;
     *out = defence;
     return OK;
+}
+
+Err defence_enter_as(Request *rq, DefenceStage stage, int64_t user_id, Defence *out)
+{
+    return defence_enter(rq, stage, arena_printf(rq->mem, "%" PRId64, user_id), user_id, out);
 }
 
 Err defence_failed(Request *rq, const Defence *defence)

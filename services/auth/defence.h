@@ -16,11 +16,14 @@ typedef enum DefenceStage {
 
 typedef struct Defence {
     Slice keys[DEFENCE_SCOPES], network;
+    bool second_factor; /* is asked of this user */
 } Defence;
 
-/* `name` as it was typed, or anything that stands for the account; `user_id` 0 when there is none. RATE_LIMITED, with
+/* `name` as it was typed; `user_id` 0 when there is none. RATE_LIMITED, with
  * the seconds to wait, before anything expensive is done. */
 Err defence_enter(Request *rq, DefenceStage stage, const char *name, int64_t user_id, Defence *out) MUST_CHECK;
+/* The same for a user who is known already. */
+Err defence_enter_as(Request *rq, DefenceStage stage, int64_t user_id, Defence *out) MUST_CHECK;
 Err defence_failed(Request *rq, const Defence *defence) MUST_CHECK;
 /* When all that is asked for was right: the failures by this name here are forgiven, and the user is known here. */
 Err defence_passed(Request *rq, const Defence *defence, int64_t user_id) MUST_CHECK;

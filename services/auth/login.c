@@ -4,6 +4,7 @@
 #include "services/auth/accounts.h"
 #include "services/auth/defence.h"
 #include "services/auth/passwords.h"
+#include "services/auth/second_factor.h"
 
 static Err find_account(Request *rq, const char *name, Account *out)
 {
@@ -67,16 +68,22 @@ static Err check_again(Request *rq, const LoginTry *attempt, Account *account)
     return OK;
 }
 
-/* `password_hash` is the one that was checked, NULL when none was. */
-static Err begin(Request *rq, const Account *account, const char *method, const char *password_hash, TokenSet set,
-                 Tokens *out_tokens)
+/* What a login rests on. */
+typedef struct Proof {
+    const char *method;
+    const char *password_hash; /* that was checked; NULL: none was */
+    const char *second_factor; /* NULL: none was asked for */
+} Proof;
+
+static Err begin(Request *rq, const Account *account, const Proof *proof, TokenSet set, Tokens *out_tokens)
 {
     const Auth *auth = rq->service;
     Tokens tokens = tokens_make(rq, set);
     NewLogin login = tokens_new_login(rq, &tokens, account->id);
 
-    login.method = method;
-    login.password_hash = password_hash;
+    login.method = proof->method;
+    login.password_hash = proof->password_hash;
+    login.second_factor = proof->second_factor;
     TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
     auth_nudge(rq); /* a login too many may have ended */
     tokens_mint(rq, &tokens, account, login.id);
@@ -84,19 +91,55 @@ static Err begin(Request *rq, const Account *account, const char *method, const 
     return OK;
 }
 
+/* The code may come with the password, so that scripts log in by one request. */
+static Err check_second_factor(Request *rq, const LoginTry *attempt, const Account *account, const char **out_method)
+{
+    const char *otp = attempt->otp && attempt->otp[0] ? attempt->otp : request_header(rq, "x-otp");
+
+    if (!otp || !otp[0])
+        return second_factor_require(rq, account->id, "password", account->password_hash, attempt->set);
+    return second_factor_check(rq, account->id, otp, out_method);
+}
+
 Err login_by_password(Request *rq, const LoginTry *attempt, Tokens *out_tokens, Account *out_account)
 {
+    Proof proof = {.method = "password"};
     Defence defence;
     Account account;
     Err e;
 
     TRY(check_credentials(rq, attempt, &defence, &account));
+    if (defence.second_factor)
+        TRY(check_second_factor(rq, attempt, &account, &proof.second_factor));
     TRY(defence_passed(rq, &defence, account.id));
-    e = begin(rq, &account, "password", account.password_hash, attempt->set, out_tokens);
+    proof.password_hash = account.password_hash;
+    e = begin(rq, &account, &proof, attempt->set, out_tokens);
     if (e.reason == &INVALID_CREDENTIALS) {
         TRY(check_again(rq, attempt, &account));
-        e = begin(rq, &account, "password", account.password_hash, attempt->set, out_tokens);
+        proof.password_hash = account.password_hash;
+        e = begin(rq, &account, &proof, attempt->set, out_tokens);
     }
+    TRY(e);
+    account.last_login_us = out_tokens->now_us;
+    *out_account = account;
+    return OK;
+}
+
+Err login_finish(Request *rq, const char *challenge, const char *code, Tokens *out_tokens, Account *out_account)
+{
+    Challenge first;
+    Proof proof;
+    Account account;
+    Err e;
+
+    TRY(second_factor_finish(rq, challenge, code, &first, &proof.second_factor));
+    TRY(auth_store_account(rq, first.user_id, &account));
+    proof.method = first.method;
+    proof.password_hash = first.password_hash;
+    rq->profile = first.profile;
+    e = begin(rq, &account, &proof, (TokenSet)first.token_set, out_tokens);
+    if (e.reason == &INVALID_CREDENTIALS) /* disabled, or another password, since the first step */
+        return err_make(&INVALID_CODE, "the code is wrong, or no longer good");
     TRY(e);
     account.last_login_us = out_tokens->now_us;
     *out_account = account;
@@ -105,5 +148,15 @@ Err login_by_password(Request *rq, const LoginTry *attempt, Tokens *out_tokens, 
 
 Err login_begin(Request *rq, const Account *account, const char *method, TokenSet set, Tokens *out_tokens)
 {
-    return begin(rq, account, method, NULL, set, out_tokens);
+    const Auth *auth = rq->service;
+    const Proof proof = {.method = method};
+    int64_t recovery_left;
+    bool has_codes;
+
+    if (auth->settings->second_factor_for_providers && strcmp(method, LOGIN_BY_PASSKEY) != 0) {
+        TRY(factors_store_codes(rq, account->id, &has_codes, &recovery_left));
+        if (has_codes)
+            return second_factor_require(rq, account->id, method, NULL, set);
+    }
+    return begin(rq, account, &proof, set, out_tokens);
 }

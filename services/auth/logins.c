@@ -20,6 +20,7 @@ Err auth_v1_login(Request *rq, const Auth__V1__LoginRequest *in, Auth__V1__AuthR
     const char *name = in->username && in->username[0] ? in->username : in->email;
     LoginTry attempt = {.name = name ? name : "",
                         .password = in->password ? in->password : "",
+                        .otp = in->otp,
                         .refusal = WRONG_LOGIN,
                         .set = token_set_of(rq)};
     Tokens tokens;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "services/auth/store_defence.h"
+#include "services/auth/store_factors.h"
 #include "services/auth/store_keys.h"
 
 /* Small batches, so that no lock is held for long; a pause between full ones, so that a backlog takes no machine. */
@@ -14,6 +15,7 @@ static Err (*const PURGES[])(Request *rq, int64_t now_us, int64_t limit, int64_t
     auth_store_purge,
     defence_store_purge,
     auth_store_purge_reports,
+    factors_store_purge,
 };
 
 struct Purge {

@@ -4,6 +4,7 @@
 #include "services/auth/defence.h"
 
 static const char LOOK[] = "SELECT EXISTS (SELECT 1 FROM known_network WHERE user_id = $1 AND hash = $2),"
+                           "  EXISTS (SELECT 1 FROM totp WHERE user_id = $1 AND confirmed_at IS NOT NULL),"
                            "  a.failures, a.last_at, b.failures, b.last_at, c.failures, c.last_at"
                            " FROM (SELECT) one LEFT JOIN login_failure a ON a.key = $3"
                            "  LEFT JOIN login_failure b ON b.key = $4 LEFT JOIN login_failure c ON c.key = $5";
@@ -19,9 +20,10 @@ Err defence_store_look(Request *rq, int64_t user_id, Slice network_hash, const S
                         db_bytes(keys[BY_NETWORK]), db_bytes(keys[BY_NAME])),
                 &rows));
     look.network_known = db_get_bool(&rows, 0, 0);
+    look.second_factor = db_get_bool(&rows, 0, 1);
     for (int i = 0; i < DEFENCE_SCOPES; i++) {
-        look.tries[i].failures = db_get_int64(&rows, 0, 1 + 2 * i);
-        look.tries[i].last_us = db_get_time_us(&rows, 0, 2 + 2 * i);
+        look.tries[i].failures = db_get_int64(&rows, 0, 2 + 2 * i);
+        look.tries[i].last_us = db_get_time_us(&rows, 0, 3 + 2 * i);
     }
     *out = look;
     return OK;

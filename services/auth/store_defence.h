@@ -11,6 +11,7 @@ typedef struct DefenceLook {
         int64_t failures, last_us;
     } tries[DEFENCE_SCOPES];
     bool network_known; /* to this user */
+    bool second_factor; /* is asked of him */
 } DefenceLook;
 
 /* `user_id` 0 is nobody: the same statement, which finds nothing. */

@@ -52,6 +52,7 @@ static void make_service(StoreSchema *s)
         .login_backoff = true,
         .dev_max_keys = 5,
         .token_exchange_minutes = 60,
+        .totp_issuer = "Atrium",
         .hash_ops = 1,
         .hash_memory_bytes = 8192,
         .admin_username = "admin",

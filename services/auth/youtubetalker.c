@@ -113,7 +113,8 @@ Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *
 /* A username does in place of the address: an account of any manner may log in here. */
 Err auth_v1_talker_login(Request *rq, const Auth__V1__TalkerLoginRequest *in, Auth__V1__TalkerToken *out)
 {
-    LoginTry attempt = {.name = in->email, .password = in->password, .refusal = WRONG_LOGIN, .set = TOKENS_OPAQUE};
+    LoginTry attempt = {
+        .name = in->email, .password = in->password, .otp = in->otp, .refusal = WRONG_LOGIN, .set = TOKENS_OPAQUE};
     Tokens tokens;
     Account account;
 

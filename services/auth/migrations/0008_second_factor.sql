@@ -30,8 +30,9 @@ CREATE TABLE factor_challenge (
     purpose    text        NOT NULL CHECK (purpose IN ('login', 'passkey_add', 'passkey_login')),
     user_id    bigint      REFERENCES account (id) ON DELETE CASCADE, -- NULL: whoever the passkey belongs to
     challenge  bytea       NOT NULL DEFAULT '', -- WebAuthn's
-    manner     text        NOT NULL DEFAULT '', -- which tokens the login gets: chat, sessions, opaque …
-    method     text        NOT NULL DEFAULT 'password',
+    profile    text        NOT NULL DEFAULT '', -- of the first step, and which tokens the login gets
+    token_set  smallint    NOT NULL DEFAULT 0,
+    method     text        NOT NULL DEFAULT '',
     password_hash text,    -- that the password was checked against
     failures   integer     NOT NULL DEFAULT 0,
     expires_at timestamptz NOT NULL
