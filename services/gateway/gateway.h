@@ -7,6 +7,7 @@
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
 #include "services/gateway/revocations.h"
@@ -41,6 +42,7 @@ typedef struct Gateway {
     Auth *auth;
     Rates *rates;
     Upstream *upstream;
+    KeyUsage *key_usage;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */

@@ -9,6 +9,8 @@
 /* Whose login is this now? And what do roles grant? */
 #define IDENTITY_RESOLVE_LOGIN_RPC IDENTITY_DOMAIN ".v1.ResolveLogin"
 #define IDENTITY_GRANTS_RPC IDENTITY_DOMAIN ".v1.GetGrants"
+/* What API keys did. */
+#define IDENTITY_USAGE_RPC IDENTITY_DOMAIN ".v1.ReportKeyUsage"
 /* What it tells of by itself. Logins that ended; the last word of the subject is the login's id. */
 #define IDENTITY_STREAM "EVT_AUTH"
 #define IDENTITY_ENDED_SUBJECT_PREFIX "evt." IDENTITY_DOMAIN ".login.ended."
