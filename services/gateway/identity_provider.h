@@ -14,5 +14,6 @@
 /* What it tells of by itself. Logins that ended; the last word of the subject is the login's id. */
 #define IDENTITY_STREAM "EVT_AUTH"
 #define IDENTITY_ENDED_SUBJECT_PREFIX "evt." IDENTITY_DOMAIN ".login.ended."
-/* What somebody may has changed: the last word is the user's id, or 0 for what roles grant. */
+/* What somebody may has changed: the last word is the user's id, 0 for what roles grant, -1 for what many people hold.
+ */
 #define IDENTITY_ACCESS_SUBJECT_PREFIX "evt." IDENTITY_DOMAIN ".access.changed."
