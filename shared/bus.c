@@ -102,6 +102,7 @@ static void on_disconnected(natsConnection *nc, void *data)
     Bus *bus = data;
     char text[ERROR_TEXT_BYTES];
 
+    atomic_fetch_add(&bus->losses, 1);
     if (atomic_load(&bus->closing))
         return;
     copy_last_error(nc, text, sizeof text);
@@ -397,6 +398,10 @@ Err bus_started(Bus *bus)
 bool bus_connected(const Bus *bus)
 {
     return natsConnection_Status(bus->nc) == NATS_CONN_STATUS_CONNECTED;
+}
+uint64_t bus_losses(const Bus *bus)
+{
+    return atomic_load(&bus->losses);
 }
 const char *bus_name(const Bus *bus)
 {

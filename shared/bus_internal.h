@@ -46,7 +46,7 @@ struct Bus {
     pthread_cond_t closed_cond; /* of `lock` */
     bool closed;
     atomic_bool starting, closing;
-    atomic_uint_fast64_t denials;
+    atomic_uint_fast64_t denials, losses;
     BusSlot slot_watch;
 };
 

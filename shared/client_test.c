@@ -284,6 +284,76 @@ static void calls_fail_while_the_bus_is_away_and_work_again_after(void **state)
     sem_destroy(&w.echo.gate);
 }
 
+typedef struct Asking {
+    World *w;
+    const RpcMethod *method;
+    const char *key;
+    Err e;
+} Asking;
+
+static void *ask_nobody_who_answers(void *data)
+{
+    Asking *asking = data;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    ProtobufCMessage *out = NULL;
+
+    asking->e = client_call(asking->w->client, &(CallOptions){.idempotency_key = asking->key}, mem, asking->method,
+                            &in.base, &out);
+    return NULL;
+}
+
+static void swallow(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
+{
+    (void)nc, (void)sub;
+    natsMsg_Destroy(msg);
+    atomic_fetch_add((atomic_int *)data, 1);
+}
+
+/* Only a request that may be sent again is UNAVAILABLE, which invites to it. */
+static void what_waits_when_the_bus_is_lost_ends_at_once(void **state)
+{
+#define SWALLOWED(manner)                                                                                              \
+    {                                                                                                                  \
+        "void", "v1", "Ask", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 60000, "fast",  \
+            manner, 1000, false                                                                                        \
+    }
+    static const RpcMethod NONE = SWALLOWED(RPC_IDEMPOTENCY_NONE), SAFE = SWALLOWED(RPC_IDEMPOTENCY_SAFE),
+                           KEY = SWALLOWED(RPC_IDEMPOTENCY_KEY);
+    TestingServer nats;
+    World w = {.bus = NULL};
+    Asking askings[] = {{&w, &NONE, NULL, OK}, {&w, &SAFE, NULL, OK}, {&w, &KEY, NULL, OK}, {&w, &KEY, "k", OK}};
+    const Reason *const wanted[] = {&DEADLINE_EXCEEDED, &UNAVAILABLE, &DEADLINE_EXCEEDED, &UNAVAILABLE};
+    pthread_t threads[ARRAY_LEN(askings)];
+    natsSubscription *sub = NULL;
+    atomic_int swallowed = 0;
+    int64_t lost_ms;
+    (void)state;
+
+    testing_server_start(&nats, "");
+    assert_ok(bus_connect(&(BusOptions){.url = nats.url, .user = "echo"}, 5000, &w.bus));
+    assert_ok(bus_connect(&(BusOptions){.url = nats.url, .user = "chat"}, 5000, &w.chat));
+    assert_ok(client_new(w.chat, NULL, &w.client));
+    assert_int_equal(natsConnection_Subscribe(&sub, bus_nats(w.bus), "svc.main.chat.void.v1.Ask", swallow, &swallowed),
+                     NATS_OK);
+    assert_ok(bus_started(w.bus));
+    for (size_t i = 0; i < ARRAY_LEN(askings); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_nobody_who_answers, &askings[i]), 0);
+    WAIT_UNTIL(atomic_load(&swallowed) == ARRAY_LEN(askings));
+    lost_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    testing_server_stop(&nats);
+    for (size_t i = 0; i < ARRAY_LEN(askings); i++) {
+        pthread_join(threads[i], NULL);
+        assert_ptr_equal(askings[i].e.reason, wanted[i]);
+    }
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - lost_ms < 5000);
+    bus_unsubscribe(sub);
+    client_free(w.client);
+    bus_close(w.chat);
+    bus_close(w.bus);
+    testing_server_done(&nats);
+}
+
 /* --- streams ----------------------------------------------------------------------------------------------------- */
 static ClientStream *open_count(World *w, uint32_t count, const char *text, const char *how)
 {
@@ -602,6 +672,7 @@ int main(void)
         WITH_WORLD(a_call_passes_its_request_on),
         WITH_WORLD(many_calls_at_once_get_their_own_replies),
         cmocka_unit_test(calls_fail_while_the_bus_is_away_and_work_again_after),
+        cmocka_unit_test(what_waits_when_the_bus_is_lost_ends_at_once),
         WITH_WORLD(a_stream_comes_whole_and_in_order),
         WITH_WORLD(a_failure_ends_the_stream_with_its_reason),
         WITH_WORLD(a_stream_that_is_refused_does_not_open),

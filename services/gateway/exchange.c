@@ -526,6 +526,15 @@ static StepResult limit_last(Exchange *x)
     return x->dialect->validates_before_rate ? limit(x) : STEP_NEXT;
 }
 
+/* It may have happened: only where a second try does no harm is the client asked for one. */
+static StepResult answer_lost(Exchange *x)
+{
+    if (x->op->safe_again || (x->op->idempotency_key && exchange_header(x, "idempotency-key")))
+        return exchange_fail(
+            x, (Failure){.key = "UNAVAILABLE", .text = "the service was lost meanwhile", .retry_after_s = 1});
+    return exchange_fail_with(x, "DEADLINE_EXCEEDED", "the service was lost meanwhile; it may have happened");
+}
+
 static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Exchange *x = data;
@@ -536,6 +545,8 @@ static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),
                                          .retry_after_s = 1});
+    else if (outcome == UPSTREAM_LOST)
+        (void)answer_lost(x);
     else
         (void)exchange_fail_with(x, "DEADLINE_EXCEEDED", "no answer in time; it may have happened");
 }

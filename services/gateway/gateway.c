@@ -126,6 +126,15 @@ Err gateway_open(Service *service, void **out)
     return OK;
 }
 
+/* What waits would wait for its whole deadline: the server that knew where to send the answers is gone. */
+static void bus_changed(void *data, bool connected)
+{
+    Gateway *g = data;
+
+    if (!connected && g->upstream)
+        upstream_lost(g->upstream);
+}
+
 static Err open_bus(Gateway *g)
 {
     const CommonSettings *c = g->service->common;
@@ -137,7 +146,9 @@ static Err open_bus(Gateway *g)
                                               .slot = c->slot,
                                               .version = g->service->version,
                                               .log = g->service->log,
-                                              .loop = g->loop},
+                                              .loop = g->loop,
+                                              .on_connection = bus_changed,
+                                              .data = g},
                                 BUS_WAIT_MS, &g->bus),
                     "bus");
 }

@@ -54,6 +54,9 @@ static const RouteSpec ROUTES[] = {
     {"GET", "/maybe", "Who", "", ATRIUM__CALLER_POLICY__OPTIONAL, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/admin", "Who", "", ATRIUM__CALLER_POLICY__ADMIN, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/silent", "Silent", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 100, 200, 1000, ""},
+    {"GET", "/held", "Silent", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
+    {"POST", "/held", "Silent", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
+    {"PUT", "/held", "Silent", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
     {"GET", "/nobody", "Nobody", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/fails", "Fails", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, ""},
     {"GET", "/limited", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, "few"},
@@ -92,6 +95,10 @@ static Atrium__RouteRow *route_row(Arena *mem, const RouteSpec *spec)
     SET(row, timeout_ms, spec->timeout_ms);
     SET(row, status, spec->status);
     SET(row, max_bytes, spec->max_bytes);
+    if (strcmp(spec->method, "GET") == 0)
+        SET(row, idempotency, ATRIUM__IDEMPOTENCY__SAFE);
+    else if (strcmp(spec->method, "PUT") == 0)
+        SET(row, idempotency, ATRIUM__IDEMPOTENCY__KEY);
     return row;
 }
 
@@ -740,6 +747,42 @@ static void services_that_fail_are_told_apart(void **state)
                                 "\"message\":\"odd numbers are full\"}\n");
 }
 
+static void lose_the_bus(void *data)
+{
+    Gateway *g = data;
+
+    if (upstream_waiting(g->upstream))
+        upstream_lost(g->upstream);
+    else
+        loop_post(g->loop, lose_the_bus, g); /* the request is still on its way to us */
+}
+
+static void what_waits_when_the_bus_is_lost_is_answered_at_once(void **state)
+{
+    static const struct {
+        const char *head;
+        int status;
+    } ROWS[] = {
+        {"GET /held HTTP/1.1", 503},
+        {"POST /held HTTP/1.1\r\nContent-Length: 0", 504}, /* it may have happened: nobody is asked to try again */
+        {"PUT /held HTTP/1.1\r\nContent-Length: 0", 504},
+        {"PUT /held HTTP/1.1\r\nContent-Length: 0\r\nIdempotency-Key: k1", 503},
+    };
+    int64_t began_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Answer a;
+
+        loop_post(((Gateway *)f.context)->loop, lose_the_bus, f.context);
+        a = ask(ROWS[i].head);
+        assert_int_equal(a.status, ROWS[i].status);
+        if (a.status == 503)
+            assert_header(&a, "\r\nRetry-After: 1\r\n");
+    }
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - began_ms < 10000);
+}
+
 static void limits_count_and_say_so(void **state)
 {
     Answer a = ask("GET /limited HTTP/1.1");
@@ -906,6 +949,7 @@ int main(void)
         cmocka_unit_test(nothing_stays_of_a_request_that_is_dropped),
         cmocka_unit_test(heads_of_eight_kilobytes_fit),
         cmocka_unit_test(services_that_fail_are_told_apart),
+        cmocka_unit_test(what_waits_when_the_bus_is_lost_is_answered_at_once),
         cmocka_unit_test(limits_count_and_say_so),
         cmocka_unit_test(callers_are_known_by_their_tokens),
         cmocka_unit_test(origins_are_answered),
