@@ -11,6 +11,7 @@
 
 enum {
     POLL_MS = 50,         /* how soon a lost connection or the end is noticed */
+    CONFIRM_MS = 500,     /* how often the server is asked how far it is */
     RETRY_MS = 250,       /* between two tries to read the stream */
     LOG_EVERY_MS = 10000, /* while that fails */
     FIRST_CAPACITY = 1024
@@ -31,6 +32,7 @@ struct Revocations {
     pthread_t thread;
     atomic_bool stopping, caught_up;
     atomic_uint_fast64_t reconnects; /* as they were when `caught_up` became true */
+    _Atomic int64_t confirmed_ms;    /* all that had ended by then is known */
     uint64_t next_sequence;          /* where to read on; the tail's own */
     int64_t stream_created, logged_ms;
     Counter *dropped;
@@ -144,16 +146,18 @@ static uint64_t count_reconnects(Revocations *r)
     return reconnects;
 }
 
-/* A connection that was lost and found again may have missed something, however short that was. */
+/* A connection that was lost and found again may have missed something, however short that was. One that seems to be
+ * there may be cut off, or we were stopped ourselves: only what the server confirmed lately counts. */
 bool revocations_ready(Revocations *r)
 {
     if (!r->options.bus)
         return true;
     return atomic_load(&r->caught_up) && bus_connected(r->options.bus) &&
-           count_reconnects(r) == atomic_load(&r->reconnects);
+           count_reconnects(r) == atomic_load(&r->reconnects) &&
+           clock_monotonic_ms(r->options.clock) - r->confirmed_ms <= REVOCATIONS_FRESH_MS;
 }
 
-static void take_message(Revocations *r, natsMsg *msg, uint64_t *consumer_sequence, uint64_t *pending)
+static void take_message(Revocations *r, natsMsg *msg, uint64_t *consumer_sequence)
 {
     const char *login = strrchr(natsMsg_GetSubject(msg), '.');
     jsMsgMetaData *meta = NULL;
@@ -161,34 +165,39 @@ static void take_message(Revocations *r, natsMsg *msg, uint64_t *consumer_sequen
     if (natsMsg_GetMetaData(&meta, msg) != NATS_OK)
         return;
     *consumer_sequence = meta->Sequence.Consumer;
-    *pending = meta->NumPending;
     r->next_sequence = meta->Sequence.Stream + 1;
     if (login)
         revocations_add(r, login_key(slice(login + 1)), meta->Timestamp / 1000000 + r->options.age_ms);
     jsMsgMetaData_Destroy(meta);
 }
 
-/* Nothing is left to be delivered, and all that was delivered has been taken. */
-static bool nothing_left(natsSubscription *sub, uint64_t consumer_sequence)
+/* How far the server was: who has taken this many messages knew all that it knew when it was asked. */
+typedef struct Mark {
+    uint64_t sequence;
+    int64_t asked_ms; /* 0: not asked yet */
+    bool known;
+} Mark;
+
+static void ask_mark(const Revocations *r, natsSubscription *sub, Mark *mark)
 {
     jsConsumerInfo *info = NULL;
     jsErrCode code = 0;
-    bool done = false;
 
-    if (natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK)
-        done = info->NumPending == 0 && info->Delivered.Consumer <= consumer_sequence;
+    mark->asked_ms = clock_monotonic_ms(r->options.clock);
+    mark->known = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK;
+    if (mark->known)
+        mark->sequence = info->Delivered.Consumer + info->NumPending;
     jsConsumerInfo_Destroy(info);
-    return done;
 }
 
-/* A stream that was made anew counts from 1 again. */
+/* A stream that was made anew counts from 1 again; one that was restored from an older state gives out numbers anew. */
 static natsStatus look_at_stream(Revocations *r, jsCtx *js)
 {
     jsStreamInfo *info = NULL;
     jsErrCode code = 0;
     natsStatus s = js_GetStreamInfo(&info, js, IDENTITY_ENDED_STREAM, NULL, &code);
 
-    if (s == NATS_OK && info->Created != r->stream_created) {
+    if (s == NATS_OK && (info->Created != r->stream_created || info->State.LastSeq + 1 < r->next_sequence)) {
         r->stream_created = info->Created;
         r->next_sequence = 1;
     }
@@ -223,19 +232,23 @@ static void set_caught_up(Revocations *r, bool caught_up)
 /* Until the connection changes or something fails. */
 static void follow(Revocations *r, natsSubscription *sub, uint64_t reconnects)
 {
-    uint64_t consumer_sequence = 0, pending = 1;
+    uint64_t consumer_sequence = 0;
+    Mark mark = {.asked_ms = 0};
 
     while (!atomic_load(&r->stopping) && count_reconnects(r) == reconnects && bus_connected(r->options.bus)) {
         natsMsg *msg = NULL;
         natsStatus s;
 
-        if (!atomic_load(&r->caught_up) && (pending == 0 || nothing_left(sub, consumer_sequence))) {
+        if (mark.asked_ms == 0 || clock_monotonic_ms(r->options.clock) - mark.asked_ms >= CONFIRM_MS)
+            ask_mark(r, sub, &mark);
+        if (mark.known && consumer_sequence >= mark.sequence) {
+            r->confirmed_ms = mark.asked_ms;
             atomic_store(&r->reconnects, reconnects);
             set_caught_up(r, true);
         }
         s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
         if (s == NATS_OK)
-            take_message(r, msg, &consumer_sequence, &pending);
+            take_message(r, msg, &consumer_sequence);
         else if (s != NATS_TIMEOUT)
             break;
         natsMsg_Destroy(msg);

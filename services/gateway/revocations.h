@@ -1,10 +1,14 @@
 /* revocations: logins that ended, so that their JWTs are refused before they expire. Tails the identity
  * provider's stream (identity_provider.h) from its beginning, in a thread of its own, over a threaded bus connection.
- * Not ready until it has caught up; and again after a lost connection. Thread-safe. */
+ * Not ready until it has caught up; again after a lost connection; and whenever the server has not confirmed for
+ * REVOCATIONS_FRESH_MS that nothing is missing: a gateway that is cut off, or that was stopped, cannot know.
+ * Thread-safe. */
 #pragma once
 #include "shared/bus.h"
 #include "shared/clock.h"
 #include "shared/metrics.h"
+
+enum { REVOCATIONS_FRESH_MS = 3000 };
 
 typedef struct Revocations Revocations;
 
