@@ -238,10 +238,11 @@ test-tsan: setup-test ## Unit tests of threaded code under thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=tsan test-unit
 
 .PHONY: test-long
-test-long: setup-test ## What takes long: sanitizers, and the suites against sanitizer builds
+test-long: setup-test ## What takes long: sanitizers, the suites against sanitizer builds, chaos
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory BUILD=asan build
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
+	@$(MAKE) --no-print-directory chaos
 
 .PHONY: bench
 bench: setup-test ## The gateway's rate beside a bare reference, from one run
