@@ -5,6 +5,7 @@ import json
 import random
 import secrets
 import threading
+import time
 
 import checker
 from client import Client, op
@@ -12,6 +13,7 @@ from client import Client, op
 PASSWORD = "correct horse battery"
 ACCOUNTS_MAX = 10   # of each writer; then it goes on with those it has
 LOGINS_MAX = 4      # of each account
+LATE_MAX = 12
 PAUSE_S = 0.02      # between two requests of a thread: load, not a benchmark
 
 
@@ -25,6 +27,7 @@ class Login:
         self.token, self.refresh = answer["access_token"], answer["refresh_token"]
         self.id = login_id(self.token)
         self.ending = False     # somebody asked for its end: it may be over
+        self.ended_at = 0.0     # it is
 
 
 class Account:
@@ -60,8 +63,9 @@ class Caller:
 
     def profile(self, account, login, gateway=None):
         account.number += 1
-        asked = op("profile", account.id, gateway or self.anywhere(), value=f"{account.name}-{account.number}", safe=True)
-        return self.http.call(asked, "PATCH", "/api/v1/users/@me", {"display_name": asked.value}, login.token)
+        name = f"{account.name}-{account.number}"
+        asked = op("profile", account.id, gateway or self.anywhere(), value=name, safe=True)
+        return self.http.call(asked, "PATCH", "/api/v1/users/@me", {"display_name": name}, login.token)
 
     def me(self, account, login, gateway=None):
         asked = op("me", account.id, gateway or self.anywhere(), safe=True, token=login.id)
@@ -86,6 +90,7 @@ class Caller:
         login.ending = True
         asked = op("logout", login.id, gateway or self.anywhere(), good=(204, 401) if again else (204,))
         self.http.call(asked, "POST", "/api/v1/auth/logout", {}, login.token)
+        login.ended_at = asked.end
         return asked.acknowledged
 
 
@@ -165,6 +170,17 @@ class Domain:
     def start(self):
         for thread in self.threads:
             thread.start()
+
+    def come_late(self, down):
+        """Shows a gateway that hangs tokens that ended since: they wait there when it goes on, and it must know."""
+        known_by = time.time() - checker.REVOKED_S
+        late = [(account, login) for account in self.accounts for login in account.ended
+                if down.began < login.ended_at < known_by]
+        for account, login in late[:LATE_MAX]:
+            caller = Caller(self.history, self.gateways)
+            self.threads.append(threading.Thread(target=caller.ended, args=(account, login, down.target), daemon=True))
+            self.threads[-1].start()
+        time.sleep(0.2)  # so that they are there
 
     def finish(self):
         """Lets the workload end, then asks for all that was acknowledged."""

@@ -100,8 +100,14 @@ class Chaos:
             domain.start()
         time.sleep(CALM_S)
 
-    def break_and_mend(self, name):
-        fault = self.nemesis.run(name, self.history)
+    def _come_late(self, fault):
+        for down in fault.downs:
+            if down.target in self.gateways and down.how in ("stop", "cut"):
+                for domain in self.domains:
+                    domain.come_late(down)
+
+    def break_and_mend(self, name, quick=False):
+        fault = self.nemesis.run(name, self.history, self._come_late, quick)
         fault.healthy = self.await_health()
         time.sleep(CALM_S)
         return fault

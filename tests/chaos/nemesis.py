@@ -14,6 +14,7 @@ from history import Down, Fault
 
 TARGETS = ("gateway", "auth", "nats", "postgresql", "redis")
 HOLD_S = {"kill": 2.0, "stop": 7.0, "restart": 0.0, "cut": 7.0}
+QUICK_S = 0.2
 # How the two of a pair are broken; one of these for each pair of targets, in turn.
 PAIR_WAYS = (("kill", "kill"), ("stop", "kill"), ("kill", "stop"))
 
@@ -21,7 +22,8 @@ SINGLES = [f"{how}:{target}" for how in ("kill", "stop", "restart") for target i
 PAIRS = [f"{ways[0]}:{a}+{ways[1]}:{b}" for (a, b), ways in zip(itertools.combinations(TARGETS, 2),
                                                                itertools.cycle(PAIR_WAYS))]
 # A minute of it, for make test: one of each kind, those that found most, and a pair.
-SHORT = ["kill:gateway", "kill:auth", "kill:nats", "kill:postgresql", "stop:gateway", "cut:gateway-2", "kill:nats+kill:auth"]
+SHORT = ["kill:gateway", "kill:auth", "kill:nats", "kill:postgresql", "stop:gateway", "cut:gateway-2",
+         "kill:nats+kill:auth"]
 
 
 def select_faults(text):
@@ -129,15 +131,17 @@ class Nemesis:
             self.proxy.cut.clear()
         down.ended = time.time()
 
-    def run(self, name, history):
-        """Breaks, waits, mends. A pair is broken at once; the one that was killed first comes back first."""
+    def run(self, name, history, late, quick=False):
+        """Breaks, waits, mends. A pair is broken at once. `late` is called a moment before the mending; `quick`: what
+        was killed is back before everyone has noticed."""
         parts = [part.split(":") for part in name.split("+")]
         fault = Fault(name, time.time())
         history.faults.append(fault)
         for how, target in parts:
             fault.downs.append(Down(target, how, time.time()))
             self.begin(fault.downs[-1])
-        time.sleep(max(HOLD_S[how] for how, _ in parts))
+        time.sleep(max(QUICK_S if quick and how == "kill" else HOLD_S[how] for how, _ in parts))
+        late(fault)
         # Side by side, as a supervisor would: what is stopped goes on at once, what was killed is started.
         fault.ended = time.time()
         with concurrent.futures.ThreadPoolExecutor(len(fault.downs)) as pool:

@@ -35,7 +35,8 @@ class Ticker(threading.Thread):
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute("INSERT INTO outbox (id, key, subject, ce_type, payload) VALUES (%s, %s, %s, %s, %s)"
                            " ON CONFLICT DO NOTHING",
-                           (str(self.id), self.key, PREFIX + self.key, "atrium.auth.chaos.ticked", str(self.number).encode()))
+                           (str(self.id), self.key, PREFIX + self.key, "atrium.auth.chaos.ticked",
+                            str(self.number).encode()))
 
     def tick(self):
         asked = op("tick", self.key, "", 60.0, value=self.number)
@@ -70,6 +71,9 @@ class Domain:
     def start(self):
         for thread in self.threads:
             thread.start()
+
+    def come_late(self, down):
+        """Nothing of it goes through a gateway."""
 
     def finish(self):
         self.stop.set()

@@ -48,7 +48,8 @@ def read_stream(ops, stream):
     for at in range(0, len(wanted), AT_ONCE):
         batch = wanted[at:at + AT_ONCE]
         for sequence in batch:
-            ops.publish(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"seq": sequence}).encode(), f"{inbox}.{sequence}")
+            query = json.dumps({"seq": sequence}).encode()
+            ops.publish(f"$JS.API.STREAM.MSG.GET.{stream}", query, f"{inbox}.{sequence}")
         for _ in batch:
             answer = ops.next(sid)
             assert answer, f"{stream}: not all of {batch} is answered"

@@ -66,7 +66,7 @@ def hang(h):
 
 
 def answer_late(h):
-    find(h, "profile", value="ann-3").end += 7
+    find(h, "profile", value="ann-3").end += 10
 
 
 def honour_revoked(h):
@@ -76,6 +76,7 @@ def honour_revoked(h):
 def pass_revoked_on(h):
     asked = find(h, "ended", status=503)
     asked.status, asked.end, asked.gateway = 504, asked.start + 5, "gateway-2"
+    h.faults[0].downs.append(Down("gateway-2", "cut", T + 10, T + 14))
 
 
 def forget_retry_after(h):
@@ -93,6 +94,11 @@ def fail_otherwise(h):
 
 def give_up_early(h):
     find(h, "profile", value="ann-3").status = 504
+
+
+def wait_for_a_lost_bus(h):
+    asked = find(h, "profile", value="ann-3")
+    asked.status, asked.end = 504, asked.start + 5
 
 
 def break_connection(h):
@@ -136,7 +142,7 @@ PLANTED = [
     (invent_value, "value from nowhere"), (hang, "hung"), (answer_late, "late"),
     (honour_revoked, "revoked token honoured"), (pass_revoked_on, "revoked token honoured"),
     (forget_retry_after, "no Retry-After"), (fail_in_calm, "failed without a fault"), (fail_otherwise, "wrong answer"),
-    (give_up_early, "504 before its time"), (break_connection, "connection lost"),
+    (give_up_early, "wrong 504"), (wait_for_a_lost_bus, "wrong 504"), (break_connection, "connection lost"),
     (refuse_live_token, "failed without a fault"), (stay_ill, "not healthy again"), (lose_event, "event lost"),
     (delay_event, "event late"), (double_event, "event twice"), (swap_events, "events out of order"),
     (leave_gap, "event lost"), (lose_last, "event lost"),
@@ -159,5 +165,5 @@ def test_a_stopped_gateway_may_let_wait():
     h.faults[0].downs.append(Down("gateway", "stop", T + 10, T + 14))
     find(h, "profile", value="ann-3").end += 4
     assert judge(h, CHECKS) == []
-    find(h, "profile", value="ann-3").end += 7
+    find(h, "profile", value="ann-3").end += 10
     assert {check for check, _ in judge(h, CHECKS)} == {"late"}
