@@ -211,6 +211,8 @@ Err client_reply_error(Arena *mem, const RpcMethod *method, natsMsg *msg)
     }
     if (!reason)
         reason = common_reason(status);
+    if (text && (!text[0] || !utf8_valid(slice(text)))) /* a header may hold anything */
+        text = NULL;
     /* The step is named only where callers do not see it: a shown text reaches them as the callee wrote it. */
     return reason->shown ? err_make(reason, "%s", text ? text : reason->code)
                          : err_make(reason, "%s.%s.%s: %s", method->domain, method->version, method->name,

@@ -549,6 +549,7 @@ static void a_stream_ends_at_its_deadline(void **state)
 typedef struct BadProducer {
     Bus *bus;
     const char *numbers; /* "0 1 3", "b5" is a heartbeat, "e2" the end */
+    const char *control; /* told with the 0 */
 } BadProducer;
 
 static void send_numbers(const BadProducer *p, const char *reply)
@@ -561,12 +562,11 @@ static void send_numbers(const BadProducer *p, const char *reply)
         char *text = slice_cstr(mem, one);
         bool beat = text[0] == 'b', end = text[0] == 'e';
 
-        bus_publish_lossy(
-            p->bus, reply,
-            (const BusHeader[]){{beat ? "Atrium-Stream-Beat" : "Atrium-Seq", text + (beat || end)},
-                                {"Atrium-Stream-End", end ? "1" : NULL},
-                                {"Atrium-Stream-Control", text[0] == '0' ? "svc.x.y.z._stream.i.1" : NULL}},
-            3, (Slice){"", 0});
+        bus_publish_lossy(p->bus, reply,
+                          (const BusHeader[]){{beat ? "Atrium-Stream-Beat" : "Atrium-Seq", text + (beat || end)},
+                                              {"Atrium-Stream-End", end ? "1" : NULL},
+                                              {"Atrium-Stream-Control", text[0] == '0' ? p->control : NULL}},
+                          3, (Slice){"", 0});
     }
 }
 
@@ -594,7 +594,7 @@ static void a_gap_is_an_error_never_a_short_success(void **state)
         {"0 1 b1 2 e3", 2, true},                         /* heartbeats disturb nothing */
         {"0 1 1 e2", 1, false},   {"0 2 e3", 0, false},
     };
-    BadProducer producer = {.bus = w->bus};
+    BadProducer producer = {.bus = w->bus, .control = "svc.main.chat.bad._stream.i.1"};
     natsSubscription *sub = NULL;
 
     assert_int_equal(natsConnection_QueueSubscribe(&sub, bus_nats(w->bus),
@@ -622,6 +622,56 @@ static void a_gap_is_an_error_never_a_short_success(void **state)
     bus_unsubscribe(sub);
 }
 
+/* We publish what is for the producer where it tells us to: within its own domain, and nowhere else. */
+static void a_producer_is_told_at_its_own_subject_only(void **state)
+{
+    World *w = *state;
+    static const RpcMethod METHOD = {
+        "bad", "v1", "Read", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 5000, "fast",
+        0,     1000, true};
+    const struct {
+        const char *control;
+        bool told;
+    } ROWS[] = {
+        {arena_printf(w->mem, "svc.%s.chat.bad._stream.i.1", bus_slot(w->chat)), true},
+        {arena_printf(w->mem, "svc.%s.chat.echo._stream.i.1", bus_slot(w->chat)), false},
+        {arena_printf(w->mem, "svc.%s.chat.bad.v1.Delete", bus_slot(w->chat)), false},
+        {arena_printf(w->mem, "svc.%s.chat.bad._stream.", bus_slot(w->chat)), false},
+        {"evt.bad.made.up", false},
+    };
+    BadProducer producer = {.bus = w->bus, .numbers = "0 1"};
+    natsSubscription *sub = NULL;
+
+    assert_int_equal(natsConnection_QueueSubscribe(&sub, bus_nats(w->bus),
+                                                   bus_svc_subject(w->mem, w->chat, "bad", "v1", "Read"), "bad",
+                                                   produce_badly, &producer),
+                     NATS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        ClientStream *stream = NULL;
+        ProtobufCMessage *message = NULL;
+        natsSubscription *there = NULL;
+        natsMsg *msg = NULL;
+
+        producer.control = ROWS[i].control;
+        assert_int_equal(natsConnection_SubscribeSync(&there, bus_nats(w->bus), "*.>"), NATS_OK);
+        assert_ok(bus_started(w->bus));
+        assert_ok(client_stream_open(w->client, NULL, &METHOD, &in.base, &stream));
+        assert_ok(client_stream_next(stream, w->mem, &message));
+        client_stream_close(stream);
+        bus_publish_lossy(w->chat, "the.end", NULL, 0, (Slice){"", 0});
+        for (bool told = false, over = false; !over; natsMsg_Destroy(msg)) {
+            assert_int_equal(natsSubscription_NextMsg(&msg, there, 5000), NATS_OK);
+            told = told || strcmp(natsMsg_GetSubject(msg), ROWS[i].control) == 0;
+            over = strcmp(natsMsg_GetSubject(msg), "the.end") == 0;
+            if (over && told != ROWS[i].told)
+                fail_msg("%s: %s", ROWS[i].control, told ? "told" : "not told");
+        }
+        bus_unsubscribe(there);
+    }
+    bus_unsubscribe(sub);
+}
+
 /* --- silence, which takes its time: 15 s each, both at once ------------------------------------------------------ */
 static void the_silent_are_given_up(void **state)
 {
@@ -629,7 +679,7 @@ static void the_silent_are_given_up(void **state)
     static const RpcMethod METHOD = {
         "mute", "v1", "Read", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 60000, "fast",
         0,      1000, true};
-    BadProducer producer = {.bus = w->bus, .numbers = "0 1"};
+    BadProducer producer = {.bus = w->bus, .numbers = "0 1", .control = "svc.main.chat.mute._stream.i.1"};
     natsSubscription *sub = NULL;
     Atrium__Status in = ATRIUM__STATUS__INIT;
     CLEANUP(client_stream_close_at) ClientStream *stream = NULL;
@@ -681,6 +731,7 @@ int main(void)
         WITH_WORLD(closing_a_stream_cancels_the_producer),
         WITH_WORLD(a_stream_ends_at_its_deadline),
         WITH_WORLD(a_gap_is_an_error_never_a_short_success),
+        WITH_WORLD(a_producer_is_told_at_its_own_subject_only),
         WITH_WORLD(the_silent_are_given_up),
     };
     return RUN(tests);
