@@ -25,6 +25,16 @@ typedef struct Exchange Exchange;
 
 enum { LISTENERS_MAX = 16 };
 
+/* Why we end a connection that has not failed: what took too long, or that there are too many. */
+typedef enum ConnectionsEnd {
+    CONNECTIONS_END_HEAD,
+    CONNECTIONS_END_IDLE,
+    CONNECTIONS_END_BODY,
+    CONNECTIONS_END_ANSWER,
+    CONNECTIONS_END_FULL,
+    CONNECTIONS_ENDS
+} ConnectionsEnd;
+
 typedef struct Gateway {
     Service *service;
     const GatewaySettings *settings;
@@ -56,6 +66,7 @@ typedef struct Gateway {
         Gauge *connections, *suspended, *bus, *body_bytes, *operations;
         Counter *rate_limited, *refused_framing, *reloads, *failed_reloads;
         Counter *unmatched;
+        Counter *ended[CONNECTIONS_ENDS];
     } metrics;
 } Gateway;
 

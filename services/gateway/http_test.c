@@ -9,6 +9,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/exchange.h"
 #include "services/gateway/gateway.h"
 #include "services/gateway/listener.h"
 #include "shared/message.h"
@@ -299,6 +300,9 @@ static int start_all(void **state)
                                    .backlog = 64,
                                    .connection_memory_bytes = 16384,
                                    .connection_timeout_ms = 10000,
+                                   .head_timeout_ms = 10000,
+                                   .body_timeout_ms = 10000,
+                                   .min_rate_bytes = 1024,
                                    .body_memory_bytes = 1048576};
     f.service = (Service){.name = "gateway",
                           .version = "1",
@@ -613,6 +617,15 @@ static void ambiguous_requests_are_refused(void **state)
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX A: b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX(A): b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: chat.test\r\nhost: rag.test\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\nHost: t\n\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\nX-A: b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX-A: a\rX-B: b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX-A: a\001b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\n\r\n"),
+        RAW("G\0T /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"),
+        RAW("<b> /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"),
+        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n"),
     };
 #undef RAW
     (void)state;
@@ -701,9 +714,9 @@ static void nothing_stays_of_a_request_that_is_dropped(void **state)
     (void)state;
 
     for (size_t i = 0; i < 400; i++)
-        memcpy(query + 2 * i, "a&", 3); /* more parameters than the memory of a connection holds */
+        memcpy(query + 2 * i, "a&", 3); /* more parameters than are looked at */
     snprintf(text, sizeof(text), "GET /echo/1?%s HTTP/1.1\r\nHost: t\r\n\r\n", query);
-    const char *const cases[] = {text, "GET /echo/1 HTTP/1.1\r\n\r\n",
+    const char *const cases[] = {text, "GET /echo/1 HTTP/1.1\r\nno colon\r\n\r\n",
                                  "GET /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: x\r\n\r\n"};
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -729,6 +742,36 @@ static void heads_of_eight_kilobytes_fit(void **state)
     memcpy(text + 8192 - 4, "\r\n\r\n", 4);
     a = ask_bytes(text, 8192);
     assert_int_equal(a.status, 200);
+}
+
+static Answer ask_long(const char *begin, const char *piece, size_t times, const char *end)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    StrBuf text = strbuf_new(mem, 1 << 20);
+    Slice whole;
+
+    strbuf_append_cstr(&text, begin);
+    for (size_t i = 0; i < times; i++)
+        strbuf_append_cstr(&text, piece);
+    strbuf_append_cstr(&text, end);
+    assert_true(strbuf_finish(&text, &whole));
+    return ask_bytes(whole.ptr, whole.len);
+}
+
+static void heads_have_limits(void **state)
+{
+    static const char GET[] = "GET /echo/1 HTTP/1.1\r\nHost: t\r\n", END[] = " HTTP/1.1\r\nHost: t\r\n\r\n";
+    Answer a;
+    (void)state;
+
+    assert_int_equal(ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX - 1, "\r\n").status, 200);
+    a = ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX, "\r\n");
+    assert_int_equal(a.status, 431);
+    assert_header(&a, "\r\nConnection: close\r\n");
+    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?"), END).status, 200);
+    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?") + 1, END).status, 414);
+    assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX, END).status, 200);
+    assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX + 1, END).status, 400);
 }
 
 static void services_that_fail_are_told_apart(void **state)
@@ -948,6 +991,7 @@ int main(void)
         cmocka_unit_test(bodies_have_a_limit),
         cmocka_unit_test(nothing_stays_of_a_request_that_is_dropped),
         cmocka_unit_test(heads_of_eight_kilobytes_fit),
+        cmocka_unit_test(heads_have_limits),
         cmocka_unit_test(services_that_fail_are_told_apart),
         cmocka_unit_test(what_waits_when_the_bus_is_lost_is_answered_at_once),
         cmocka_unit_test(limits_count_and_say_so),

@@ -1,5 +1,5 @@
 SERVICES += gateway
-gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c upstream.c auth.c revocations.c \
+gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c auth.c revocations.c \
 	rates.c tables.c routes.c dialect.c problems.c profiles.c cors.c address.c assets.c
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
