@@ -243,6 +243,8 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory BUILD=asan build
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
 	@$(MAKE) --no-print-directory chaos
+	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
+	@$(MAKE) --no-print-directory test-rolling
 
 .PHONY: bench
 bench: setup-test ## The gateway's rate beside a bare reference, from one run
