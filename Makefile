@@ -247,7 +247,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory test-rolling
 
 .PHONY: bench
-bench: setup-test ## The gateway's rate beside a bare reference, from one run
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,soak)
 	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/bench/run
 

@@ -288,11 +288,21 @@ Err gateway_start(Gateway *g)
     return OK;
 }
 
+/* Connections take their memory from malloc, so many that went leave much behind. */
+static void rest_memory(void *data)
+{
+    Gateway *g = data;
+
+    (void)memory_rest(&g->rest);
+}
+
 Err gateway_run(Service *service, void *context)
 {
     Gateway *g = context;
 
     TRY(gateway_start(g));
+    g->rest_timer = loop_timer_new(g->loop, rest_memory, g);
+    loop_timer_set(g->rest_timer, MEMORY_REST_MS, MEMORY_REST_MS);
     loop_add_fd(g->loop, service_stop_fd(service), EPOLLIN, on_stop, g);
     loop_add_fd(g->loop, service_reload_fd(service), EPOLLIN, on_reload, g);
     loop_run(g->loop);
@@ -322,5 +332,6 @@ void gateway_close(void *context)
     tables_unref(g->tables);
     assets_unref(g->assets);
     exchanges_free_idle(g);
+    loop_timer_free(g->rest_timer);
     loop_free(g->loop);
 }

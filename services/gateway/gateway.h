@@ -12,6 +12,7 @@
 #include "services/gateway/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
+#include "shared/memory.h"
 #include "shared/service.h"
 
 typedef struct GatewaySettings {
@@ -40,6 +41,8 @@ typedef struct Gateway {
     const GatewaySettings *settings;
     const char *slot;
     Loop *loop;
+    LoopTimer *rest_timer; /* of rest */
+    MemoryRest rest;
     Bus *bus; /* on the loop; service->bus is the threaded one */
     const Profiles *profiles;
     const Cors *cors;
