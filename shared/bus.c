@@ -524,6 +524,7 @@ Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeade
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(bus->nc, msg);
     bus_discard(bus, msg);
+    bus_loop_published(bus);
     return bus_err(s, "publish");
 }
 
