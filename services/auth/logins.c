@@ -81,7 +81,7 @@ static Err refresh_by_token(Request *rq, const char *presented, Auth__V1__AuthRe
     Uuid old_id;
     bool done;
 
-    if (err_failed(jwt_verify(auth->key, rq->mem, rq->clock, slice(presented), &claims)) ||
+    if (err_failed(tokens_read_jwt(rq, presented, &claims)) ||
         !uuid_parse(slice(claims.login_id), &old_id) || !claims.jti || !claims.jti[0])
         return invalid_refresh();
     TRY(auth_store_replace_login(rq, old_id, claims.jti, &login, auth->ids, &done, &account));

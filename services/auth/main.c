@@ -3,12 +3,14 @@
 
 #include "atrium/auth/v1/access.service.h"
 #include "atrium/auth/v1/admin.service.h"
+#include "atrium/auth/v1/console.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
+#include "services/auth/signing_keys.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
@@ -55,6 +57,10 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
+    if (strcmp(s->jwt_algorithm, "HS256") != 0 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_ALGORITHM: \"%s\" is none of HS256, EdDSA, ES256", s->jwt_algorithm);
+    if (!s->jwt_hs256 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_HS256: false, while JWT_ALGORITHM is HS256");
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -68,16 +74,18 @@ static Err make_dummy_hash(Auth *auth, Arena *mem)
     return OK;
 }
 
-static Err bootstrap(Service *service, const Auth *auth)
+static Err bootstrap(Service *service, Running *running)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     Request rq = {.mem = mem,
-                  .service = auth,
+                  .service = &running->auth,
                   .clock = service->clock,
                   .db = service->db,
                   .log = service->log,
                   .deadline_ms = clock_monotonic_ms(service->clock) + BOOTSTRAP_TIMEOUT_MS};
 
+    if (signing_is_asymmetric(running->auth.settings))
+        TRY(err_wrap(signing_keys_open(&rq, &running->auth.signing), "JWT_ALGORITHM"));
     return admin_bootstrap(&rq);
 }
 
@@ -101,15 +109,20 @@ static Err open_auth(Service *service, void **out_context)
                    &running->breach));
     auth->breach = running->breach;
     TRY(make_dummy_hash(auth, service->mem));
-    TRY(bootstrap(service, auth));
+    TRY(bootstrap(service, running));
     *out_context = running;
     return OK;
 }
 
-static Err start_purge(Service *service, void *context)
+static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    if (running->auth.signing)
+        TRY(signing_keys_start(running->auth.signing, &(SigningKeysOptions){.auth = &running->auth,
+                                                                            .db = service->db,
+                                                                            .clock = service->clock,
+                                                                            .log = service->log}));
     return purge_start(&(PurgeOptions){.auth = &running->auth,
                                        .db = service->db,
                                        .clock = service->clock,
@@ -119,10 +132,11 @@ static Err start_purge(Service *service, void *context)
                        &running->purge);
 }
 
-static void stop_purge(void *context)
+static void stop_background(void *context)
 {
     Running *running = context;
 
+    signing_keys_stop(running->auth.signing);
     purge_stop(MOVE(running->purge));
 }
 
@@ -131,13 +145,14 @@ static void close_auth(void *context)
     Running *running = context;
 
     breach_free(running->breach);
+    signing_keys_free(running->auth.signing);
     jwt_key_free(running->key);
 }
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
+    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE,  &AUTH_V1_ADMIN_SERVICE,  &AUTH_V1_AUTH_SERVICE,
+                                             &AUTH_V1_CONSOLE_SERVICE, &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
     /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
@@ -158,8 +173,8 @@ int main(int argc, char **argv)
         .lane_count = ARRAY_LEN(LANES),
         .check = check_settings,
         .open = open_auth,
-        .started = start_purge,
-        .stopping = stop_purge,
+        .started = start_background,
+        .stopping = stop_background,
         .close = close_auth,
     };
 
