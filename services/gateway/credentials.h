@@ -46,6 +46,7 @@ struct Credential {
     SignedCaller callers[SIGNED_MAX];
     size_t caller_count;
     Waiting *waiting;
+    char *unverified; /* a JWT whose key is being fetched; NULL else */
 };
 
 typedef struct Credentials Credentials;

@@ -177,14 +177,22 @@ static Err open_parts(Gateway *g)
     TRY(open_bus(g));
     TRY(upstream_new(g->bus, g->loop, service->metrics, &g->upstream));
     grants_connect(g->grants, g->upstream);
+    TRY(jwt_keys_new(&(JwtKeysOptions){.clock = service->clock,
+                                       .log = service->log,
+                                       .metrics = service->metrics,
+                                       .slot = g->slot,
+                                       .jwt_secret = s->jwt_secret,
+                                       .no_secret = !s->jwt_hs256},
+                     &g->jwt_keys));
+    jwt_keys_connect(g->jwt_keys, g->upstream, g->loop);
     TRY(auth_new(&(AuthOptions){.clock = service->clock,
                                 .log = service->log,
                                 .metrics = service->metrics,
                                 .upstream = g->upstream,
                                 .revocations = g->revocations,
                                 .grants = g->grants,
+                                .jwt_keys = g->jwt_keys,
                                 .slot = g->slot,
-                                .jwt_secret = s->jwt_secret,
                                 .signing_key = s->signing_key,
                                 .caller_ttl_ms = s->caller_ttl_ms,
                                 .token_cache_ttl_ms = s->token_cache_ttl_ms,
@@ -349,6 +357,7 @@ void gateway_close(void *context)
     key_usage_free(g->key_usage);
     upstream_free(g->upstream);
     auth_free(g->auth);
+    jwt_keys_free(g->jwt_keys);
     bus_close(g->bus);
     revocations_stop(g->revocations);
     grants_stop(g->grants);

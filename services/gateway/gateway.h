@@ -39,6 +39,7 @@ typedef struct Gateway {
     Assets *assets;
     Revocations *revocations;
     Grants *grants;
+    JwtKeys *jwt_keys;
     Auth *auth;
     Rates *rates;
     Upstream *upstream;

@@ -215,6 +215,50 @@ static void take_report(natsConnection *nc, natsMsg *msg)
     reply_wire(nc, msg, "", 0);
 }
 
+/* Nobody knows the key before the test says so. */
+static atomic_bool key_is_known;
+static const char KEY_SEED[] = "0123456789abcdef0123456789abcdef";
+
+static JwsSigner *test_signer(void)
+{
+    JwsSigner *signer;
+
+    assert_ok(jws_signer_new(JWS_EDDSA, slice_of(KEY_SEED, JWS_PRIVATE_BYTES), "fresh", &signer));
+    return signer;
+}
+
+static void reply_code(natsConnection *nc, natsMsg *msg, const char *code)
+{
+    natsMsg *reply;
+
+    if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, NULL, 0) != NATS_OK)
+        return;
+    natsMsgHeader_Set(reply, "Nats-Service-Error-Code", code);
+    natsConnection_PublishMsg(nc, reply);
+    natsMsg_Destroy(reply);
+}
+
+static void reply_keys(natsConnection *nc, natsMsg *msg)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(jws_signer_free_at) JwsSigner *signer = test_signer();
+    Atrium__GetSigningKeysReply reply = ATRIUM__GET_SIGNING_KEYS_REPLY__INIT;
+    Atrium__SigningKey key = ATRIUM__SIGNING_KEY__INIT, *keys[] = {&key};
+    Slice public = jws_signer_public(signer, mem), wire;
+
+    if (!atomic_load(&key_is_known)) {
+        reply_code(nc, msg, "14");
+        return;
+    }
+    key.kid = arena_strdup(mem, "fresh");
+    key.algorithm = arena_strdup(mem, "EdDSA");
+    SET(&key, public_key, ((ProtobufCBinaryData){.len = public.len, .data = (uint8_t *)(uintptr_t) public.ptr}));
+    reply.keys = keys;
+    reply.n_keys = 1;
+    wire = message_pack(mem, &reply.base);
+    reply_wire(nc, msg, wire.ptr, wire.len);
+}
+
 static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *subject = natsMsg_GetSubject(msg), *rpc = strrchr(subject, '.') + 1;
@@ -259,15 +303,10 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         wire = message_pack(mem, &owner.base);
         if (known)
             reply_wire(nc, msg, wire.ptr, wire.len);
-        else {
-            natsMsg *reply;
-
-            if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, NULL, 0) == NATS_OK) {
-                natsMsgHeader_Set(reply, "Nats-Service-Error-Code", "16");
-                natsConnection_PublishMsg(nc, reply);
-                natsMsg_Destroy(reply);
-            }
-        }
+        else
+            reply_code(nc, msg, "16");
+    } else if (strcmp(rpc, "GetSigningKeys") == 0) {
+        reply_keys(nc, msg);
     }
     natsMsg_Destroy(msg);
 }
@@ -293,7 +332,8 @@ static int start_all(void **state)
     static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
                                            "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
                                            "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
-                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage"};
+                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage",
+                                           "rpc.edgetest.auth.v1.GetSigningKeys"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;
@@ -315,6 +355,7 @@ static int start_all(void **state)
                                    .asyncapi_file = "",
                                    .docs_dir = "",
                                    .jwt_secret = SECRET,
+                                   .jwt_hs256 = true,
                                    .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
                                    .caller_ttl_ms = 60000,
                                    .token_cache_ttl_ms = 1000,
@@ -904,6 +945,28 @@ static void callers_are_known_by_their_tokens(void **state)
     assert_int_equal(a.status, 401);
 }
 
+/* After callers_are_known_by_their_tokens: by then credentials can be judged. */
+static void a_token_waits_for_the_key_that_it_names(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(jws_signer_free_at) JwsSigner *signer = test_signer();
+    int64_t now_s = clock_unix_ms(&SYSTEM_CLOCK) / 1000;
+    const JwtClaims claims = {.user_id = 7, .expires_s = now_s + 900};
+    const char *jwt = jws_sign(signer, mem, slice(jwt_claims_write(mem, &claims)));
+    const char *other = jws_sign(signer, mem, SLICE_LIT("{}"));
+    Answer a;
+    (void)state;
+
+    /* Who cannot be asked says nothing about the token. */
+    assert_int_equal(ask_as("/who", jwt).status, 503);
+    atomic_store(&key_is_known, true);
+    a = ask_as("/who", jwt);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "{\"text\":\"7\"}");
+    assert_int_equal(ask_as("/who", jwt).status, 200);
+    assert_int_equal(ask_as("/who", other).status, 401);
+}
+
 static void origins_are_answered(void **state)
 {
     Answer a = ask("GET /echo/1 HTTP/1.1\r\nOrigin: http://good.example");
@@ -980,6 +1043,7 @@ int main(void)
         cmocka_unit_test(limits_count_and_say_so),
         cmocka_unit_test(requests_of_keys_are_counted_and_told_until_that_is_confirmed),
         cmocka_unit_test(callers_are_known_by_their_tokens),
+        cmocka_unit_test(a_token_waits_for_the_key_that_it_names),
         cmocka_unit_test(origins_are_answered),
         cmocka_unit_test(own_paths_answer),
         cmocka_unit_test(tables_change_while_serving),
