@@ -296,6 +296,13 @@ Err auth_store_list_logins(Request *rq, int64_t user_id, int64_t now_us, int64_t
     return OK;
 }
 
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out)
+{
+    (void)rq, (void)opaque_hash, (void)now_us;
+    *out = false;
+    return OK;
+}
+
 Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, LoginRow *out_login, Account *out_account)
 {
     (void)rq, (void)now_us;

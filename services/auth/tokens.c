@@ -177,6 +177,7 @@ void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login
         .issued_s = now_s,
     };
 
+    tokens->login_id = login_id;
     if (tokens->set & TOKENS_CHAT) {
         claims.jti = random_token(rq->mem);
         claims.expires_s = now_s + auth->settings->access_token_ttl_ms / 1000;

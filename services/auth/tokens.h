@@ -21,6 +21,7 @@ typedef struct Tokens {
     const char *token_jti;              /* NULL when not in the set */
     const char *access_token, *token;   /* NULL until minted */
     int64_t token_expires_us;           /* 0 until minted */
+    Uuid login_id;                      /* nil until minted */
     int64_t now_us;
 } Tokens;
 

@@ -30,8 +30,10 @@ struct Auth {
 /* --- verdicts ---------------------------------------------------------------------------------------------------- */
 static AuthVerdict judge(Auth *a, Credential *c, Identity *out)
 {
-    if (c->state == CREDENTIAL_REFUSED || c->expires_ms <= clock_unix_ms(a->options.clock))
-        return AUTH_BAD;
+    if (c->state == CREDENTIAL_REFUSED)
+        return c->expired ? AUTH_EXPIRED : AUTH_BAD;
+    if (c->expires_ms <= clock_unix_ms(a->options.clock))
+        return AUTH_EXPIRED;
     if (!revocations_ready(a->options.revocations) || !grants_ready(a->options.grants))
         return AUTH_UNAVAILABLE;
     if (c->has_login && revocations_has(a->options.revocations, c->login)) {
@@ -106,6 +108,20 @@ static void tell(Credential *c, AuthVerdict verdict, const Identity *identity)
     }
 }
 
+/* Why it is refused. */
+static bool says_expired(Auth *a, natsMsg *msg)
+{
+    ProtobufCMessage *message;
+    const char *reason;
+
+    arena_reset(a->scratch);
+    if (err_failed(message_unpack(a->scratch, &atrium__status__descriptor,
+                                  slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)), &message)))
+        return false;
+    reason = ((const Atrium__Status *)message)->reason;
+    return reason && strcmp(reason, IDENTITY_EXPIRED_REASON) == 0;
+}
+
 static void resolved(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Credential *c = data;
@@ -120,6 +136,7 @@ static void resolved(void *data, UpstreamOutcome outcome, natsMsg *msg)
         counter_add(a->resolved, 1);
     } else if (code && strcmp(code, "16") == 0) {
         c->state = CREDENTIAL_REFUSED;
+        c->expired = says_expired(a, msg);
         c->known_until_ms = clock_unix_ms(a->options.clock) + BAD_TTL_MS;
         counter_add(a->refused, 1);
         told = true;

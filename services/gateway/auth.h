@@ -45,7 +45,8 @@ bool identity_may(const Identity *identity, const Operation *op);
 
 typedef enum AuthVerdict {
     AUTH_GOOD,
-    AUTH_BAD,         /* nobody's, expired, revoked */
+    AUTH_BAD,         /* nobody's, revoked */
+    AUTH_EXPIRED,     /* it was good once */
     AUTH_UNAVAILABLE, /* cannot be told now */
     AUTH_WAIT         /* `done` will be called */
 } AuthVerdict;

@@ -27,6 +27,10 @@ static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
     TRY(profiles_parse(mem, s->hosts, &into->profiles));
     TRY(err_wrap(networks_parse(mem, s->trusted_proxies, &into->trusted), "TRUSTED_PROXY_CIDRS"));
     TRY(err_wrap(networks_parse(mem, s->metrics_from, &into->metrics_from), "METRICS_ALLOWED_CIDRS"));
+    TRY(err_wrap(csrf_new(mem, slice(s->signing_key), &into->csrf), "GATEWAY_SIGNING_KEY"));
+    if (strcmp(s->cookie_secure, "on") != 0 && strcmp(s->cookie_secure, "off") != 0 &&
+        strcmp(s->cookie_secure, "auto") != 0)
+        return err_make(&INVALID_ARGUMENT, "COOKIE_SECURE: \"%s\" is none of on, off, auto", s->cookie_secure);
     into->cors = cors_new(mem, s->cors_origins, s->allowed_origins, development);
     return OK;
 }

@@ -6,6 +6,8 @@
 #define IDENTITY_DOMAIN "auth"
 /* Whose is this opaque token? After "rpc.<slot>". */
 #define IDENTITY_RESOLVE_RPC IDENTITY_DOMAIN ".v1.ResolveToken"
+/* The reason with which it refuses a token that was good once; for any other it has the common one. */
+#define IDENTITY_EXPIRED_REASON IDENTITY_DOMAIN ".v1.SESSION_EXPIRED"
 /* Whose login is this now? And what do roles grant? */
 #define IDENTITY_RESOLVE_LOGIN_RPC IDENTITY_DOMAIN ".v1.ResolveLogin"
 #define IDENTITY_GRANTS_RPC IDENTITY_DOMAIN ".v1.GetGrants"
