@@ -41,7 +41,8 @@ static Err log_in(Request *rq, const Auth__V1__ConsoleLoginRequest *in, Tokens *
                   Access *out_access)
 {
     const char *name = in->username && in->username[0] ? in->username : in->email;
-    const LoginTry attempt = {.name = name, .password = in->password, .refusal = WRONG_LOGIN, .set = TOKENS_CONSOLE};
+    const LoginTry attempt = {
+        .name = name, .password = in->password, .otp = in->otp, .refusal = WRONG_LOGIN, .set = TOKENS_CONSOLE};
 
     if (!name || !name[0] || !in->password || !in->password[0])
         return err_make(&INVALID_ARGUMENT, "username and password are required");

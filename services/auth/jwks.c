@@ -45,6 +45,38 @@ Err auth_v1_get_jwks(Request *rq, const Auth__V1__GetJwksRequest *in, Atrium__Ht
     return OK;
 }
 
+static void add_member(StrBuf *text, const char *name, const char *base, const char *path)
+{
+    StrBuf value = strbuf_new(text->mem, DOCUMENT_MAX_BYTES);
+
+    strbuf_append_cstr(&value, base);
+    strbuf_append_cstr(&value, path);
+    strbuf_printf(text, "\"%s\":", name);
+    strbuf_append_json(text, strbuf_slice(&value));
+    strbuf_append_char(text, ',');
+}
+
+/* What is true of us, and no more: no endpoints that we do not have. */
+Err auth_v1_get_openid_configuration(Request *rq, const Auth__V1__GetJwksRequest *in, Atrium__HttpBody *out)
+{
+    const Auth *auth = rq->service;
+    const char *base = auth->settings->public_url;
+    StrBuf text = strbuf_new(rq->mem, DOCUMENT_MAX_BYTES);
+    (void)in;
+
+    strbuf_append_char(&text, '{');
+    add_member(&text, "issuer", base, "");
+    add_member(&text, "jwks_uri", base, "/.well-known/jwks.json");
+    add_member(&text, "userinfo_endpoint", base, "/api/v1/auth/userinfo");
+    strbuf_printf(&text,
+                  "\"id_token_signing_alg_values_supported\":[\"%s\"],\"subject_types_supported\":[\"public\"],"
+                  "\"response_types_supported\":[],\"claims_supported\":[\"sub\",\"user_id\",\"username\",\"email\","
+                  "\"role\",\"roles\",\"sid\",\"jti\",\"iss\",\"iat\",\"nbf\",\"exp\"]}",
+                  auth->settings->jwt_algorithm);
+    answer_document(rq, &text, out);
+    return OK;
+}
+
 static Atrium__SigningKey *answer_key(Request *rq, const SigningKeyRow *row, int64_t afterlife_us)
 {
     Atrium__SigningKey *key = MESSAGE_NEW(rq->mem, Atrium__SigningKey, atrium__signing_key__init);

@@ -61,6 +61,9 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "JWT_ALGORITHM: \"%s\" is none of HS256, EdDSA, ES256", s->jwt_algorithm);
     if (!s->jwt_hs256 && !signing_is_asymmetric(s))
         return err_make(&INVALID_ARGUMENT, "JWT_HS256: false, while JWT_ALGORITHM is HS256");
+    if (!slice_starts_with(slice(s->public_url), SLICE_LIT("http")) ||
+        slice_ends_with(slice(s->public_url), SLICE_LIT("/")))
+        return err_make(&INVALID_ARGUMENT, "PUBLIC_URL: http(s)://host, without a slash at the end");
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }

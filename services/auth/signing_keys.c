@@ -47,6 +47,7 @@ int64_t signing_keys_afterlife_us(const AuthSettings *settings)
 {
     int64_t life_ms = MAX(settings->access_token_ttl_ms, settings->token_ttl_ms);
 
+    life_ms = MAX(life_ms, settings->token_exchange_minutes * 60000);
     return MAX(life_ms, settings->jwt_expiry_hours * 3600000) * 1000 + AFTERLIFE_SPARE_US;
 }
 

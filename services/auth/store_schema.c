@@ -52,6 +52,7 @@ static void make_service(StoreSchema *s)
         .jwt_key_rotation_ms = INT64_C(2592000000),
         .jwt_key_lead_ms = 60000,
         .jwt_expiry_hours = 24,
+        .public_url = "https://atrium.example",
         .registration = "open",
         .max_logins = 100,
         .login_backoff = true,

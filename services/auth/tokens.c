@@ -122,13 +122,14 @@ NewLogin tokens_new_login(Request *rq, const Tokens *tokens, int64_t user_id)
     };
 }
 
-static char *sign_claims(Request *rq, const Tokens *tokens, const JwtClaims *claims)
+char *tokens_sign_jwt(Request *rq, const JwtClaims *claims)
 {
     const Auth *auth = rq->service;
 
     if (!auth->signing)
         return jwt_mint(auth->key, rq->mem, claims);
-    return signing_keys_sign(auth->signing, rq->mem, tokens->now_us, slice(jwt_claims_write(rq->mem, claims)));
+    return signing_keys_sign(auth->signing, rq->mem, clock_unix_us(rq->clock),
+                             slice(jwt_claims_write(rq->mem, claims)));
 }
 
 Err tokens_read_jwt(Request *rq, const char *token, JwtClaims *out)
@@ -144,6 +145,14 @@ Err tokens_read_jwt(Request *rq, const char *token, JwtClaims *out)
     return jwt_claims_read(rq->mem, rq->clock, payload, out);
 }
 
+/* Who verifies by the keys that are published looks for the address that they were published at. */
+static const char *issuer_of(const Request *rq)
+{
+    if (manner_of(rq) == MANNER_SESSIONS)
+        return SESSIONS_ISSUER;
+    return signing_is_asymmetric(settings_of(rq)) ? settings_of(rq)->public_url : settings_of(rq)->jwt_issuer;
+}
+
 /* The long JWT: sessions' can be refreshed, events' lives as its settings say. */
 static void mint_long(Request *rq, Tokens *tokens, const Account *account, JwtClaims claims)
 {
@@ -156,7 +165,7 @@ static void mint_long(Request *rq, Tokens *tokens, const Account *account, JwtCl
         claims.issuer = CONSOLE_ISSUER;
     claims.not_before_s = claims.issued_s;
     claims.expires_s = claims.issued_s + life_ms / 1000;
-    tokens->token = sign_claims(rq, tokens, &claims);
+    tokens->token = tokens_sign_jwt(rq, &claims);
     tokens->token_expires_us = claims.expires_s * 1000000;
 }
 
@@ -173,7 +182,7 @@ void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login
         .roles = account->roles,
         .role_count = account->role_count,
         .login_id = uuid_text(rq->mem, login_id),
-        .issuer = manner_of(rq) == MANNER_SESSIONS ? SESSIONS_ISSUER : auth->settings->jwt_issuer,
+        .issuer = issuer_of(rq),
         .issued_s = now_s,
     };
 
@@ -181,7 +190,7 @@ void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login
     if (tokens->set & TOKENS_CHAT) {
         claims.jti = random_token(rq->mem);
         claims.expires_s = now_s + auth->settings->access_token_ttl_ms / 1000;
-        tokens->access_token = sign_claims(rq, tokens, &claims);
+        tokens->access_token = tokens_sign_jwt(rq, &claims);
     }
     if (tokens->set & (TOKENS_SESSIONS | TOKENS_CONSOLE))
         mint_long(rq, tokens, account, claims);

@@ -34,6 +34,8 @@ int64_t tokens_refresh_expires_us(const Request *rq, const Tokens *tokens);
 /* Adds the JWTs of the set. */
 void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login_id);
 
+/* A JWT in the present way: by JWT_SECRET, or by a signing key. Borrowed from rq->mem. */
+char *tokens_sign_jwt(Request *rq, const JwtClaims *claims);
 /* Of a JWT that was minted here, by JWT_SECRET or by one of the signing keys. UNAUTHENTICATED for any other. */
 Err tokens_read_jwt(Request *rq, const char *token, JwtClaims *out) MUST_CHECK;
 

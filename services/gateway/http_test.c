@@ -982,6 +982,7 @@ static void a_token_waits_for_the_key_that_it_names(void **state)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
     CLEANUP(jws_signer_free_at) JwsSigner *signer = test_signer();
+    CLEANUP(jws_signer_free_at) JwsSigner *stranger = NULL;
     int64_t now_s = clock_unix_ms(&SYSTEM_CLOCK) / 1000;
     const JwtClaims claims = {.user_id = 7, .expires_s = now_s + 900};
     const char *jwt = jws_sign(signer, mem, slice(jwt_claims_write(mem, &claims)));
@@ -996,6 +997,11 @@ static void a_token_waits_for_the_key_that_it_names(void **state)
     assert_int_equal(a.status, 200);
     assert_string_equal(a.body, "{\"text\":\"7\"}");
     assert_int_equal(ask_as("/who", jwt).status, 200);
+    assert_int_equal(ask_as("/who", other).status, 401);
+    /* Names that nobody knows are refused when the keys are there anew, not before. */
+    assert_ok(jws_signer_new(JWS_EDDSA, slice_of(KEY_SEED, JWS_PRIVATE_BYTES), "stale", &stranger));
+    other = jws_sign(stranger, mem, slice(jwt_claims_write(mem, &claims)));
+    assert_int_equal(ask_as("/who", other).status, 401);
     assert_int_equal(ask_as("/who", other).status, 401);
 }
 

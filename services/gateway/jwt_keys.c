@@ -9,7 +9,7 @@
 enum {
     FETCH_TIMEOUT_MS = 2000,
     FETCH_EVERY_MS = 15000, /* less than JWT_KEY_LEAD: a new key is here before it signs */
-    FETCH_AGAIN_MS = 5000,  /* names that nobody knows make no more traffic than this */
+    FETCH_AGAIN_MS = 1000,  /* names that nobody knows make no more traffic than this: they wait */
     SUBJECT_MAX_BYTES = 128,
     FETCH_ARENA_BYTES = 4096
 };
@@ -28,7 +28,7 @@ typedef struct KeyEnd {
 struct JwtKeys {
     JwtKeysOptions options;
     Upstream *upstream;
-    LoopTimer *timer;
+    LoopTimer *regular, *again; /* the second for those who wait */
     JwtKey *secret;
     JwsKeys *keys;
     KeyEnd ends[JWS_KEYS_MAX];
@@ -50,12 +50,6 @@ static bool is_over(const JwtKeys *k, const char *kid)
     return false;
 }
 
-static bool may_fetch(const JwtKeys *k)
-{
-    return k->upstream && (k->fetching || k->fetched_ms == 0 ||
-                           clock_monotonic_ms(k->options.clock) >= k->fetched_ms + FETCH_AGAIN_MS);
-}
-
 JwtVerdict jwt_keys_check(JwtKeys *k, Arena *mem, Slice token, JwtClaims *out)
 {
     const char *kid = "";
@@ -66,7 +60,7 @@ JwtVerdict jwt_keys_check(JwtKeys *k, Arena *mem, Slice token, JwtClaims *out)
         return JWT_GOOD;
     e = jws_verify(k->keys, mem, token, JWS_ES256 | JWS_EDDSA, &payload, &kid);
     if (e.reason == &NOT_FOUND)
-        return kid[0] && may_fetch(k) ? JWT_KEY_UNKNOWN : JWT_BAD;
+        return kid[0] && k->upstream ? JWT_KEY_UNKNOWN : JWT_BAD;
     if (err_failed(e) || !kid[0] || is_over(k, kid))
         return JWT_BAD;
     return err_failed(jwt_claims_read(mem, k->options.clock, payload, out)) ? JWT_BAD : JWT_GOOD;
@@ -117,16 +111,10 @@ static bool read_keys(JwtKeys *k, natsMsg *msg)
     return true;
 }
 
-static void fetched(void *data, UpstreamOutcome outcome, natsMsg *msg)
+static void tell(JwtKeys *k, bool good)
 {
-    JwtKeys *k = data;
-    KeyWaiter *list = k->waiting;
-    bool good = outcome == UPSTREAM_REPLIED && !bus_header(msg, "Nats-Service-Error-Code") && read_keys(k, msg);
+    KeyWaiter *list = MOVE(k->waiting);
 
-    k->fetching = false;
-    k->waiting = NULL;
-    if (good)
-        k->fetched_ms = clock_monotonic_ms(k->options.clock);
     while (list) {
         KeyWaiter *w = list;
 
@@ -134,6 +122,17 @@ static void fetched(void *data, UpstreamOutcome outcome, natsMsg *msg)
         w->done(w->data, good);
         free(w);
     }
+}
+
+static void fetched(void *data, UpstreamOutcome outcome, natsMsg *msg)
+{
+    JwtKeys *k = data;
+    bool good = outcome == UPSTREAM_REPLIED && !bus_header(msg, "Nats-Service-Error-Code") && read_keys(k, msg);
+
+    k->fetching = false;
+    if (good)
+        k->fetched_ms = clock_monotonic_ms(k->options.clock);
+    tell(k, good);
 }
 
 static bool fetch(JwtKeys *k)
@@ -156,11 +155,23 @@ static bool fetch(JwtKeys *k)
     return k->fetching;
 }
 
+/* Soon enough after the last one. False when nobody can be asked. */
+static bool fetch_in_time(JwtKeys *k)
+{
+    int64_t early_ms = k->fetched_ms + FETCH_AGAIN_MS - clock_monotonic_ms(k->options.clock);
+
+    if (k->fetching || k->fetched_ms == 0 || early_ms <= 0)
+        return fetch(k);
+    if (!k->waiting)
+        loop_timer_set(k->again, early_ms, 0);
+    return true;
+}
+
 bool jwt_keys_wait(JwtKeys *k, JwtKeysDone done, void *data)
 {
     KeyWaiter *w;
 
-    if (!fetch(k))
+    if (!fetch_in_time(k))
         return false;
     w = xcalloc(1, sizeof(*w));
     *w = (KeyWaiter){.next = k->waiting, .done = done, .data = data};
@@ -169,16 +180,23 @@ bool jwt_keys_wait(JwtKeys *k, JwtKeysDone done, void *data)
 }
 
 /* --- start and stop ---------------------------------------------------------------------------------------------- */
-static void fetch_by_time(void *data)
+static void fetch_regularly(void *data)
 {
     (void)fetch(data); /* the next turn tries again */
+}
+
+static void fetch_again(void *data)
+{
+    if (!fetch(data))
+        tell(data, false);
 }
 
 void jwt_keys_connect(JwtKeys *k, Upstream *upstream, Loop *loop)
 {
     k->upstream = upstream;
-    k->timer = loop_timer_new(loop, fetch_by_time, k);
-    loop_timer_set(k->timer, 1, FETCH_EVERY_MS);
+    k->regular = loop_timer_new(loop, fetch_regularly, k);
+    k->again = loop_timer_new(loop, fetch_again, k);
+    loop_timer_set(k->regular, 1, FETCH_EVERY_MS);
 }
 
 Err jwt_keys_new(const JwtKeysOptions *options, JwtKeys **out)
@@ -206,7 +224,8 @@ void jwt_keys_free(JwtKeys *k)
         k->waiting = w->next;
         free(w);
     }
-    loop_timer_free(k->timer);
+    loop_timer_free(k->regular);
+    loop_timer_free(k->again);
     forget(k);
     jws_keys_free(k->keys);
     jwt_key_free(k->secret);
