@@ -35,7 +35,7 @@ typedef struct Auth {
     const JwtKey *key;
     IdSource *ids;
     struct SigningKeys *signing; /* NULL: HS256 by `key` */
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+    OutboxRelay *outbox;         /* may be NULL: nothing is nudged */
     /* Of no password: checked when there is no account, so that both take the same time. */
     char dummy_hash[DUMMY_HASH_BYTES];
 } Auth;

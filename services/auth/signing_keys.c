@@ -72,6 +72,7 @@ static void ring_add(Ring *ring, const Request *rq, const SigningKeyRow *row)
 {
     SigningKey *key = &ring->list[ring->count];
     Slice secret;
+    void *bytes;
 
     *key = (SigningKey){.signs_from_us = row->signs_from_us, .retires_us = row->retires_us};
     if (err_failed(jws_keys_add(ring->verifying, row->alg, row->kid, row->public_key)) ||
@@ -82,7 +83,8 @@ static void ring_add(Ring *ring, const Request *rq, const SigningKeyRow *row)
     }
     if (!err_failed(jws_signer_new(row->alg, secret, row->kid, &key->signer)))
         ring->count++;
-    sodium_memzero((void *)(uintptr_t)secret.ptr, secret.len);
+    bytes = (void *)(uintptr_t)secret.ptr;
+    sodium_memzero(bytes, secret.len);
 }
 
 static Err load(SigningKeys *keys, Request *rq)

@@ -13,7 +13,7 @@ static int begin(void **state)
 
     s->settings.jwt_algorithm = "EdDSA";
     s->settings.auth_secret_key = "";
-    store_schema_script(s, "TRUNCATE account, login_failure, signing_key CASCADE");
+    store_schema_script(s, "TRUNCATE account, login_failure, signing_key, audit_entry CASCADE");
     return 0;
 }
 
@@ -287,6 +287,10 @@ static void administrators_rotate(void **state)
     for (int i = 1; i < SIGNING_KEYS_MAX; i++)
         assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "RotateSigningKey", &in.base, &out.base));
     assert_int_equal(key_count(s), SIGNING_KEYS_MAX);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'signing_key.made'"
+                                           " AND actor_id = 1"),
+                     SIGNING_KEYS_MAX - 1);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE actor_id IS NULL"), 1);
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "RotateSigningKey", &in.base, &out.base), &RATE_LIMITED);
 }
 

@@ -1,6 +1,8 @@
 /* store_signing: see store_signing.h. */
 #include "services/auth/store_signing.h"
 
+#include "services/auth/audit.h"
+
 static const char LIST_KEYS[] =
     "SELECT kid, algorithm, public_key, private_key, created_at, signs_from, retires_at FROM signing_key"
     " WHERE retires_at IS NULL OR retires_at > $1 ORDER BY created_at DESC, kid LIMIT $2";
@@ -62,6 +64,7 @@ Err auth_store_add_signing_key(Request *rq, const SigningKeyRow *key, int64_t un
     TRY(db_exec(&tx, INSERT_KEY,
                 DB_ARGS(db_text(slice(key->kid)), db_text(algorithm), db_bytes(key->public_key),
                         db_bytes(key->sealed_key), db_time_us(key->created_us), db_time_us(signs_from_us))));
+    TRY(audit_insert(&tx, rq, AUDIT_SIGNING_KEY_MADE, "signing_key", key->kid, NULL));
     return db_tx_commit(&tx);
 }
 
