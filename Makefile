@@ -238,14 +238,24 @@ test-tsan: setup-test ## Unit tests of threaded code under thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=tsan test-unit
 
 .PHONY: test-long
-test-long: setup-test ## What takes long: sanitizers, and the suites against sanitizer builds
+test-long: setup-test ## What takes long: sanitizers, the suites against sanitizer builds, chaos
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory BUILD=asan build
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
+	@$(MAKE) --no-print-directory chaos
+	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
+	@$(MAKE) --no-print-directory test-rolling
+
+# The gateway's own files, without what speaks to the bus.
+BENCH_CREDENTIALS_OBJ := $(B)/obj/tests/bench/credentials.o \
+	$(addprefix $(B)/obj/services/gateway/,auth.o credentials.o jwt_keys.o grants.o revocations.o tail.o)
+$(B)/bench/credentials: $(BENCH_CREDENTIALS_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: bench
-bench: setup-test ## The gateway's rate beside a bare reference, from one run
-	@$(MAKE) --no-print-directory -j"$$(nproc)" build
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,credentials,soak)
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials
 	@tests/bench/run
 
 .PHONY: lint

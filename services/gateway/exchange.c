@@ -33,8 +33,11 @@ Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, 
     x->assets = assets_ref(g->assets);
     /* MHD takes the text to pieces in place. */
     x->raw_path = slice_of(arena_memdup(mem, uri, len), query ? (size_t)(query - uri) : len);
-    if (query)
+    if (query) {
         x->raw_query = slice_of(x->raw_path.ptr + (query - uri) + 1, (size_t)(uri + len - query) - 1);
+        /* MHD would keep each parameter in the connection's memory, and close without an answer when that is full. */
+        ((char *)(uintptr_t)query)[1] = '\0';
+    }
     x->started_us = clock_monotonic_us(g->service->clock);
     return x;
 }
@@ -312,11 +315,12 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
 {
     Gateway *g = x->gateway;
     const char *bad;
+    int status = 0; /* the kind's own */
 
     x->begun = true;
     x->method = method;
     x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
-    bad = head_read(x, method, version);
+    bad = head_read(x, method, version, &status);
     x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
     set_dialect(x, x->profile->dialect);
     take_request_id(x);
@@ -326,7 +330,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
     if (bad) {
         counter_add(g->metrics.refused_framing, 1);
         x->unread = true; /* nobody knows where the next request begins */
-        (void)exchange_fail_with(x, "INVALID_ARGUMENT", bad);
+        (void)exchange_fail(x, (Failure){.key = "INVALID_ARGUMENT", .http = status, .text = bad});
         return true;
     }
     if (find_operation(x) == STEP_NEXT) {
@@ -572,6 +576,15 @@ static StepResult limit_last(Exchange *x)
     return x->dialect->validates_before_rate ? limit(x) : STEP_NEXT;
 }
 
+/* It may have happened: only where a second try does no harm is the client asked for one. */
+static StepResult answer_lost(Exchange *x)
+{
+    if (x->op->safe_again || (x->op->idempotency_key && exchange_header(x, "idempotency-key")))
+        return exchange_fail(
+            x, (Failure){.key = "UNAVAILABLE", .text = "the service was lost meanwhile", .retry_after_s = 1});
+    return exchange_fail_with(x, "DEADLINE_EXCEEDED", "the service was lost meanwhile; it may have happened");
+}
+
 static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Exchange *x = data;
@@ -582,6 +595,8 @@ static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),
                                          .retry_after_s = 1});
+    else if (outcome == UPSTREAM_LOST)
+        (void)answer_lost(x);
     else
         (void)exchange_fail_with(x, "DEADLINE_EXCEEDED", "no answer in time; it may have happened");
 }

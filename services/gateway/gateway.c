@@ -157,6 +157,15 @@ Err gateway_open(Service *service, void **out)
     return OK;
 }
 
+/* What waits would wait for its whole deadline: the server that knew where to send the answers is gone. */
+static void bus_changed(void *data, bool connected)
+{
+    Gateway *g = data;
+
+    if (!connected && g->upstream)
+        upstream_lost(g->upstream);
+}
+
 static Err open_bus(Gateway *g)
 {
     const CommonSettings *c = g->service->common;
@@ -168,7 +177,9 @@ static Err open_bus(Gateway *g)
                                               .slot = c->slot,
                                               .version = g->service->version,
                                               .log = g->service->log,
-                                              .loop = g->loop},
+                                              .loop = g->loop,
+                                              .on_connection = bus_changed,
+                                              .data = g},
                                 BUS_WAIT_MS, &g->bus),
                     "bus");
 }
@@ -331,11 +342,21 @@ Err gateway_start(Gateway *g)
     return OK;
 }
 
+/* Connections take their memory from malloc, so many that went leave much behind. */
+static void rest_memory(void *data)
+{
+    Gateway *g = data;
+
+    (void)memory_rest(&g->rest);
+}
+
 Err gateway_run(Service *service, void *context)
 {
     Gateway *g = context;
 
     TRY(gateway_start(g));
+    g->rest_timer = loop_timer_new(g->loop, rest_memory, g);
+    loop_timer_set(g->rest_timer, MEMORY_REST_MS, MEMORY_REST_MS);
     loop_add_fd(g->loop, service_stop_fd(service), EPOLLIN, on_stop, g);
     loop_add_fd(g->loop, service_reload_fd(service), EPOLLIN, on_reload, g);
     loop_run(g->loop);
@@ -368,5 +389,6 @@ void gateway_close(void *context)
     tables_unref(g->tables);
     assets_unref(g->assets);
     exchanges_free_idle(g);
+    loop_timer_free(g->rest_timer);
     loop_free(g->loop);
 }

@@ -267,6 +267,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->data_envelope = row->data_envelope;
     op->streams = row->streams;
     op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;
+    op->safe_again = row->idempotency == ATRIUM__IDEMPOTENCY__SAFE;
     set_audience(mem, file, op);
     TRY(find_rate(t, row->rate, &op->rate));
     TRY(routes_add(t->routes, op->method, op->path, op));
