@@ -4,6 +4,9 @@
 
 /* Every action there is, by the name it is shown with. */
 #define AUDIT_ACTIONS(ROW)                                                                                             \
+    ROW(FACTOR_ADDED, "factor.added")                                                                                  \
+    ROW(FACTOR_REMOVED, "factor.removed")                                                                              \
+    ROW(FACTOR_RENEWED, "factor.renewed")                                                                              \
     ROW(INVITATION_ACCEPTED, "invitation.accepted")                                                                    \
     ROW(INVITATION_CREATED, "invitation.created")                                                                      \
     ROW(INVITATION_RENEWED, "invitation.renewed")                                                                      \
