@@ -293,11 +293,8 @@ static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[CREDENTIAL
 }
 
 /* --- every credential --------------------------------------------------------------------------------------------- */
-/* A mistyped or made-up key costs nobody a question. */
 static bool looks_opaque(Slice token)
 {
-    if (api_key_looks(token) && !api_key_well_formed(token))
-        return false;
     for (size_t i = 0; i < token.len; i++)
         if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
             return false;
@@ -337,6 +334,8 @@ AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity
             credentials_drop(a->cache, c);
         return check_jwt(a, token, hash, done, data, out);
     }
+    if (api_key_looks(token) && !api_key_well_formed(token))
+        return AUTH_BAD; /* mistyped or made up: that costs nobody a question */
     return ask_about_token(a, c ? c : credentials_insert(a->cache, hash), token, done, data);
 }
 
