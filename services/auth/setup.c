@@ -81,10 +81,10 @@ Err auth_v1_do_setup(Request *rq, const Auth__V1__DoSetupRequest *in, Auth__V1__
     Account admin;
     SetupRow setup;
 
+    TRY(check_setup(rq, in, &draft.email));
     TRY(find_setup(rq, NULL, &setup));
     if (setup.has_password)
         return refuse_done(rq);
-    TRY(check_setup(rq, in, &draft.email));
     draft.password = in->password;
     TRY(account_prepare(rq, &draft, &admin));
     TRY(db_tx_begin(rq, &tx));

@@ -205,8 +205,8 @@ Err auth_v1_admin_list_users(Request *rq, const Auth__V1__AdminListUsersRequest 
         out->items[i] = MESSAGE_NEW(rq->mem, Auth__V1__AdminUser, auth__v1__admin_user__init);
         answer_admin_user(rq, &rows[i], out->items[i]);
     }
-    out->next_cursor =
-        page_next(rq->mem, &page, count, uuid_from_user_id(out->n_items ? rows[out->n_items - 1].account.id : 0));
+    out->next_cursor = page_next(rq->mem, &page, count,
+                                 out->n_items ? uuid_from_user_id(rows[out->n_items - 1].account.id) : (Uuid){{0}});
     return OK;
 }
 
