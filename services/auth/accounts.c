@@ -6,6 +6,7 @@
 #include "services/auth/events.h"
 #include "services/auth/passwords.h"
 #include "services/auth/registration.h"
+#include "services/auth/store_groups.h"
 #include "services/auth/text.h"
 
 enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
@@ -180,6 +181,19 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
     return OK;
 }
 
+static Err add_groups(Request *rq, Auth__V1__User *out)
+{
+    GroupRow *rows;
+    size_t count;
+
+    TRY(auth_store_list_groups(rq, rq->caller.user_id, &rows, &count));
+    out->groups = ARENA_ARRAY(rq->mem, char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        out->groups[i] = arena_strdup(rq->mem, rows[i].id);
+    out->n_groups = count;
+    return OK;
+}
+
 Err auth_v1_get_me(Request *rq, const Auth__V1__GetMeRequest *in, Auth__V1__User *out)
 {
     Account account;
@@ -187,7 +201,8 @@ Err auth_v1_get_me(Request *rq, const Auth__V1__GetMeRequest *in, Auth__V1__User
 
     TRY(account_of_caller(rq, &account));
     answer_user(rq, &account, out);
-    return OK;
+    /* Sessions' clients alone look at them. */
+    return manner_of(rq) == MANNER_SESSIONS ? add_groups(rq, out) : OK;
 }
 
 Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1__User *out)
