@@ -4,6 +4,9 @@
 
 /* Every action there is, by the name it is shown with. */
 #define AUDIT_ACTIONS(ROW)                                                                                             \
+    ROW(FACTOR_ADDED, "factor.added")                                                                                  \
+    ROW(FACTOR_REMOVED, "factor.removed")                                                                              \
+    ROW(FACTOR_RENEWED, "factor.renewed")                                                                              \
     ROW(GROUP_CREATED, "group.created")                                                                                \
     ROW(GROUP_DELETED, "group.deleted")                                                                                \
     ROW(GROUP_MEMBER_ADDED, "group.member_added")                                                                      \

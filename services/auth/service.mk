@@ -14,4 +14,4 @@ auth_FAKED := accounts_test logins_test youtubetalker_test passwords_test text_t
 $(foreach t,$(auth_FAKED),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) store_fake.c))
 $(foreach t,$(filter-out $(auth_FAKED),$(auth_TESTS)),$(eval auth_$(t)_LINKS := $(auth_HANDLERS) $(auth_STORES) \
 	$(auth_FAKED_STORES) store_schema.c purge.c))
-auth_LIBS := -lcrypt
+auth_LIBS := -lcrypt -lfido2

@@ -35,7 +35,10 @@ gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c grants.c revocations.c tail.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
+auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_text_FUZZ := services/auth/text_fuzz.c services/auth/text.c
+auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
+auth_webauthn_FUZZ_LDFLAGS := -lfido2
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
