@@ -238,13 +238,16 @@ test-tsan: setup-test ## Unit tests of threaded code under thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=tsan test-unit
 
 .PHONY: test-long
-test-long: setup-test ## What takes long: sanitizers, and the suites against sanitizer builds
+test-long: setup-test ## What takes long: sanitizers, the suites against sanitizer builds, chaos
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory BUILD=asan build
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
+	@$(MAKE) --no-print-directory chaos
+	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
+	@$(MAKE) --no-print-directory test-rolling
 
 .PHONY: bench
-bench: setup-test ## The gateway's rate beside a bare reference, from one run
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,soak)
 	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/bench/run
 

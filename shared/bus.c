@@ -102,6 +102,7 @@ static void on_disconnected(natsConnection *nc, void *data)
     Bus *bus = data;
     char text[ERROR_TEXT_BYTES];
 
+    atomic_fetch_add(&bus->losses, 1);
     if (atomic_load(&bus->closing))
         return;
     copy_last_error(nc, text, sizeof text);
@@ -398,6 +399,10 @@ bool bus_connected(const Bus *bus)
 {
     return natsConnection_Status(bus->nc) == NATS_CONN_STATUS_CONNECTED;
 }
+uint64_t bus_losses(const Bus *bus)
+{
+    return atomic_load(&bus->losses);
+}
 const char *bus_name(const Bus *bus)
 {
     return bus->name;
@@ -519,6 +524,7 @@ Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeade
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(bus->nc, msg);
     bus_discard(bus, msg);
+    bus_loop_published(bus);
     return bus_err(s, "publish");
 }
 

@@ -40,6 +40,9 @@ void bus_close(Bus *bus);
 CLEANUP_FN(Bus, bus_close)
 
 bool bus_connected(const Bus *bus);
+/* How often the connection was lost so far. What was asked before the latest loss is answered no more: the server
+ * forgot who asked. */
+uint64_t bus_losses(const Bus *bus);
 const char *bus_name(const Bus *bus); /* "auth" */
 const char *bus_slot(const Bus *bus);
 const char *bus_instance(const Bus *bus); /* unique per process, a NUID; also the service id of discovery */

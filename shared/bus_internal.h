@@ -39,6 +39,7 @@ struct Bus {
     atomic_bool write_wanted; /* cnats has output and waits for us to ask for it */
     atomic_bool write_armed;  /* the socket was full: EPOLLOUT is on */
     atomic_bool flush_posted;
+    unsigned unsent;         /* messages since the last write; the loop's */
     pthread_mutex_t reading; /* held while cnats reads and parses: see bus_batch */
 
     BusDiscard discard;
@@ -46,12 +47,15 @@ struct Bus {
     pthread_cond_t closed_cond; /* of `lock` */
     bool closed;
     atomic_bool starting, closing;
-    atomic_uint_fast64_t denials;
+    atomic_uint_fast64_t denials, losses;
     BusSlot slot_watch;
 };
 
 /* The event-loop side of cnats (bus_loop.c). */
 natsStatus bus_loop_install(Bus *bus, natsOptions *options);
+/* After a publish. Writes now and then within a turn: were all of it to leave at the end, a hundred requests would go
+ * from one process to the next as one lump, each waiting while another works. */
+void bus_loop_published(Bus *bus);
 /* Reads and writes for `wait_ms` at most, in place of the loop: from its thread, or while it does not run. */
 void bus_loop_pump(Bus *bus, int wait_ms);
 /* The loop calls the bus no more. */

@@ -9,6 +9,8 @@
 
 #include "shared/bus_internal.h"
 
+enum { FLUSH_EVERY = 32 }; /* messages; measured: fewer cost more writes, more make lumps */
+
 /* Only ever called in the loop's thread, and only while cnats has output: with none it would send zero bytes, and take
  * the answer for a closed connection. */
 static void write_output(Bus *bus)
@@ -23,10 +25,19 @@ static void write_output(Bus *bus)
     }
 }
 
+void bus_loop_published(Bus *bus)
+{
+    if (!bus->loop || !loop_is_mine(bus->loop) || ++bus->unsent < FLUSH_EVERY)
+        return;
+    bus->unsent = 0;
+    write_output(bus);
+}
+
 static void flush_output(void *data)
 {
     Bus *bus = data;
 
+    bus->unsent = 0;
     atomic_store(&bus->flush_posted, false);
     write_output(bus);
 }

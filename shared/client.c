@@ -4,7 +4,7 @@
 #include "atrium/bus.pb-c.h"
 #include "shared/client_internal.h"
 
-enum { TIMEOUT_MIN_MS = 1, FROM_BUS_INTERNAL = 13 };
+enum { TIMEOUT_MIN_MS = 1, FROM_BUS_INTERNAL = 13, LOSS_CHECK_MS = 100 };
 
 /* --- time -------------------------------------------------------------------------------------------------------- */
 int64_t client_now_ms(void)
@@ -131,6 +131,8 @@ Err client_prepare(Client *c, const CallOptions *options, Arena *mem, const RpcM
     if (out->body.len > method->max_bytes)
         return err_make(&PAYLOAD_TOO_LARGE, "%s.%s: request of %zu bytes, at most %u", method->domain, method->name,
                         out->body.len, method->max_bytes);
+    out->repeatable = method->idempotency == RPC_IDEMPOTENCY_SAFE ||
+                      (method->idempotency == RPC_IDEMPOTENCY_KEY && options && options->idempotency_key);
     add_header(out, "Atrium-Timeout-Ms", "0"); /* the first; its value is of each try */
     add_header(out, "Atrium-Stream-Credit", stream_credit);
     if (options) {
@@ -209,6 +211,8 @@ Err client_reply_error(Arena *mem, const RpcMethod *method, natsMsg *msg)
     }
     if (!reason)
         reason = common_reason(status);
+    if (text && (!text[0] || !utf8_valid(slice(text)))) /* a header may hold anything */
+        text = NULL;
     /* The step is named only where callers do not see it: a shown text reaches them as the callee wrote it. */
     return reason->shown ? err_make(reason, "%s", text ? text : reason->code)
                          : err_make(reason, "%s.%s.%s: %s", method->domain, method->version, method->name,
@@ -241,25 +245,35 @@ static void receive_call(Waiter *w, natsMsg *msg)
     pthread_cond_signal(&call->came);
 }
 
+/* Why there is no reply. Only where a second try does no harm is a loss UNAVAILABLE, which invites one. */
+static Err no_reply(const RpcMethod *method, const Outgoing *out, bool lost)
+{
+    if (!lost)
+        return err_make(&DEADLINE_EXCEEDED, "%s.%s: no answer in time", method->domain, method->name);
+    return err_make(out->repeatable ? &UNAVAILABLE : &DEADLINE_EXCEEDED, "%s.%s: the bus was lost%s", method->domain,
+                    method->name, out->repeatable ? "" : "; it may have run");
+}
+
 /* One try. `*out` is the reply, owned. */
 static Err call_once(Client *c, Arena *mem, const RpcMethod *method, Outgoing *out, int64_t deadline_ms,
                      natsMsg **reply)
 {
     Call call = {.waiter.receive = receive_call};
+    uint64_t losses = bus_losses(c->bus);
     Err e;
 
     client_cond_init(&call.came);
     e = client_send(c, mem, method, out, &call.waiter, deadline_ms);
     if (!e.reason) {
         pthread_mutex_lock(&c->lock);
-        while (!call.msg && client_now_ms() < deadline_ms)
-            client_cond_wait(&call.came, &c->lock, deadline_ms);
+        while (!call.msg && client_now_ms() < deadline_ms && bus_losses(c->bus) == losses)
+            client_cond_wait(&call.came, &c->lock, MIN(deadline_ms, client_now_ms() + LOSS_CHECK_MS));
         pthread_mutex_unlock(&c->lock);
         client_forget(c, &call.waiter);
         if (call.msg)
             *reply = call.msg;
         else
-            e = err_make(&DEADLINE_EXCEEDED, "%s.%s: no answer in time", method->domain, method->name);
+            e = no_reply(method, out, bus_losses(c->bus) != losses);
     }
     pthread_cond_destroy(&call.came);
     return e;

@@ -20,7 +20,8 @@ typedef struct CallOptions {
 } CallOptions;
 
 /* `out` is borrowed from `mem`. Errors keep the callee's reason where this program knows it, else the common one of the
- * same status. UNAVAILABLE: nobody there, or the bus is away. DEADLINE_EXCEEDED: it may have run. */
+ * same status. UNAVAILABLE: nobody there, or the bus is away, or it was lost while a request waited that may be
+ * sent again (idempotency SAFE, or KEY with a key). DEADLINE_EXCEEDED: it may have run. */
 Err client_call(Client *c, const CallOptions *options, Arena *mem, const RpcMethod *method, const ProtobufCMessage *in,
                 ProtobufCMessage **out) MUST_CHECK;
 

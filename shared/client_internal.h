@@ -34,6 +34,7 @@ typedef struct Outgoing {
     BusHeader headers[CLIENT_HEADERS_MAX];
     size_t header_count;
     Slice body;
+    bool repeatable; /* may be sent again though it may have run */
 } Outgoing;
 
 void client_cond_init(pthread_cond_t *cond);                                          /* monotonic */

@@ -40,6 +40,23 @@ struct ClientStream {
 };
 
 /* --- receiving, with the client's lock held ---------------------------------------------------------------------- */
+/* "svc.<slot>.<me>.<domain>._stream.<instance>.<id>". We publish there: were any subject taken, a producer could have
+ * messages sent that only our credential allows. */
+static bool control_fits(const ClientStream *s, Slice control)
+{
+    const Bus *bus = s->client->bus;
+    const char *const begin[] = {"svc", bus_slot(bus), bus_name(bus), s->method->domain, "_stream"};
+    Slice token, rest = control;
+
+    for (size_t i = 0; i < ARRAY_LEN(begin); i++)
+        if (!slice_cut(rest, '.', &token, &rest) || !slice_eq_cstr(token, begin[i]))
+            return false;
+    for (size_t i = 0; i < rest.len; i++)
+        if (rest.ptr[i] <= ' ' || rest.ptr[i] > '~' || rest.ptr[i] == '*' || rest.ptr[i] == '>')
+            return false;
+    return rest.len > 0 && control.len < BUS_SUBJECT_MAX_BYTES;
+}
+
 static void receive_stream(Waiter *w, natsMsg *msg)
 {
     ClientStream *s = (ClientStream *)w;
@@ -47,7 +64,7 @@ static void receive_stream(Waiter *w, natsMsg *msg)
     uint64_t number;
 
     s->heard_ms = client_now_ms();
-    if (control && !s->control)
+    if (control && !s->control && control_fits(s, slice(control)))
         s->control = xstrdup(control);
     if (beat && slice_to_uint64(slice(beat), &number))
         s->beat = MAX(s->beat, number);

@@ -284,6 +284,76 @@ static void calls_fail_while_the_bus_is_away_and_work_again_after(void **state)
     sem_destroy(&w.echo.gate);
 }
 
+typedef struct Asking {
+    World *w;
+    const RpcMethod *method;
+    const char *key;
+    Err e;
+} Asking;
+
+static void *ask_nobody_who_answers(void *data)
+{
+    Asking *asking = data;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+    ProtobufCMessage *out = NULL;
+
+    asking->e = client_call(asking->w->client, &(CallOptions){.idempotency_key = asking->key}, mem, asking->method,
+                            &in.base, &out);
+    return NULL;
+}
+
+static void swallow(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
+{
+    (void)nc, (void)sub;
+    natsMsg_Destroy(msg);
+    atomic_fetch_add((atomic_int *)data, 1);
+}
+
+/* Only a request that may be sent again is UNAVAILABLE, which invites to it. */
+static void what_waits_when_the_bus_is_lost_ends_at_once(void **state)
+{
+#define SWALLOWED(manner)                                                                                              \
+    {                                                                                                                  \
+        "void", "v1", "Ask", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 60000, "fast",  \
+            manner, 1000, false                                                                                        \
+    }
+    static const RpcMethod NONE = SWALLOWED(RPC_IDEMPOTENCY_NONE), SAFE = SWALLOWED(RPC_IDEMPOTENCY_SAFE),
+                           KEY = SWALLOWED(RPC_IDEMPOTENCY_KEY);
+    TestingServer nats;
+    World w = {.bus = NULL};
+    Asking askings[] = {{&w, &NONE, NULL, OK}, {&w, &SAFE, NULL, OK}, {&w, &KEY, NULL, OK}, {&w, &KEY, "k", OK}};
+    const Reason *const wanted[] = {&DEADLINE_EXCEEDED, &UNAVAILABLE, &DEADLINE_EXCEEDED, &UNAVAILABLE};
+    pthread_t threads[ARRAY_LEN(askings)];
+    natsSubscription *sub = NULL;
+    atomic_int swallowed = 0;
+    int64_t lost_ms;
+    (void)state;
+
+    testing_server_start(&nats, "");
+    assert_ok(bus_connect(&(BusOptions){.url = nats.url, .user = "echo"}, 5000, &w.bus));
+    assert_ok(bus_connect(&(BusOptions){.url = nats.url, .user = "chat"}, 5000, &w.chat));
+    assert_ok(client_new(w.chat, NULL, &w.client));
+    assert_int_equal(natsConnection_Subscribe(&sub, bus_nats(w.bus), "svc.main.chat.void.v1.Ask", swallow, &swallowed),
+                     NATS_OK);
+    assert_ok(bus_started(w.bus));
+    for (size_t i = 0; i < ARRAY_LEN(askings); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_nobody_who_answers, &askings[i]), 0);
+    WAIT_UNTIL(atomic_load(&swallowed) == ARRAY_LEN(askings));
+    lost_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    testing_server_stop(&nats);
+    for (size_t i = 0; i < ARRAY_LEN(askings); i++) {
+        pthread_join(threads[i], NULL);
+        assert_ptr_equal(askings[i].e.reason, wanted[i]);
+    }
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - lost_ms < 5000);
+    bus_unsubscribe(sub);
+    client_free(w.client);
+    bus_close(w.chat);
+    bus_close(w.bus);
+    testing_server_done(&nats);
+}
+
 /* --- streams ----------------------------------------------------------------------------------------------------- */
 static ClientStream *open_count(World *w, uint32_t count, const char *text, const char *how)
 {
@@ -479,6 +549,7 @@ static void a_stream_ends_at_its_deadline(void **state)
 typedef struct BadProducer {
     Bus *bus;
     const char *numbers; /* "0 1 3", "b5" is a heartbeat, "e2" the end */
+    const char *control; /* told with the 0 */
 } BadProducer;
 
 static void send_numbers(const BadProducer *p, const char *reply)
@@ -491,12 +562,11 @@ static void send_numbers(const BadProducer *p, const char *reply)
         char *text = slice_cstr(mem, one);
         bool beat = text[0] == 'b', end = text[0] == 'e';
 
-        bus_publish_lossy(
-            p->bus, reply,
-            (const BusHeader[]){{beat ? "Atrium-Stream-Beat" : "Atrium-Seq", text + (beat || end)},
-                                {"Atrium-Stream-End", end ? "1" : NULL},
-                                {"Atrium-Stream-Control", text[0] == '0' ? "svc.x.y.z._stream.i.1" : NULL}},
-            3, (Slice){"", 0});
+        bus_publish_lossy(p->bus, reply,
+                          (const BusHeader[]){{beat ? "Atrium-Stream-Beat" : "Atrium-Seq", text + (beat || end)},
+                                              {"Atrium-Stream-End", end ? "1" : NULL},
+                                              {"Atrium-Stream-Control", text[0] == '0' ? p->control : NULL}},
+                          3, (Slice){"", 0});
     }
 }
 
@@ -524,7 +594,7 @@ static void a_gap_is_an_error_never_a_short_success(void **state)
         {"0 1 b1 2 e3", 2, true},                         /* heartbeats disturb nothing */
         {"0 1 1 e2", 1, false},   {"0 2 e3", 0, false},
     };
-    BadProducer producer = {.bus = w->bus};
+    BadProducer producer = {.bus = w->bus, .control = "svc.main.chat.bad._stream.i.1"};
     natsSubscription *sub = NULL;
 
     assert_int_equal(natsConnection_QueueSubscribe(&sub, bus_nats(w->bus),
@@ -552,6 +622,56 @@ static void a_gap_is_an_error_never_a_short_success(void **state)
     bus_unsubscribe(sub);
 }
 
+/* We publish what is for the producer where it tells us to: within its own domain, and nowhere else. */
+static void a_producer_is_told_at_its_own_subject_only(void **state)
+{
+    World *w = *state;
+    static const RpcMethod METHOD = {
+        "bad", "v1", "Read", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 5000, "fast",
+        0,     1000, true};
+    const struct {
+        const char *control;
+        bool told;
+    } ROWS[] = {
+        {arena_printf(w->mem, "svc.%s.chat.bad._stream.i.1", bus_slot(w->chat)), true},
+        {arena_printf(w->mem, "svc.%s.chat.echo._stream.i.1", bus_slot(w->chat)), false},
+        {arena_printf(w->mem, "svc.%s.chat.bad.v1.Delete", bus_slot(w->chat)), false},
+        {arena_printf(w->mem, "svc.%s.chat.bad._stream.", bus_slot(w->chat)), false},
+        {"evt.bad.made.up", false},
+    };
+    BadProducer producer = {.bus = w->bus, .numbers = "0 1"};
+    natsSubscription *sub = NULL;
+
+    assert_int_equal(natsConnection_QueueSubscribe(&sub, bus_nats(w->bus),
+                                                   bus_svc_subject(w->mem, w->chat, "bad", "v1", "Read"), "bad",
+                                                   produce_badly, &producer),
+                     NATS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Atrium__Status in = ATRIUM__STATUS__INIT;
+        ClientStream *stream = NULL;
+        ProtobufCMessage *message = NULL;
+        natsSubscription *there = NULL;
+        natsMsg *msg = NULL;
+
+        producer.control = ROWS[i].control;
+        assert_int_equal(natsConnection_SubscribeSync(&there, bus_nats(w->bus), "*.>"), NATS_OK);
+        assert_ok(bus_started(w->bus));
+        assert_ok(client_stream_open(w->client, NULL, &METHOD, &in.base, &stream));
+        assert_ok(client_stream_next(stream, w->mem, &message));
+        client_stream_close(stream);
+        bus_publish_lossy(w->chat, "the.end", NULL, 0, (Slice){"", 0});
+        for (bool told = false, over = false; !over; natsMsg_Destroy(msg)) {
+            assert_int_equal(natsSubscription_NextMsg(&msg, there, 5000), NATS_OK);
+            told = told || strcmp(natsMsg_GetSubject(msg), ROWS[i].control) == 0;
+            over = strcmp(natsMsg_GetSubject(msg), "the.end") == 0;
+            if (over && told != ROWS[i].told)
+                fail_msg("%s: %s", ROWS[i].control, told ? "told" : "not told");
+        }
+        bus_unsubscribe(there);
+    }
+    bus_unsubscribe(sub);
+}
+
 /* --- silence, which takes its time: 15 s each, both at once ------------------------------------------------------ */
 static void the_silent_are_given_up(void **state)
 {
@@ -559,7 +679,7 @@ static void the_silent_are_given_up(void **state)
     static const RpcMethod METHOD = {
         "mute", "v1", "Read", &atrium__status__descriptor, &atrium__status__descriptor, RPC_ANYONE, "", 60000, "fast",
         0,      1000, true};
-    BadProducer producer = {.bus = w->bus, .numbers = "0 1"};
+    BadProducer producer = {.bus = w->bus, .numbers = "0 1", .control = "svc.main.chat.mute._stream.i.1"};
     natsSubscription *sub = NULL;
     Atrium__Status in = ATRIUM__STATUS__INIT;
     CLEANUP(client_stream_close_at) ClientStream *stream = NULL;
@@ -602,6 +722,7 @@ int main(void)
         WITH_WORLD(a_call_passes_its_request_on),
         WITH_WORLD(many_calls_at_once_get_their_own_replies),
         cmocka_unit_test(calls_fail_while_the_bus_is_away_and_work_again_after),
+        cmocka_unit_test(what_waits_when_the_bus_is_lost_ends_at_once),
         WITH_WORLD(a_stream_comes_whole_and_in_order),
         WITH_WORLD(a_failure_ends_the_stream_with_its_reason),
         WITH_WORLD(a_stream_that_is_refused_does_not_open),
@@ -610,6 +731,7 @@ int main(void)
         WITH_WORLD(closing_a_stream_cancels_the_producer),
         WITH_WORLD(a_stream_ends_at_its_deadline),
         WITH_WORLD(a_gap_is_an_error_never_a_short_success),
+        WITH_WORLD(a_producer_is_told_at_its_own_subject_only),
         WITH_WORLD(the_silent_are_given_up),
     };
     return RUN(tests);

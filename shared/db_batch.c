@@ -12,7 +12,7 @@
 
 enum {
     BATCH_CONNECTIONS = 2, /* one works while the other's answers travel; a slow statement blocks only its own */
-    BATCH_MAX = 64,        /* reads */
+    BATCH_MAX = 32,        /* reads */
     BATCH_TRIES = 8,       /* of a read that others take down */
     BATCH_LOOK_MS = 20,    /* how often deadlines are looked at */
     BATCH_GRACE_MS = 1000, /* for a cancelled statement to say so */

@@ -20,8 +20,8 @@ int fibers_running(const Fibers *fibers);
 
 /* NULL outside of fibers. */
 Fiber *fiber_current(void);
-/* Until fiber_wake, or until the monotonic time `deadline_ms` (-1 never): false then. Look again at what was waited for:
- * a wake-up may belong to something older. The thread's log context is the fiber's own again afterwards. */
+/* Until fiber_wake, or until the monotonic time `deadline_ms` (-1 never): false then. Look again at what was waited
+ * for: a wake-up may belong to something older. The thread's log context is the fiber's own again afterwards. */
 bool fiber_park(int64_t deadline_ms);
 /* Any thread, also before the fiber parks: it then does not. It goes on in one of the loop's next turns. The fiber must
  * not have ended. */

@@ -1,5 +1,6 @@
 /* lease: see the header. One thread and one connection per lease; the lock is the server's session lock, so a process
- * that dies loses it at once, and a host that vanishes within half a minute (keep-alives, db.c). */
+ * that dies loses it at once, and one that hangs or whose host vanishes when its session has been silent for too long.
+ */
 #include "shared/lease.h"
 
 #include <pthread.h>
@@ -8,6 +9,9 @@
 
 enum {
     CHECKS_PER_RETRY = 3, /* so that two slow checks in a row do not cost the lease */
+    /* Between the moment when a holder that asks no more stops believing itself, and that when the server takes the
+     * lease from it. */
+    SESSION_MARGIN_MS = 2000,
     CONNECT_TIMEOUT_MS = 3000,
     NUMBER_RETRY_MS = 1000,
     NUMBER_POLL_MS = 50
@@ -39,6 +43,7 @@ static const char TRY_ANY[] =
     "SELECT n FROM generate_series(0, $2::bigint - 1) AS n"
     " WHERE pg_try_advisory_lock(hashtextextended(current_schema() || '/lease/' || $1 || '/' || n, 0)) LIMIT 1";
 static const char CHECK[] = "SELECT 1";
+static const char END_WHEN_SILENT[] = "SELECT set_config('idle_session_timeout', $1, false)";
 
 static int64_t now_ms(void)
 {
@@ -71,13 +76,32 @@ static void tell_number(Lease *l)
     }
 }
 
+/* A holder that hangs (a stopped process, a host that is gone) must not keep the lease as long as its connection lives:
+ * the server ends a session that says nothing. */
+static Err connect(Lease *l, int64_t timeout_ms)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    char silence_ms[24];
+    Err e;
+
+    if (l->conn)
+        return OK;
+    snprintf(silence_ms, sizeof silence_ms, "%" PRId64, l->retry_ms + SESSION_MARGIN_MS);
+    TRY(db_conn_open(l->db, timeout_ms, &l->conn));
+    e = db_conn_query(l->conn, timeout_ms, END_WHEN_SILENT, DB_ARGS(db_text(slice(silence_ms))), &rows);
+    if (err_failed(e)) {
+        db_conn_close(l->conn);
+        l->conn = NULL;
+    }
+    return e;
+}
+
 static Err try_any_number(Lease *l, int64_t timeout_ms)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
     int64_t asked_ms = now_ms();
 
-    if (!l->conn)
-        TRY(db_conn_open(l->db, timeout_ms, &l->conn));
+    TRY(connect(l, timeout_ms));
     TRY(db_conn_query(l->conn, timeout_ms, TRY_ANY, DB_ARGS(db_text(slice(l->name)), db_int64(l->count)), &rows));
     if (rows.count == 0)
         return err_make(&UNAVAILABLE, "%s: all %u numbers are taken", l->name, l->count);
@@ -94,7 +118,7 @@ static void try_to_take(Lease *l)
     CLEANUP(db_rows_done) DbRows rows = {0};
     int64_t asked_ms = now_ms();
 
-    if (!l->conn && err_failed(db_conn_open(l->db, CONNECT_TIMEOUT_MS, &l->conn)))
+    if (err_failed(connect(l, CONNECT_TIMEOUT_MS)))
         return; /* db has logged why; tried again */
     if (err_failed(db_conn_query(l->conn, CONNECT_TIMEOUT_MS, TRY_LOCK,
                                  DB_ARGS(db_text(slice(l->name)), db_int64(l->number)), &rows)))

@@ -1,5 +1,8 @@
 /* lease: something that one process at a time holds: a relay, a scheduler, a worker number. A held advisory lock on a
- * database connection of its own; lost with the connection, taken again by itself, by this process or another. */
+ * database connection of its own; lost with the connection, taken again by itself, by this process or another.
+ *
+ * A holder that hangs loses it: the server ends a session that has been silent for `retry_ms` and two seconds more. One
+ * that wakes up again finds lease_held false before that, by the clock: who acts under a lease asks before each act. */
 #pragma once
 #include "shared/db.h"
 

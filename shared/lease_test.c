@@ -1,7 +1,10 @@
 /* Tests of lease with a real PostgreSQL (TEST_DATABASE_URL). */
 #include "shared/lease.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
 #include "shared/db_testing.h"
@@ -155,13 +158,62 @@ static void who_lost_its_number_to_another_takes_the_next(void **state)
     /* Waits for the lock before it is free: it gets it before anybody who asks later. */
     assert_ok(db_conn_open(admin, 1000, &thief));
     assert_ok(db_conn_query(thief, 5000,
-                            "SELECT pg_terminate_backend(pid, 5000), pg_advisory_lock(hashtextextended("
+                            "SELECT pg_terminate_backend(pid), pg_advisory_lock(hashtextextended("
                             "current_schema() || '/lease/moving/0', 0)) FROM pg_stat_activity"
                             " WHERE application_name = 'lease_number'",
                             DB_NO_ARGS, &rows));
     assert_soon(atomic_load(&told) == 1);
     assert_soon(lease_held(a));
     db_conn_close(thief);
+}
+
+/* In a process of its own: holds the lease, says so, and after it has been stopped says whether it still thinks so. */
+static _Noreturn void hold_and_tell(int out)
+{
+    enum { STOPPED_MS = 1000 };
+    Db *db = open_db("lease_stopped");
+    Lease *a = lease_new(db, NULL, "stopped", 300);
+    int64_t last_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+
+    while (!lease_held(a))
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    (void)!write(out, "h", 1); /* the other end notices */
+    for (;;) {
+        int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+
+        if (now_ms - last_ms > STOPPED_MS) {
+            (void)!write(out, lease_held(a) ? "h" : "-", 1);
+            _exit(0);
+        }
+        last_ms = now_ms;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+static void a_holder_that_hangs_loses_it_and_knows(void **state)
+{
+    CLEANUP(db_free_at) Db *db = NULL;
+    CLEANUP(lease_free_at) Lease *b = NULL;
+    int ends[2];
+    char said = 0;
+    pid_t holder;
+    (void)state;
+
+    assert_int_equal(pipe(ends), 0);
+    holder = fork();
+    if (holder == 0)
+        hold_and_tell(ends[1]);
+    assert_int_equal(read(ends[0], &said, 1), 1);
+    db = open_db("lease_test");
+    b = lease_new(db, NULL, "stopped", 20);
+    kill(holder, SIGSTOP);
+    assert_soon(lease_held(b));
+    kill(holder, SIGCONT);
+    assert_int_equal(read(ends[0], &said, 1), 1);
+    assert_int_equal(said, '-');
+    waitpid(holder, NULL, 0);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void no_database_no_number(void **state)
@@ -185,6 +237,7 @@ int main(void)
         cmocka_unit_test(numbers_are_unique_and_come_back),
         cmocka_unit_test(a_number_survives_its_connection),
         cmocka_unit_test(who_lost_its_number_to_another_takes_the_next),
+        cmocka_unit_test(a_holder_that_hangs_loses_it_and_knows),
         cmocka_unit_test(no_database_no_number),
     };
     return RUN(tests);

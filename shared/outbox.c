@@ -320,6 +320,10 @@ static Err publish(OutboxRelay *r, const Waiting *row, int index)
 
     if (!same_connection(r))
         return err_make(&UNAVAILABLE, "publish: the bus was away");
+    /* Asked for each row: who was stopped in the middle of a batch must not go on with what another has published
+     * since. What slips through in between is dropped by its id. */
+    if (!lease_held(r->lease))
+        return err_make(&UNAVAILABLE, "publish: the lease is lost");
     uuid_format(row->id, id);
     time_format(row->created_us, 6, when);
     snprintf(reply, sizeof reply, "%s.%" PRIu64 "_%d", r->inbox, r->generation, index);

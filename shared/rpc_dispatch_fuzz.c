@@ -3,13 +3,10 @@
  * bus_publish_lossy, which looks at what would be. */
 #include "shared/rpc_internal.h"
 #include "shared/rpc_testing.h"
+#include "tests/fuzz/bus_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 void __wrap_bus_publish_lossy(Bus *bus, const char *subject, const BusHeader *headers, size_t header_count, Slice body);
-
-/* Of libnats, though not in its header: a message as its parser makes it, whose header block is not looked at yet. */
-natsStatus natsMsg_create(natsMsg **out, const char *subject, int subject_len, const char *reply, int reply_len,
-                          const char *bytes, int len, int header_len);
 
 static const int METHODS[] = {ECHO_ECHO,         ECHO_FAIL,        ECHO_WHO_AM_I,  ECHO_FOR_USERS, ECHO_FOR_ADMINS,
                               ECHO_FOR_SERVICES, ECHO_FOR_GATEWAY, ECHO_PERMITTED, ECHO_DECORATE};
@@ -36,18 +33,6 @@ void __wrap_bus_publish_lossy(Bus *bus, const char *subject, const BusHeader *he
     }
     if (failed)
         check(!err_failed(message_unpack(mem, &atrium__status__descriptor, body, &status)));
-}
-
-/* What stands before the empty line is the header block, with that line. */
-static natsMsg *make_message(bool from_gateway, Slice reply, Slice bytes)
-{
-    const char *subject = from_gateway ? "rpc.main.echo.v1.X" : "svc.main.other.echo.v1.X";
-    ptrdiff_t end = slice_find(bytes, SLICE_LIT("\r\n\r\n"));
-    natsMsg *msg = NULL;
-
-    check(natsMsg_create(&msg, subject, (int)strlen(subject), reply.len ? reply.ptr : NULL, (int)reply.len, bytes.ptr,
-                         (int)bytes.len, end < 0 ? 0 : (int)end + 4) == NATS_OK);
-    return msg;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -80,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     (void)slice_cut(slice_of(data + 2, len - 2), '\n', &reply, &bytes); /* false: a reply subject alone */
     if (slice_find_char(reply, '\0') >= 0)
         return 0; /* the server takes no such subject */
-    work.msg = make_message(endpoint.from_gateway, reply, bytes);
+    work.msg = bus_message(endpoint.from_gateway ? "rpc.main.echo.v1.X" : "svc.main.other.echo.v1.X", reply, bytes);
     atomic_store(&server.active, 1);
     if (rpc_dispatch(&work, mem))
         abort(); /* nothing here is deferred */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shared/lease.h"
+#include "shared/memory.h"
 
 #ifndef ATRIUM_VERSION
 #define ATRIUM_VERSION "0.0.0"
@@ -319,6 +320,7 @@ static Err open_observability(Process *p)
     LOG_INFO(service->log, "starting", "version", service->version, "commit", service->commit, "slot", s->slot);
     config_note_originals(note_original, service->log);
     /* After the log, which it writes to; before all that inherits the signal mask. */
+    memory_open();
     TRY(catch_signals(p));
     service->metrics = metrics_new();
     metrics_add_process(service->metrics, service->name, service->version, service->commit);
@@ -454,10 +456,15 @@ static Err start(Process *p)
 static void wait_and_reload(Process *p)
 {
     struct pollfd fds[] = {{.fd = p->stop_fd, .events = POLLIN}, {.fd = p->reload_fd, .events = POLLIN}};
+    MemoryRest rest = {0};
     uint64_t count;
 
     while (!atomic_load(&p->stopping)) {
-        if (poll(fds, 2, -1) < 0)
+        int ready = poll(fds, 2, MEMORY_REST_MS);
+
+        if (ready == 0)
+            (void)memory_rest(&rest);
+        if (ready <= 0)
             continue;
         if (read(p->reload_fd, &count, sizeof(count)) == (ssize_t)sizeof(count) && p->definition->reload)
             p->definition->reload(p->context);

@@ -262,8 +262,17 @@ fingerprint() {
     value=$(cat "${files[@]}" | cksum)
 }
 
-# Refuses, with the name of the setting that helps, a port that somebody else has.
+# Refuses, with the name of the setting that helps, a port that somebody else has. One of ours that was killed may have it
+# for a moment longer: its threads end one after another.
 check_port() {
+    local until now
+    now_ms until
+    until=$((until + 3000))
+    while port_open "$1"; do
+        now_ms now
+        ((now < until)) || break
+        sleep 0.05
+    done
     ! port_open "$1" || die "port $1, wanted for $2, is in use by another program: set $3, or use --free-ports" \
         "(ports are kept in $stack_dir/ports.env)"
 }
@@ -333,6 +342,34 @@ process_ready() {
     esac
 }
 
+# wait_ready NAME: a server that was killed leaves things behind (PostgreSQL its postmaster.pid and, for a moment, its
+# children), at which its successor ends: it is launched again, within ten seconds.
+wait_ready() {
+    local until now relock=''
+    now_ms until
+    until=$((until + 10000))
+    until (process_wait "$1" 60 process_ready "$1" 2>"$run_dir/$1.failed"); do
+        now_ms now
+        if process_pid "$1" || ((now > until)) || [[ " ${servers[*]} " != *" $1 "* ]]; then
+            cat "$run_dir/$1.failed" >&2
+            exit 1
+        fi
+        sleep 0.2
+        [[ $stack_locked ]] || relock=yes
+        [[ -z $relock ]] || lock_stack
+        process_pid "$1" || launch "$1"
+        [[ -z $relock ]] || unlock_stack
+    done
+}
+
+# launch_until_ready NAME: gives up the stack's lock before it waits: others may work on other parts meanwhile.
+launch_until_ready() {
+    launch "$1"
+    unlock_stack
+    wait_ready "$1"
+    say "$1 is ready"
+}
+
 # halt NAME: stops it in the way it likes.
 halt() {
     local value signal=TERM seconds=20
@@ -362,10 +399,18 @@ ensure() {
 }
 
 # --- preparation -------------------------------------------------------------------------------------------------------
+stack_locked=''
+
+unlock_stack() {
+    exec 9>&-
+    stack_locked=''
+}
+
 lock_stack() {
     mkdir -p "$stack_dir"
     exec 9>"$stack_dir/lock"
     flock -w 120 9 || die "another atrium command has been working on $stack_dir for two minutes"
+    stack_locked=yes
 }
 
 prepare_folders() {
@@ -449,7 +494,7 @@ start_all() {
     make_cluster
     ensure postgresql
     [[ -z $started ]] || fresh+=(postgresql)
-    for name in "${servers[@]}"; do process_wait "$name" 60 process_ready "$name"; done
+    for name in "${servers[@]}"; do wait_ready "$name"; done
     progress "servers ready${fresh[*]:+ (started ${fresh[*]})}"
     # Services start only when their streams are there.
     (tool bus setup --quiet) 9>&- &
@@ -648,9 +693,7 @@ command_start() {
         say "$1 runs already"
         return 0
     fi
-    launch "$1"
-    process_wait "$1" 60 process_ready "$1"
-    say "$1 is ready"
+    launch_until_ready "$1"
 }
 
 command_stop() {
@@ -662,9 +705,7 @@ command_stop() {
 command_restart() {
     one_process restart "$@"
     halt "$1"
-    launch "$1"
-    process_wait "$1" 60 process_ready "$1"
-    say "$1 is ready"
+    launch_until_ready "$1"
 }
 
 command_reload() {

@@ -23,8 +23,8 @@ Err access_may_grant(Request *rq, DbTx *tx, Role rank, const char *const *roles,
 /* The same of permissions alone. */
 Err access_may_hand_on(const Request *rq, const char *const *permissions, size_t count) MUST_CHECK;
 
-/* In the transaction of whatever changes an account's rank or roles; `user_id` 0: what a role grants. Gateways hear of
- * it and ask anew: nobody is logged out. After the commit: auth_settle. */
+/* In the transaction of whatever changes an account's rank or roles; `user_id` 0: what a role grants; -1: what many
+ * people hold. Gateways hear of it and ask anew: nobody is logged out. After the commit: auth_settle. */
 Err access_announce(DbTx *tx, Request *rq, int64_t user_id) MUST_CHECK;
 /* Before an administrator stops being one, in the same transaction: LAST_ADMIN when no other active one is left. Of two
  * who go at the same time, the second waits for the first. */

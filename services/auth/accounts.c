@@ -5,6 +5,8 @@
 #include "services/auth/defence.h"
 #include "services/auth/events.h"
 #include "services/auth/passwords.h"
+#include "services/auth/registration.h"
+#include "services/auth/store_groups.h"
 #include "services/auth/text.h"
 
 enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
@@ -36,6 +38,19 @@ Uuid login_of_caller(const Request *rq)
     return uuid_parse(slice(rq->caller.login_id), &id) ? id : (Uuid){{0}};
 }
 
+/* An invitation's role is a rank, or one beside it. */
+static void add_invited_role(Request *rq, const char *role, Account *account)
+{
+    const char **roles;
+
+    if (role_parse(slice(role), &account->role))
+        return;
+    roles = ARENA_ARRAY(rq->mem, const char *, 1);
+    roles[0] = role;
+    account->roles = roles;
+    account->role_count = 1;
+}
+
 Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
 {
     const Auth *auth = rq->service;
@@ -54,7 +69,10 @@ Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
         .active = true,
         .created_us = now_us,
         .updated_us = now_us,
+        .invitation = draft->invitation,
     };
+    if (draft->invitation)
+        add_invited_role(rq, draft->invitation->role, out);
     return OK;
 }
 
@@ -144,13 +162,6 @@ static Err check_email(Request *rq, const char *text, const char **out)
     return OK;
 }
 
-static bool registration_is_open(const Request *rq)
-{
-    const Auth *auth = rq->service;
-
-    return slice_eq_cstr(slice(auth->settings->registration), "open");
-}
-
 /* An e-mail address is ours: the original takes a username only. */
 Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1__AuthResult *out)
 {
@@ -158,17 +169,29 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
     Tokens tokens;
     Account account;
 
-    if (!registration_is_open(rq))
-        return err_make(&REGISTRATION_CLOSED, "registration is closed");
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
     TRY(password_accept(rq, &CHAT_PASSWORD, draft.password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
+    TRY(registration_enter(rq, in->invitation, "registration is closed", &draft));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, token_set_of(rq));
     TRY(account_store(rq, &account, &tokens));
     answer_tokens(rq, &tokens, &account, out);
+    return OK;
+}
+
+static Err add_groups(Request *rq, Auth__V1__User *out)
+{
+    GroupRow *rows;
+    size_t count;
+
+    TRY(auth_store_list_groups(rq, rq->caller.user_id, &rows, &count));
+    out->groups = ARENA_ARRAY(rq->mem, char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        out->groups[i] = arena_strdup(rq->mem, rows[i].id);
+    out->n_groups = count;
     return OK;
 }
 
@@ -179,7 +202,8 @@ Err auth_v1_get_me(Request *rq, const Auth__V1__GetMeRequest *in, Auth__V1__User
 
     TRY(account_of_caller(rq, &account));
     answer_user(rq, &account, out);
-    return OK;
+    /* Sessions' clients alone look at them. */
+    return manner_of(rq) == MANNER_SESSIONS ? add_groups(rq, out) : OK;
 }
 
 Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1__User *out)

@@ -7,6 +7,14 @@
     ROW(FACTOR_ADDED, "factor.added")                                                                                  \
     ROW(FACTOR_REMOVED, "factor.removed")                                                                              \
     ROW(FACTOR_RENEWED, "factor.renewed")                                                                              \
+    ROW(GROUP_CREATED, "group.created")                                                                                \
+    ROW(GROUP_DELETED, "group.deleted")                                                                                \
+    ROW(GROUP_MEMBER_ADDED, "group.member_added")                                                                      \
+    ROW(GROUP_MEMBER_CHANGED, "group.member_changed")                                                                  \
+    ROW(GROUP_MEMBER_REMOVED, "group.member_removed")                                                                  \
+    ROW(GROUP_ROLE_GRANTED, "group.role_granted")                                                                      \
+    ROW(GROUP_ROLE_REVOKED, "group.role_revoked")                                                                      \
+    ROW(GROUP_UPDATED, "group.updated")                                                                                \
     ROW(INVITATION_ACCEPTED, "invitation.accepted")                                                                    \
     ROW(INVITATION_CREATED, "invitation.created")                                                                      \
     ROW(INVITATION_RENEWED, "invitation.renewed")                                                                      \

@@ -1,5 +1,6 @@
 /* main: the wiring of auth. */
 #include <sodium.h>
+#include <unistd.h>
 
 #include "atrium/auth/v1/access.service.h"
 #include "atrium/auth/v1/admin.service.h"
@@ -9,16 +10,11 @@
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
+#include "services/auth/registration.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
-enum {
-    ADMIN_PASSWORD_MIN_BYTES = 8,
-    BOOTSTRAP_TIMEOUT_MS = 10000,
-    FAST_THREADS = 4,
-    READS_AT_ONCE = 256,
-    HASH_THREADS = 2
-};
+enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, READS_AT_ONCE = 256 };
 
 #define CONFIG_STRUCT AuthSettings
 #define SETTING CONFIG_ROW
@@ -45,10 +41,11 @@ static Err check_admin_password(const char *name, const char *value)
 static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
+    RegistrationMode mode;
     (void)common;
 
-    if (strcmp(s->registration, "open") != 0 && strcmp(s->registration, "closed") != 0)
-        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
+    if (!registration_mode_parse(slice(s->registration), &mode))
+        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
     if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
@@ -134,15 +131,21 @@ static void close_auth(void *context)
     jwt_key_free(running->key);
 }
 
+/* Hashing fills a core, its caches and 64 MiB for tens of milliseconds. Priorities alone do not keep it off reads,
+ * since schedulers share by container or session first: so at least half of the cores are left to them. */
+static int hash_threads(void)
+{
+    return MAX((int)(sysconf(_SC_NPROCESSORS_ONLN) / 2), 1);
+}
+
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
                                              &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
-    /* Hashing fills a core and 64 MiB for tens of milliseconds: few at once, and behind everything else. */
-    static const RpcLane LANES[] = {
+    const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},
-        {.name = "slow", .threads = HASH_THREADS, .queue_max = 64, .nice = 10},
+        {.name = "slow", .threads = hash_threads(), .queue_max = 64, .nice = 10},
     };
     const ServiceDefinition definition = {
         .name = "auth",
@@ -154,8 +157,8 @@ int main(int argc, char **argv)
         .has_events = true,
         .rpcs = RPCS,
         .rpc_count = ARRAY_LEN(RPCS),
-        .lanes = LANES,
-        .lane_count = ARRAY_LEN(LANES),
+        .lanes = lanes,
+        .lane_count = ARRAY_LEN(lanes),
         .check = check_settings,
         .open = open_auth,
         .started = start_purge,

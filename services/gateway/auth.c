@@ -45,6 +45,8 @@ static AuthVerdict judge(Auth *a, Credential *c, Identity *out)
                       .role = c->role,
                       .username = c->username,
                       .login_id = c->login_id,
+                      .rate_tier = c->rate_tier,
+                      .api_key = c->api_key,
                       .credential = c};
     return AUTH_GOOD;
 }
@@ -85,7 +87,8 @@ static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
                                          .role_count = owner->n_roles,
                                          .permissions = (const char *const *)owner->permissions,
                                          .permission_count = owner->n_permissions,
-                                         .api_key = owner->api_key});
+                                         .api_key = owner->api_key,
+                                         .rate_tier = owner->rate_tier});
     c->known_until_ms = c->is_jwt ? expires_ms : MIN(expires_ms, now_ms + a->options.token_cache_ttl_ms);
     return true;
 }

@@ -34,7 +34,9 @@ CLEANUP_FN(Auth, auth_free)
 typedef struct Identity {
     int64_t user_id, expires_ms;
     Role role;
-    const char *username, *login_id;
+    const char *username, *login_id; /* of an API key, the key's id */
+    const char *rate_tier;           /* "" none */
+    bool api_key;
     struct Credential *credential;
 } Identity;
 /* Does it have the rpc's permission? A key, also: is the rpc open to keys? */

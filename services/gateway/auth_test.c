@@ -329,6 +329,9 @@ static void tokens_from_before_a_change_are_not_believed(void **state)
     now_us += INT64_C(10) * 1000000;
     after = mint(&f, 7, "", LOGIN, 900);
     assert_int_equal(auth_check(f.auth, after, NULL, NULL, &who), AUTH_GOOD);
+    grants_note_change_of_all(f.grants, now_us / 1000);
+    assert_int_equal(auth_check(f.auth, after, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    assert_int_equal(auth_check(f.auth, other, NULL, NULL, &who), AUTH_UNAVAILABLE);
     tear_down(&f);
 }
 

@@ -3,6 +3,8 @@
 
 #include <sodium.h>
 
+static const char ADMIN_TIER[] = "admin"; /* see RateTier in options.proto */
+
 struct Credentials {
     Auth *auth;
     size_t entries_max;
@@ -184,6 +186,10 @@ void credential_set(Credential *c, const CredentialFacts *facts)
     c->own = copy_words(facts->permissions, facts->permission_count);
     c->own_count = facts->permission_count;
     c->api_key = facts->api_key;
+    snprintf(c->rate_tier, sizeof(c->rate_tier), "%s",
+             facts->rate_tier                               ? facts->rate_tier
+             : !facts->api_key && facts->role == ROLE_ADMIN ? ADMIN_TIER
+                                                            : "");
 }
 
 static void add_permissions(Credential *c, const char *const *list, size_t count)

@@ -34,6 +34,7 @@ struct Credential {
     uint64_t change_number;      /* the owner's latest change (grants.h) when it was asked */
     Role role;
     char *username, *login_id;
+    char rate_tier[24];        /* a longer name is of no tier that there is */
     const char **roles, **own; /* beside the rank; permissions of its own: each in one piece with its texts */
     size_t role_count, own_count;
     const char **permissions; /* its own and those of its roles; the texts are borrowed */
@@ -66,6 +67,7 @@ typedef struct CredentialFacts {
     const char *const *roles, *const *permissions;
     size_t role_count, permission_count;
     bool api_key;
+    const char *rate_tier; /* of a key; NULL: administrators have one */
 } CredentialFacts;
 void credential_set(Credential *c, const CredentialFacts *facts);
 /* Makes its permissions anew when roles grant something else than before. */

@@ -6,6 +6,20 @@ static const char REQUESTS_HELP[] = "Answers, by method, route template and stat
 static const char DURATION[] = "atrium_http_request_duration_seconds";
 static const char DURATION_HELP[] = "From a request's headers to its answer being ready.";
 
+static void open_ends(Gateway *g)
+{
+    static const char *const REASONS[] = {[CONNECTIONS_END_HEAD] = "reason=\"head\"",
+                                          [CONNECTIONS_END_IDLE] = "reason=\"idle\"",
+                                          [CONNECTIONS_END_BODY] = "reason=\"body\"",
+                                          [CONNECTIONS_END_ANSWER] = "reason=\"answer\"",
+                                          [CONNECTIONS_END_FULL] = "reason=\"full\""};
+
+    for (size_t i = 0; i < CONNECTIONS_ENDS; i++)
+        g->metrics.ended[i] =
+            metrics_counter(g->service->metrics, "atrium_http_connections_ended_total",
+                            "Connections ended for taking too long, or for being too many.", REASONS[i]);
+}
+
 void edge_metrics_open(Gateway *g)
 {
     Metrics *m = g->service->metrics;
@@ -23,6 +37,7 @@ void edge_metrics_open(Gateway *g)
     g->metrics.reloads = metrics_counter(m, "atrium_table_reloads_total", "Reloads of the tables.", "result=\"ok\"");
     g->metrics.failed_reloads =
         metrics_counter(m, "atrium_table_reloads_total", "Reloads of the tables.", "result=\"failed\"");
+    open_ends(g);
 }
 
 static const char *known_method(const char *method)

@@ -33,8 +33,11 @@ Exchange *exchange_new(Gateway *g, struct MHD_Connection *connection, int port, 
     x->assets = assets_ref(g->assets);
     /* MHD takes the text to pieces in place. */
     x->raw_path = slice_of(arena_memdup(mem, uri, len), query ? (size_t)(query - uri) : len);
-    if (query)
+    if (query) {
         x->raw_query = slice_of(x->raw_path.ptr + (query - uri) + 1, (size_t)(uri + len - query) - 1);
+        /* MHD would keep each parameter in the connection's memory, and close without an answer when that is full. */
+        ((char *)(uintptr_t)query)[1] = '\0';
+    }
     x->started_us = clock_monotonic_us(g->service->clock);
     return x;
 }
@@ -45,6 +48,8 @@ void exchange_end(Exchange *x)
 
     g->exchange_count--;
     g->body_bytes -= x->body_counted;
+    if (x->key_id)
+        key_usage_count(g->key_usage, x->key_id, x->status >= 400);
     if (x->response)
         MHD_destroy_response(x->response);
     tables_unref(x->tables);
@@ -299,11 +304,12 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
 {
     Gateway *g = x->gateway;
     const char *bad;
+    int status = 0; /* the kind's own */
 
     x->begun = true;
     x->method = method;
     x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
-    bad = head_read(x, method, version);
+    bad = head_read(x, method, version, &status);
     x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
     set_dialect(x, x->profile->dialect);
     take_request_id(x);
@@ -313,7 +319,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
     if (bad) {
         counter_add(g->metrics.refused_framing, 1);
         x->unread = true; /* nobody knows where the next request begins */
-        (void)exchange_fail_with(x, "INVALID_ARGUMENT", bad);
+        (void)exchange_fail(x, (Failure){.key = "INVALID_ARGUMENT", .http = status, .text = bad});
         return true;
     }
     if (find_operation(x) == STEP_NEXT) {
@@ -390,6 +396,8 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
     case AUTH_GOOD:
         x->user_id = identity->user_id;
         x->role = identity->role;
+        x->key_id = identity->api_key ? arena_strdup(x->mem, identity->login_id) : NULL;
+        x->rate_tier = arena_strdup(x->mem, identity->rate_tier);
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -481,28 +489,39 @@ static void rate_came(void *data, RateDecision decision)
         (void)refuse_too_many(x);
 }
 
+/* Who has one IPv6 address has 2^64 of them. */
+static void add_network(const Exchange *x, StrBuf *key)
+{
+    Address network = x->client;
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
+        memset(network.bytes + 8, 0, 8);
+    address_format(&network, text);
+    strbuf_append_cstr(key, text);
+}
+
+/* Whose requests are counted together. */
+static void add_counted(const Exchange *x, const RateRule *rule, StrBuf *key)
+{
+    if (rule->by == RATE_BY_CALLER && x->key_id)
+        strbuf_printf(key, "k%s", x->key_id);
+    else if (rule->by != RATE_BY_ADDRESS && x->user_id)
+        strbuf_printf(key, "u%" PRId64, x->user_id);
+    else
+        add_network(x, key);
+}
+
 static StepResult limit(Exchange *x)
 {
-    const RateRule *rule = x->op->rate;
+    const RateRule *rule = x->op->rate ? rate_rule_for(x->op->rate, x->rate_tier) : NULL;
     StrBuf key;
-    Address network = x->client;
 
-    if (!rule)
+    if (!rule || rule->limit == 0)
         return STEP_NEXT;
     key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
     strbuf_printf(&key, "%s|%s|", rule->name, rule->per_rpc ? x->op->rpc : "");
-    if (rule->by_user && x->user_id) {
-        strbuf_append_char(&key, 'u');
-        strbuf_append_int64(&key, x->user_id);
-    } else {
-        char text[ADDRESS_TEXT_BYTES];
-
-        /* Who has one IPv6 address has 2^64 of them. */
-        if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
-            memset(network.bytes + 8, 0, 8);
-        address_format(&network, text);
-        strbuf_append_cstr(&key, text);
-    }
+    add_counted(x, rule, &key);
     if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;
     x->has_rate = true;
@@ -526,6 +545,15 @@ static StepResult limit_last(Exchange *x)
     return x->dialect->validates_before_rate ? limit(x) : STEP_NEXT;
 }
 
+/* It may have happened: only where a second try does no harm is the client asked for one. */
+static StepResult answer_lost(Exchange *x)
+{
+    if (x->op->safe_again || (x->op->idempotency_key && exchange_header(x, "idempotency-key")))
+        return exchange_fail(
+            x, (Failure){.key = "UNAVAILABLE", .text = "the service was lost meanwhile", .retry_after_s = 1});
+    return exchange_fail_with(x, "DEADLINE_EXCEEDED", "the service was lost meanwhile; it may have happened");
+}
+
 static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Exchange *x = data;
@@ -536,6 +564,8 @@ static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),
                                          .retry_after_s = 1});
+    else if (outcome == UPSTREAM_LOST)
+        (void)answer_lost(x);
     else
         (void)exchange_fail_with(x, "DEADLINE_EXCEEDED", "no answer in time; it may have happened");
 }

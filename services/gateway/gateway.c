@@ -13,6 +13,7 @@ enum {
     BUS_WAIT_MS = 10000,
     DRAIN_POLL_MS = 10,
     DRAIN_RECEIVE_MS = 5000, /* for requests that are still coming in */
+    DRAIN_USAGE_MS = 500,    /* for the last report of what API keys did */
     DRAIN_IDLE_MS = 50,      /* answers are on their way when nothing was in flight for so long */
     TURN_MAX_MS = 1000,      /* health and gauges are looked at at least so often */
     SEED_HEX_BYTES = 64
@@ -45,13 +46,24 @@ Err gateway_check(const CommonSettings *common, const void *settings)
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------ */
+/* Settings by their old names, as what RATE_LIMITS would say; it comes last, so it has the last word. */
+static char *rate_overrides(const GatewaySettings *s, Arena *mem)
+{
+    if (slice_eq_cstr(slice_trim(slice(s->rate_limits)), "off"))
+        return arena_strdup(mem, "off");
+    return arena_printf(
+        mem,
+        "commons=%" PRId64 ",commons.agent=%" PRId64 ",commons.federation=%" PRId64 ",commons.admin=%" PRId64 ",%s",
+        s->rate_limit_public, s->rate_limit_agent, s->rate_limit_federation, s->rate_limit_admin, s->rate_limits);
+}
+
 static Err load_tables(Gateway *g, Tables **out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
     Slice file;
 
     TRY(file_read(mem, g->settings->tables_file, TABLES_MAX_BYTES, &file));
-    return err_wrap(tables_load(file, g->slot, g->settings->rate_limits, out), "GATEWAY_TABLES");
+    return err_wrap(tables_load(file, g->slot, rate_overrides(g->settings, mem), out), "GATEWAY_TABLES");
 }
 
 static void load_assets(Gateway *g)
@@ -141,6 +153,15 @@ Err gateway_open(Service *service, void **out)
     return OK;
 }
 
+/* What waits would wait for its whole deadline: the server that knew where to send the answers is gone. */
+static void bus_changed(void *data, bool connected)
+{
+    Gateway *g = data;
+
+    if (!connected && g->upstream)
+        upstream_lost(g->upstream);
+}
+
 static Err open_bus(Gateway *g)
 {
     const CommonSettings *c = g->service->common;
@@ -152,7 +173,9 @@ static Err open_bus(Gateway *g)
                                               .slot = c->slot,
                                               .version = g->service->version,
                                               .log = g->service->log,
-                                              .loop = g->loop},
+                                              .loop = g->loop,
+                                              .on_connection = bus_changed,
+                                              .data = g},
                                 BUS_WAIT_MS, &g->bus),
                     "bus");
 }
@@ -183,6 +206,12 @@ static Err open_parts(Gateway *g)
                                          .metrics = service->metrics,
                                          .shared = service->common->redis_url[0] != '\0',
                                          .entries_max = (size_t)s->rate_table_max});
+    g->key_usage = key_usage_new(&(KeyUsageOptions){.loop = g->loop,
+                                                    .clock = service->clock,
+                                                    .upstream = g->upstream,
+                                                    .metrics = service->metrics,
+                                                    .slot = g->slot,
+                                                    .interval_ms = KEY_USAGE_INTERVAL_MS});
     return err_wrap(bus_started(g->bus), "bus");
 }
 
@@ -270,6 +299,11 @@ static bool nothing_awaited(const Gateway *g)
     return g->suspended == 0;
 }
 
+static bool usage_told(const Gateway *g)
+{
+    return key_usage_idle(g->key_usage);
+}
+
 /* Requests that are here are finished; then what waits is answered with what there is, so that MHD can stop. */
 static void drain(Gateway *g)
 {
@@ -281,6 +315,8 @@ static void drain(Gateway *g)
     turn_until(g, MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_in_flight);
     turn_until(g, timeout_ms - MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_awaited);
     turn_until(g, DRAIN_IDLE_MS, NULL);
+    key_usage_flush(g->key_usage);
+    turn_until(g, DRAIN_USAGE_MS, usage_told);
     if (g->exchange_count)
         LOG_WARN(g->service->log, "drain_cut_short", "in_flight", g->exchange_count);
 }
@@ -294,11 +330,21 @@ Err gateway_start(Gateway *g)
     return OK;
 }
 
+/* Connections take their memory from malloc, so many that went leave much behind. */
+static void rest_memory(void *data)
+{
+    Gateway *g = data;
+
+    (void)memory_rest(&g->rest);
+}
+
 Err gateway_run(Service *service, void *context)
 {
     Gateway *g = context;
 
     TRY(gateway_start(g));
+    g->rest_timer = loop_timer_new(g->loop, rest_memory, g);
+    loop_timer_set(g->rest_timer, MEMORY_REST_MS, MEMORY_REST_MS);
     loop_add_fd(g->loop, service_stop_fd(service), EPOLLIN, on_stop, g);
     loop_add_fd(g->loop, service_reload_fd(service), EPOLLIN, on_reload, g);
     loop_run(g->loop);
@@ -321,6 +367,7 @@ void gateway_close(void *context)
         listener_stop(g->listeners[i]);
     }
     rates_free(g->rates);
+    key_usage_free(g->key_usage);
     upstream_free(g->upstream);
     auth_free(g->auth);
     bus_close(g->bus);
@@ -329,5 +376,6 @@ void gateway_close(void *context)
     tables_unref(g->tables);
     assets_unref(g->assets);
     exchanges_free_idle(g);
+    loop_timer_free(g->rest_timer);
     loop_free(g->loop);
 }

@@ -7,11 +7,13 @@
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
 #include "services/gateway/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
+#include "shared/memory.h"
 #include "shared/service.h"
 
 typedef struct GatewaySettings {
@@ -25,11 +27,23 @@ typedef struct Exchange Exchange;
 
 enum { LISTENERS_MAX = 16 };
 
+/* Why we end a connection that has not failed: what took too long, or that there are too many. */
+typedef enum ConnectionsEnd {
+    CONNECTIONS_END_HEAD,
+    CONNECTIONS_END_IDLE,
+    CONNECTIONS_END_BODY,
+    CONNECTIONS_END_ANSWER,
+    CONNECTIONS_END_FULL,
+    CONNECTIONS_ENDS
+} ConnectionsEnd;
+
 typedef struct Gateway {
     Service *service;
     const GatewaySettings *settings;
     const char *slot;
     Loop *loop;
+    LoopTimer *rest_timer; /* of rest */
+    MemoryRest rest;
     Bus *bus; /* on the loop; service->bus is the threaded one */
     const Profiles *profiles;
     const Cors *cors;
@@ -41,6 +55,7 @@ typedef struct Gateway {
     Auth *auth;
     Rates *rates;
     Upstream *upstream;
+    KeyUsage *key_usage;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */
@@ -57,6 +72,7 @@ typedef struct Gateway {
         Gauge *connections, *suspended, *bus, *body_bytes, *operations;
         Counter *rate_limited, *refused_framing, *reloads, *failed_reloads;
         Counter *unmatched;
+        Counter *ended[CONNECTIONS_ENDS];
     } metrics;
 } Gateway;
 

@@ -77,6 +77,13 @@ static void rebuild(Grants *g)
     free(old);
 }
 
+void grants_note_change_of_all(Grants *g, int64_t at_unix_ms)
+{
+    pthread_mutex_lock(&g->lock);
+    g->floor = (AccessChange){.number = ++g->last_number, .at_unix_ms = MAX(g->floor.at_unix_ms, at_unix_ms)};
+    pthread_mutex_unlock(&g->lock);
+}
+
 void grants_note_change(Grants *g, int64_t user_id, int64_t at_unix_ms)
 {
     Changed *place;
@@ -219,6 +226,8 @@ static void take_change(void *data, const char *key, int64_t at_unix_ms)
         return;
     if (user_id == 0)
         loop_post(g->options.loop, ask, g);
+    else if (user_id < 0)
+        grants_note_change_of_all(g, at_unix_ms);
     else
         grants_note_change(g, user_id, at_unix_ms);
 }

@@ -44,3 +44,4 @@ typedef struct AccessChange {
 } AccessChange;
 AccessChange grants_change_of(Grants *g, int64_t user_id);
 void grants_note_change(Grants *g, int64_t user_id, int64_t at_unix_ms);
+void grants_note_change_of_all(Grants *g, int64_t at_unix_ms);

@@ -9,6 +9,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/exchange.h"
 #include "services/gateway/gateway.h"
 #include "services/gateway/listener.h"
 #include "shared/message.h"
@@ -16,6 +17,7 @@
 
 static const char SECRET[] = "0123456789012345678901234567890123456789";
 static const char KEY[] = "sel_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA3Jy7iC";
+static const char KEY_ID[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 typedef struct Fixture {
@@ -27,7 +29,7 @@ typedef struct Fixture {
     pthread_t thread;
     int port;
     natsConnection *nc;
-    natsSubscription *subs[8];
+    natsSubscription *subs[12];
     size_t sub_count;
     char tables[64];
 } Fixture;
@@ -54,6 +56,9 @@ static const RouteSpec ROUTES[] = {
     {"GET", "/maybe", "Who", "", ATRIUM__CALLER_POLICY__OPTIONAL, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/admin", "Who", "", ATRIUM__CALLER_POLICY__ADMIN, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/silent", "Silent", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 100, 200, 1000, ""},
+    {"GET", "/held", "Silent", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
+    {"POST", "/held", "Silent", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
+    {"PUT", "/held", "Silent", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 20000, 200, 1000, ""},
     {"GET", "/nobody", "Nobody", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/fails", "Fails", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, ""},
     {"GET", "/limited", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, "few"},
@@ -92,6 +97,10 @@ static Atrium__RouteRow *route_row(Arena *mem, const RouteSpec *spec)
     SET(row, timeout_ms, spec->timeout_ms);
     SET(row, status, spec->status);
     SET(row, max_bytes, spec->max_bytes);
+    if (strcmp(spec->method, "GET") == 0)
+        SET(row, idempotency, ATRIUM__IDEMPOTENCY__SAFE);
+    else if (strcmp(spec->method, "PUT") == 0)
+        SET(row, idempotency, ATRIUM__IDEMPOTENCY__KEY);
     return row;
 }
 
@@ -181,6 +190,39 @@ static void reply_text(natsConnection *nc, natsMsg *msg, const char *text)
     reply_wire(nc, msg, wire, len + 2);
 }
 
+/* What came in reports; the first of them is not confirmed. */
+static struct {
+    atomic_int tries, taken;
+    char id[64];
+    atomic_int requests, errors;
+    atomic_bool same_again, for_key;
+} reports;
+
+static void take_report(natsConnection *nc, natsMsg *msg)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    ProtobufCMessage *message;
+    const Atrium__KeyUsageReport *report;
+
+    assert_ok(message_unpack(mem, &atrium__key_usage_report__descriptor,
+                             slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)), &message));
+    report = (const Atrium__KeyUsageReport *)message;
+    if (atomic_fetch_add(&reports.tries, 1) == 0) {
+        snprintf(reports.id, sizeof(reports.id), "%s", report->report_id);
+        reply_failure(nc, msg);
+        return;
+    }
+    if (atomic_load(&reports.taken) == 0)
+        atomic_store(&reports.same_again, strcmp(reports.id, report->report_id) == 0);
+    for (size_t i = 0; i < report->n_keys; i++) {
+        atomic_store(&reports.for_key, strcmp(report->keys[i]->key_id, KEY_ID) == 0);
+        atomic_fetch_add(&reports.requests, (int)report->keys[i]->requests);
+        atomic_fetch_add(&reports.errors, (int)report->keys[i]->errors);
+    }
+    atomic_fetch_add(&reports.taken, 1);
+    reply_wire(nc, msg, "", 0);
+}
+
 static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *subject = natsMsg_GetSubject(msg), *rpc = strrchr(subject, '.') + 1;
@@ -204,6 +246,8 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         reply_wire(nc, msg, "", 0);
     } else if (strcmp(rpc, "GetGrants") == 0) {
         reply_wire(nc, msg, "", 0); /* no role grants anything */
+    } else if (strcmp(rpc, "ReportKeyUsage") == 0) {
+        take_report(nc, msg);
     } else if (strcmp(rpc, "ResolveToken") == 0) {
         CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
         Atrium__ResolveTokenReply owner = ATRIUM__RESOLVE_TOKEN_REPLY__INIT;
@@ -217,6 +261,7 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         SET(&owner, role, ROLE_USER);
         SET(&owner, expires_ms, clock_unix_ms(&SYSTEM_CLOCK) + 60000);
         SET(&owner, api_key, key);
+        owner.login_id = (char *)(uintptr_t)(key ? KEY_ID : "");
         owner.permissions = permissions;
         owner.n_permissions = key;
         wire = message_pack(mem, &owner.base);
@@ -256,7 +301,7 @@ static int start_all(void **state)
     static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
                                            "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
                                            "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
-                                           "rpc.edgetest.auth.v1.GetGrants"};
+                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;
@@ -295,6 +340,9 @@ static int start_all(void **state)
                                    .backlog = 64,
                                    .connection_memory_bytes = 16384,
                                    .connection_timeout_ms = 10000,
+                                   .head_timeout_ms = 10000,
+                                   .body_timeout_ms = 10000,
+                                   .min_rate_bytes = 1024,
                                    .body_memory_bytes = 1048576};
     f.service = (Service){.name = "gateway",
                           .version = "1",
@@ -609,6 +657,15 @@ static void ambiguous_requests_are_refused(void **state)
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX A: b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX(A): b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: chat.test\r\nhost: rag.test\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\nHost: t\n\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\nX-A: b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX-A: a\rX-B: b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX-A: a\001b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\n\r\n"),
+        RAW("G\0T /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"),
+        RAW("<b> /echo/1 HTTP/1.1\r\nHost: t\r\n\r\n"),
+        RAW("POST /echo/1 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n"),
     };
 #undef RAW
     (void)state;
@@ -697,9 +754,9 @@ static void nothing_stays_of_a_request_that_is_dropped(void **state)
     (void)state;
 
     for (size_t i = 0; i < 400; i++)
-        memcpy(query + 2 * i, "a&", 3); /* more parameters than the memory of a connection holds */
+        memcpy(query + 2 * i, "a&", 3); /* more parameters than are looked at */
     snprintf(text, sizeof(text), "GET /echo/1?%s HTTP/1.1\r\nHost: t\r\n\r\n", query);
-    const char *const cases[] = {text, "GET /echo/1 HTTP/1.1\r\n\r\n",
+    const char *const cases[] = {text, "GET /echo/1 HTTP/1.1\r\nno colon\r\n\r\n",
                                  "GET /echo/1 HTTP/1.1\r\nHost: t\r\nContent-Length: x\r\n\r\n"};
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -727,6 +784,36 @@ static void heads_of_eight_kilobytes_fit(void **state)
     assert_int_equal(a.status, 200);
 }
 
+static Answer ask_long(const char *begin, const char *piece, size_t times, const char *end)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    StrBuf text = strbuf_new(mem, 1 << 20);
+    Slice whole;
+
+    strbuf_append_cstr(&text, begin);
+    for (size_t i = 0; i < times; i++)
+        strbuf_append_cstr(&text, piece);
+    strbuf_append_cstr(&text, end);
+    assert_true(strbuf_finish(&text, &whole));
+    return ask_bytes(whole.ptr, whole.len);
+}
+
+static void heads_have_limits(void **state)
+{
+    static const char GET[] = "GET /echo/1 HTTP/1.1\r\nHost: t\r\n", END[] = " HTTP/1.1\r\nHost: t\r\n\r\n";
+    Answer a;
+    (void)state;
+
+    assert_int_equal(ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX - 1, "\r\n").status, 200);
+    a = ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX, "\r\n");
+    assert_int_equal(a.status, 431);
+    assert_header(&a, "\r\nConnection: close\r\n");
+    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?"), END).status, 200);
+    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?") + 1, END).status, 414);
+    assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX, END).status, 200);
+    assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX + 1, END).status, 400);
+}
+
 static void services_that_fail_are_told_apart(void **state)
 {
     Answer a = ask("GET /nobody HTTP/1.1");
@@ -741,6 +828,42 @@ static void services_that_fail_are_told_apart(void **state)
     assert_header(&a, "\r\nRetry-After: 7\r\n");
     assert_string_equal(a.body, "{\"error\":{\"code\":\"TOO_ODD\",\"message\":\"odd numbers are full\"},"
                                 "\"message\":\"odd numbers are full\"}\n");
+}
+
+static void lose_the_bus(void *data)
+{
+    Gateway *g = data;
+
+    if (upstream_waiting(g->upstream))
+        upstream_lost(g->upstream);
+    else
+        loop_post(g->loop, lose_the_bus, g); /* the request is still on its way to us */
+}
+
+static void what_waits_when_the_bus_is_lost_is_answered_at_once(void **state)
+{
+    static const struct {
+        const char *head;
+        int status;
+    } ROWS[] = {
+        {"GET /held HTTP/1.1", 503},
+        {"POST /held HTTP/1.1\r\nContent-Length: 0", 504}, /* it may have happened: nobody is asked to try again */
+        {"PUT /held HTTP/1.1\r\nContent-Length: 0", 504},
+        {"PUT /held HTTP/1.1\r\nContent-Length: 0\r\nIdempotency-Key: k1", 503},
+    };
+    int64_t began_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Answer a;
+
+        loop_post(((Gateway *)f.context)->loop, lose_the_bus, f.context);
+        a = ask(ROWS[i].head);
+        assert_int_equal(a.status, ROWS[i].status);
+        if (a.status == 503)
+            assert_header(&a, "\r\nRetry-After: 1\r\n");
+    }
+    assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) - began_ms < 10000);
 }
 
 static void limits_count_and_say_so(void **state)
@@ -767,6 +890,23 @@ static Answer ask_as(const char *path, const char *token)
     return ask(head);
 }
 
+static void flush_usage(void *data)
+{
+    key_usage_flush(((Gateway *)data)->key_usage);
+}
+
+/* Until so much was told; an answer is here a moment before its request is counted. */
+static bool is_told(const atomic_int *what, int wanted)
+{
+    Gateway *g = f.context;
+
+    for (int i = 0; i < 2000 && atomic_load(what) < wanted; i++) {
+        loop_post(g->loop, flush_usage, g);
+        nats_Sleep(5);
+    }
+    return atomic_load(what) == wanted;
+}
+
 /* The tail of the revocations must have caught up before credentials can be judged. */
 static Answer ask_when_ready(const char *path, const char *token)
 {
@@ -778,6 +918,20 @@ static Answer ask_when_ready(const char *path, const char *token)
             nats_Sleep(10);
     }
     return a;
+}
+
+static void requests_of_keys_are_counted_and_told_until_that_is_confirmed(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_when_ready("/seen", KEY).status, 200);
+    assert_int_equal(ask_as("/seen", KEY).status, 200);
+    assert_int_equal(ask_as("/who", KEY).status, 403);
+    assert_true(is_told(&reports.requests, 3)); /* though the first report was not confirmed */
+    assert_true(atomic_load(&reports.same_again) && atomic_load(&reports.for_key));
+    assert_true(atomic_load(&reports.tries) > atomic_load(&reports.taken));
+    assert_int_equal(atomic_load(&reports.errors), 1);
+    assert_int_equal(ask_as("/seen", KEY).status, 200);
+    assert_true(is_told(&reports.requests, 4));
 }
 
 static void callers_are_known_by_their_tokens(void **state)
@@ -908,8 +1062,11 @@ int main(void)
         cmocka_unit_test(bodies_have_a_limit),
         cmocka_unit_test(nothing_stays_of_a_request_that_is_dropped),
         cmocka_unit_test(heads_of_eight_kilobytes_fit),
+        cmocka_unit_test(heads_have_limits),
         cmocka_unit_test(services_that_fail_are_told_apart),
+        cmocka_unit_test(what_waits_when_the_bus_is_lost_is_answered_at_once),
         cmocka_unit_test(limits_count_and_say_so),
+        cmocka_unit_test(requests_of_keys_are_counted_and_told_until_that_is_confirmed),
         cmocka_unit_test(callers_are_known_by_their_tokens),
         cmocka_unit_test(origins_are_answered),
         cmocka_unit_test(own_paths_answer),

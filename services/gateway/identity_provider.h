@@ -9,8 +9,11 @@
 /* Whose login is this now? And what do roles grant? */
 #define IDENTITY_RESOLVE_LOGIN_RPC IDENTITY_DOMAIN ".v1.ResolveLogin"
 #define IDENTITY_GRANTS_RPC IDENTITY_DOMAIN ".v1.GetGrants"
+/* What API keys did. */
+#define IDENTITY_USAGE_RPC IDENTITY_DOMAIN ".v1.ReportKeyUsage"
 /* What it tells of by itself. Logins that ended; the last word of the subject is the login's id. */
 #define IDENTITY_STREAM "EVT_AUTH"
 #define IDENTITY_ENDED_SUBJECT_PREFIX "evt." IDENTITY_DOMAIN ".login.ended."
-/* What somebody may has changed: the last word is the user's id, or 0 for what roles grant. */
+/* What somebody may has changed: the last word is the user's id, 0 for what roles grant, -1 for what many people hold.
+ */
 #define IDENTITY_ACCESS_SUBJECT_PREFIX "evt." IDENTITY_DOMAIN ".access.changed."

@@ -8,21 +8,25 @@
 #include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/connections.h"
 #include "services/gateway/exchange.h"
+
+enum {
+    CONNECTIONS_SPARE = 64, /* what connections.c ends is still there for a turn */
+    UNSENT_MAX_BYTES =
+        131072 /* of a connection in the kernel; it would take megabytes for a client that does not read */
+};
 
 struct Listener {
     Gateway *gateway;
     struct MHD_Daemon *daemon;
+    Connections *connections;
     int fd, epoll_fd, port;
 };
 
 /* --- what MHD calls ---------------------------------------------------------------------------------------------- */
-/* What MHD keeps for us beside a connection. It does not tell the end of every request that it began: one whose query
- * fills the connection's memory ends with the connection, and no word. So whatever is left then is ended there. */
-typedef struct Connection {
-    Exchange *exchange;
-} Connection;
-
+/* What MHD keeps for us beside a connection. It does not tell the end of every request that it began: one that
+ * it refuses by itself ends with the connection, and no word. So whatever is left then is ended there. */
 static Connection *connection_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -42,6 +46,7 @@ static void *on_uri(void *data, const char *uri, struct MHD_Connection *connecti
     Connection *c = connection_of(connection);
 
     end_exchange(c);
+    connections_enter(l->connections, c, CONNECTION_HEAD);
     c->exchange = exchange_new(l->gateway, connection, l->port, uri);
     return c->exchange;
 }
@@ -53,9 +58,10 @@ static size_t keep_escapes(void *data, struct MHD_Connection *connection, char *
     return strlen(text);
 }
 
-static enum MHD_Result tell(Exchange *x)
+static enum MHD_Result tell(Listener *l, Exchange *x)
 {
     x->told = true;
+    connections_enter(l->connections, connection_of(x->connection), CONNECTION_ANSWER);
     return MHD_queue_response(x->connection, (unsigned)x->status, x->response);
 }
 
@@ -63,14 +69,16 @@ static enum MHD_Result tell(Exchange *x)
 static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **context)
 {
+    Listener *l = data;
     Exchange *x = *context;
 
-    (void)data, (void)connection, (void)url;
+    (void)url;
     if (!x->begun) {
+        connections_enter(l->connections, connection_of(connection), CONNECTION_BODY);
         if (!exchange_begin(x, method, version))
             return MHD_NO;
         /* An answer at this point closes the connection, so it waits for the end of a body that is not too long. */
-        return exchange_is_refused_early(x) ? tell(x) : MHD_YES;
+        return exchange_is_refused_early(x) ? tell(l, x) : MHD_YES;
     }
     if (*body_len) {
         bool go_on = exchange_take_body(x, body, *body_len);
@@ -83,7 +91,8 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
     if (!x->answered)
         exchange_run(x);
     if (x->answered)
-        return tell(x);
+        return tell(l, x);
+    connections_enter(l->connections, connection_of(connection), CONNECTION_WAITING);
     exchange_suspend(x);
     return MHD_YES;
 }
@@ -91,8 +100,12 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 static void on_completed(void *data, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)data, (void)code;
-    end_exchange(connection_of(connection));
+    Listener *l = data;
+    Connection *c = connection_of(connection);
+
+    (void)code;
+    end_exchange(c);
+    connections_enter(l->connections, c, CONNECTION_IDLE);
     *context = NULL;
 }
 
@@ -101,16 +114,15 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 {
     Listener *l = data;
 
-    (void)connection;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = xcalloc(1, sizeof(Connection));
-        gauge_add(l->gateway->metrics.connections, 1);
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+        *socket_context = connections_add(l->connections, fd);
         return;
     }
     end_exchange(*socket_context);
-    free(*socket_context);
+    connections_remove(l->connections, *socket_context);
     *socket_context = NULL;
-    gauge_add(l->gateway->metrics.connections, -1);
 }
 
 static void on_log(void *data, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
@@ -199,6 +211,17 @@ static Err open_socket(Slice address, int backlog, int *out)
     return OK;
 }
 
+/* Connections inherit these; without them all is well until a client does not read, whom the kernel would then serve
+ * even after we have closed. */
+static void bound_unread(int fd, const GatewaySettings *s)
+{
+    const int unsent = UNSENT_MAX_BYTES;
+    const unsigned timeout_ms = (unsigned)s->connection_timeout_ms;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
 static int port_of(int fd)
 {
     struct sockaddr_storage name;
@@ -220,6 +243,7 @@ static void on_ready(void *data, uint32_t events)
 Err listener_start(Gateway *g, Slice address, Listener **out)
 {
     const GatewaySettings *s = g->settings;
+    size_t connections_max = connections_limit(g);
     Listener *l = xcalloc(1, sizeof(*l));
     const union MHD_DaemonInfo *info;
     Err e;
@@ -231,15 +255,17 @@ Err listener_start(Gateway *g, Slice address, Listener **out)
         free(l);
         return e;
     }
+    bound_unread(l->fd, s);
     l->port = port_of(l->fd);
+    l->connections = connections_new(g, connections_max);
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
         MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)s->connections_max, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)s->backlog,
+        (unsigned)(connections_max + CONNECTIONS_SPARE), MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)s->backlog,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->connection_timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)s->connection_memory_bytes, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_END);
     info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info) {
         listener_stop(l);
@@ -296,5 +322,6 @@ void listener_stop(Listener *l)
     } else if (l->fd >= 0) {
         close(l->fd);
     }
+    connections_free(l->connections);
     free(l);
 }

@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include "services/gateway/identity_provider.h"
-#include "services/gateway/tail.h"
 #include "shared/id.h"
 
 enum { FIRST_CAPACITY = 1024 };

@@ -1,9 +1,10 @@
 /* revocations: logins that ended, so that their JWTs are refused before they expire. Hears of them by a tail (tail.h):
- * not ready until that is current. Thread-safe. */
+ * not ready until that is current, as confirmed within REVOCATIONS_FRESH_MS. Thread-safe. */
 #pragma once
-#include "shared/bus.h"
-#include "shared/clock.h"
+#include "services/gateway/tail.h"
 #include "shared/metrics.h"
+
+enum { REVOCATIONS_FRESH_MS = TAIL_FRESH_MS };
 
 typedef struct Revocations Revocations;
 

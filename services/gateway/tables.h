@@ -26,7 +26,7 @@ typedef struct Operation {
     bool profile_dialect;       /* shared by several contracts: see profile_dialect() */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
-    bool data_envelope, streams, idempotency_key;
+    bool data_envelope, streams, idempotency_key, safe_again;
     const char *const *audience; /* the domain and those it calls */
     size_t audience_count;
     /* Metric rows, made when first needed. */

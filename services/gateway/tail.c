@@ -9,6 +9,7 @@
 
 enum {
     POLL_MS = 50,        /* how soon a lost connection or the end is noticed */
+    CONFIRM_MS = 500,    /* how often the server is asked how far it is */
     RETRY_MS = 250,      /* between two tries to read the stream */
     LOG_EVERY_MS = 10000 /* while that fails */
 };
@@ -21,6 +22,7 @@ struct Tail {
     pthread_t thread;
     atomic_bool stopping, caught_up;
     atomic_uint_fast64_t reconnects; /* as they were when `caught_up` became true */
+    _Atomic int64_t confirmed_ms;    /* all that was published by then has been taken */
     uint64_t next_sequence;          /* where to read on */
     int64_t stream_created, logged_ms;
 };
@@ -36,14 +38,16 @@ static uint64_t count_reconnects(Tail *t)
     return reconnects;
 }
 
-/* A connection that was lost and found again may have missed something, however short that was. */
+/* A connection that was lost and found again may have missed something, however short that was. One that seems to be
+ * there may be cut off, or we were stopped ourselves: only what the server confirmed lately counts. */
 bool tail_current(Tail *t)
 {
     return atomic_load(&t->caught_up) && bus_connected(t->options.bus) &&
-           count_reconnects(t) == atomic_load(&t->reconnects);
+           count_reconnects(t) == atomic_load(&t->reconnects) &&
+           clock_monotonic_ms(t->options.clock) - t->confirmed_ms <= TAIL_FRESH_MS;
 }
 
-static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence, uint64_t *pending)
+static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
 {
     const char *key = strrchr(natsMsg_GetSubject(msg), '.');
     jsMsgMetaData *meta = NULL;
@@ -51,34 +55,39 @@ static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence, uin
     if (natsMsg_GetMetaData(&meta, msg) != NATS_OK)
         return;
     *consumer_sequence = meta->Sequence.Consumer;
-    *pending = meta->NumPending;
     t->next_sequence = meta->Sequence.Stream + 1;
     if (key)
         t->options.take(t->options.data, key + 1, meta->Timestamp / 1000000);
     jsMsgMetaData_Destroy(meta);
 }
 
-/* Nothing is left to be delivered, and all that was delivered has been taken. */
-static bool nothing_left(natsSubscription *sub, uint64_t consumer_sequence)
+/* How far the server was: who has taken this many messages knew all that it knew when it was asked. */
+typedef struct Mark {
+    uint64_t sequence;
+    int64_t asked_ms; /* 0: not asked yet */
+    bool known;
+} Mark;
+
+static void ask_mark(const Tail *t, natsSubscription *sub, Mark *mark)
 {
     jsConsumerInfo *info = NULL;
     jsErrCode code = 0;
-    bool done = false;
 
-    if (natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK)
-        done = info->NumPending == 0 && info->Delivered.Consumer <= consumer_sequence;
+    mark->asked_ms = clock_monotonic_ms(t->options.clock);
+    mark->known = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK;
+    if (mark->known)
+        mark->sequence = info->Delivered.Consumer + info->NumPending;
     jsConsumerInfo_Destroy(info);
-    return done;
 }
 
-/* A stream that was made anew counts from 1 again. */
+/* A stream that was made anew counts from 1 again; one that was restored from an older state gives out numbers anew. */
 static natsStatus look_at_stream(Tail *t, jsCtx *js)
 {
     jsStreamInfo *info = NULL;
     jsErrCode code = 0;
     natsStatus s = js_GetStreamInfo(&info, js, IDENTITY_STREAM, NULL, &code);
 
-    if (s == NATS_OK && info->Created != t->stream_created) {
+    if (s == NATS_OK && (info->Created != t->stream_created || info->State.LastSeq + 1 < t->next_sequence)) {
         t->stream_created = info->Created;
         t->next_sequence = 1;
     }
@@ -112,19 +121,23 @@ static void set_caught_up(Tail *t, bool caught_up)
 /* Until the connection changes or something fails. */
 static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
 {
-    uint64_t consumer_sequence = 0, pending = 1;
+    uint64_t consumer_sequence = 0;
+    Mark mark = {.asked_ms = 0};
 
     while (!atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
         natsMsg *msg = NULL;
         natsStatus s;
 
-        if (!atomic_load(&t->caught_up) && (pending == 0 || nothing_left(sub, consumer_sequence))) {
+        if (mark.asked_ms == 0 || clock_monotonic_ms(t->options.clock) - mark.asked_ms >= CONFIRM_MS)
+            ask_mark(t, sub, &mark);
+        if (mark.known && consumer_sequence >= mark.sequence) {
+            t->confirmed_ms = mark.asked_ms;
             atomic_store(&t->reconnects, reconnects);
             set_caught_up(t, true);
         }
         s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
         if (s == NATS_OK)
-            take_message(t, msg, &consumer_sequence, &pending);
+            take_message(t, msg, &consumer_sequence);
         else if (s != NATS_TIMEOUT)
             break;
         natsMsg_Destroy(msg);

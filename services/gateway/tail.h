@@ -5,6 +5,8 @@
 #include "shared/bus.h"
 #include "shared/clock.h"
 
+enum { TAIL_FRESH_MS = 3000 };
+
 typedef struct Tail Tail;
 /* In the tail's thread. `key` is the subject's last word; `at_unix_ms` when the stream got the message. */
 typedef void (*TailTake)(void *data, const char *key, int64_t at_unix_ms);
@@ -22,5 +24,5 @@ Err tail_start(const TailOptions *options, Tail **out) MUST_CHECK;
 void tail_stop(Tail *t); /* NULL is fine */
 CLEANUP_FN(Tail, tail_stop)
 
-/* All that was published has been taken. */
+/* All that was published has been taken, as confirmed lately. */
 bool tail_current(Tail *t);

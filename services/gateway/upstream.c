@@ -32,7 +32,7 @@ struct Upstream {
     uint32_t *free_list;
     size_t free_count;
     Arrived draining; /* the loop's side; changes places with `arrived` */
-    Counter *late_replies, *timeouts, *nobody;
+    Counter *late_replies, *timeouts, *nobody, *lost;
 
     pthread_mutex_t lock; /* guards `arrived` */
     Arrived arrived;
@@ -178,6 +178,15 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
     return OK;
 }
 
+void upstream_lost(Upstream *u)
+{
+    for (size_t i = 0; i < u->slot_count; i++)
+        if (u->slots[i]->waiting) {
+            counter_add(u->lost, 1);
+            finish(u->slots[i], UPSTREAM_LOST, NULL);
+        }
+}
+
 size_t upstream_waiting(const Upstream *u)
 {
     return u->waiting;
@@ -195,6 +204,7 @@ Err upstream_new(Bus *bus, Loop *loop, Metrics *metrics, Upstream **out)
     pthread_mutex_init(&u->lock, NULL);
     u->timeouts = metrics_counter(metrics, NAME, HELP, "kind=\"timeout\"");
     u->nobody = metrics_counter(metrics, NAME, HELP, "kind=\"no_responders\"");
+    u->lost = metrics_counter(metrics, NAME, HELP, "kind=\"bus_lost\"");
     u->late_replies = metrics_counter(metrics, NAME, HELP, "kind=\"late_reply\"");
     snprintf(u->prefix, sizeof(u->prefix), "_INBOX.%.*s.", NAME_MAX_BYTES, bus_name(bus));
     snprintf(subject, sizeof(subject), "%s*.%.*s.*", u->prefix, NAME_MAX_BYTES, bus_instance(bus));

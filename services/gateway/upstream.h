@@ -10,6 +10,7 @@ typedef struct Upstream Upstream;
 typedef enum UpstreamOutcome {
     UPSTREAM_REPLIED,
     UPSTREAM_NOBODY, /* nobody takes such requests: it did not run */
+    UPSTREAM_LOST,   /* the bus was lost meanwhile: it may have run, no answer will come */
     UPSTREAM_LATE    /* past its deadline: it may have run */
 } UpstreamOutcome;
 
@@ -33,4 +34,6 @@ CLEANUP_FN(Upstream, upstream_free)
 
 /* UNAVAILABLE at once while the bus is away; then `done` is not called. */
 Err upstream_send(Upstream *u, const UpstreamRequest *rq) MUST_CHECK;
+/* For all that wait: the bus was lost, and with it their answers. */
+void upstream_lost(Upstream *u);
 size_t upstream_waiting(const Upstream *u);

@@ -2,6 +2,7 @@
 # A target is its own sources (beside the parser) and, at need, sources of its service; all link the whole library.
 F := build/fuzz
 FUZZ_SECONDS ?= 600
+comma := ,
 FUZZ_CC := clang
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -pthread -DATRIUM_ASAN
@@ -19,10 +20,19 @@ config_FUZZ := shared/config_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
 rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy
+client_FUZZ := shared/client_fuzz.c
+# The connection, and time.
+client_FUZZ_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,natsConnection_Subscribe bus_publish bus_publish_lossy nats_Sleep \
+	client_now_ms client_cond_wait)
 gateway_routes_FUZZ := services/gateway/routes_fuzz.c services/gateway/routes.c
 gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c dialect.c)
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
 	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
+gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
+	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c)
+gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
+gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
+	$(addprefix services/gateway/,auth.c credentials.c grants.c revocations.c tail.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
 auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)

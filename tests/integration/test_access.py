@@ -98,3 +98,44 @@ def test_what_is_no_role_is_refused(api, user, admin):
     assert (answer.status_code, answer.json()["code"]) == (400, "NO_SUCH_ROLE")
     answer = api.call("DELETE", role_path(user, "curator"), admin)
     assert answer.status_code == 404
+
+
+# ---------------------------------------------------------------------------------------------- groups
+def test_groups_in_sessions_manner(api, user, admin):
+    body = {"name": "g" + secrets.token_hex(6), "displayName": "Reviewers", "type": "team"}
+    answer = api.post("/api/v1/groups", body, admin)
+    assert answer.status_code == 201, answer.text
+    group = answer.json()
+    assert group.keys() == {"id", "name", "displayName", "description", "type", "memberCount", "createdAt", "updatedAt"}
+    again = api.post("/api/v1/groups", body, admin)
+    assert (again.status_code, again.json()["code"]) == (409, "CONFLICT"), again.text
+    path = f"/api/v1/groups/{group['id']}"
+    answer = api.post(path + "/members", {"userId": user["user"]["username"], "role": "owner"}, admin)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["role"] == "owner" and answer.json()["user"]["id"] == user["user"]["id"]
+    assert api.get(path, admin).json()["memberCount"] == 1
+    assert api.get(path + "/members", admin).json()["total"] == 1
+    mine = api.get(f"/api/v1/users/{user['user']['id']}/groups", user["access_token"]).json()
+    assert {g["id"] for g in mine["groups"]} == {"all-users", group["id"]} and mine["total"] == 2
+    member = f"{path}/members/{user['user']['id']}"
+    assert api.call("PATCH", member, admin, json={"role": "viewer"}).json()["role"] == "viewer"
+    assert api.call("DELETE", member, admin).status_code == 200
+    assert api.call("DELETE", member, admin).status_code == 404
+    assert api.call("PATCH", path, admin, json={"displayName": "Others"}).json()["displayName"] == "Others"
+    assert api.call("DELETE", path, admin).status_code == 200
+    assert api.get(path, admin).status_code == 404
+
+
+def test_the_roles_of_a_group_hold_for_its_members(api, api2, user, admin):
+    token = user["access_token"]
+    body = {"name": "g" + secrets.token_hex(6), "displayName": "Reviewers", "type": "team"}
+    group = api.post("/api/v1/groups", body, admin).json()["id"]
+    role = f"/api/v1/auth/groups/{group}/roles/r" + secrets.token_hex(6)
+    answer = api.call("PUT", f"/api/v1/auth/roles/{role.rsplit('/', 1)[1]}", admin, json={"permissions": ["auth.roles.read"]})
+    assert answer.status_code == 200, answer.text
+    assert api.post(f"/api/v1/groups/{group}/members", {"userId": user["user"]["id"]}, admin).status_code == 201
+    assert lists_roles(api, api2, token=token) == 403
+    assert api.call("PUT", role, admin).status_code == 204
+    poll(lambda: lists_roles(api, api2, token=token) == 200, SOON_S, "the role holds at both gateways")
+    assert api.call("DELETE", f"/api/v1/groups/{group}/members/{user['user']['id']}", admin).status_code == 200
+    poll(lambda: lists_roles(api, api2, token=token) == 403, SOON_S, "it is gone with the membership")

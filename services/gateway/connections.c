@@ -1,0 +1,195 @@
+/* connections: see connections.h. */
+#include "services/gateway/connections.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "services/gateway/exchange.h"
+
+enum {
+    LOOK_EVERY_MS = 1000,
+    MANY = 1024,            /* connections whose memory is worth giving back */
+    HEAD_FAIR_MS = 1000,    /* a new connection has at least so long to ask before it makes room for others */
+    DESCRIPTORS_SPARE = 128 /* for the bus, files, the admin listener */
+};
+
+struct Connections {
+    Gateway *gateway;
+    LoopTimer *timer;
+    size_t count, limit, most; /* at a time, since memory was given back last */
+    Connection *head, *idle;   /* the longest waiting first */
+    Connection *busy;          /* has a request */
+};
+
+static Connection **list_of(Connections *cs, ConnectionPhase phase)
+{
+    return phase == CONNECTION_HEAD ? &cs->head : phase == CONNECTION_IDLE ? &cs->idle : &cs->busy;
+}
+
+/* --- ending ------------------------------------------------------------------------------------------------------ */
+/* Past libmicrohttpd, which can answer only when a request is complete, and has sent nothing of this one yet. */
+static void tell_timeout(const Connection *c)
+{
+    static const char TEXT[] =
+        "HTTP/1.1 408 Request Timeout\r\n"
+        "Content-Type: application/problem+json\r\nContent-Length: 62\r\nConnection: close\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408}\n";
+
+    /* A client whose window is full does not learn why. */
+    (void)send(c->fd, TEXT, sizeof(TEXT) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Closing is libmicrohttpd's: it finds the end of the stream, as if the client had left. */
+static void end(Connections *cs, Connection *c, ConnectionsEnd why)
+{
+    if ((c->phase == CONNECTION_HEAD && c->exchange) || c->phase == CONNECTION_BODY)
+        tell_timeout(c);
+    DL_DELETE(*list_of(cs, c->phase), c);
+    c->ended = true;
+    (void)shutdown(c->fd, SHUT_RDWR); /* fails when the client has left: as well */
+    counter_add(cs->gateway->metrics.ended[why], 1);
+}
+
+static void end_older(Connections *cs, Connection *list, int64_t before_ms, ConnectionsEnd why)
+{
+    for (Connection *c = list, *next; c; c = next) {
+        next = c->next; /* c may go */
+        if (c->since_ms > before_ms)
+            return;
+        end(cs, c, why);
+    }
+}
+
+/* `bytes` at the lowest rate that is accepted. */
+static int64_t ms_for(const Connections *cs, uint64_t bytes)
+{
+    return (int64_t)(bytes * 1000 / (uint64_t)cs->gateway->settings->min_rate_bytes);
+}
+
+static void end_slow(Connections *cs)
+{
+    const GatewaySettings *s = cs->gateway->settings;
+    int64_t now_ms = loop_now_ms(cs->gateway->loop);
+
+    for (Connection *c = cs->busy, *next; c; c = next) {
+        next = c->next;
+        if (c->phase == CONNECTION_BODY &&
+            now_ms - c->since_ms > s->body_timeout_ms + ms_for(cs, c->exchange->received))
+            end(cs, c, CONNECTIONS_END_BODY);
+        else if (c->phase == CONNECTION_ANSWER &&
+                 now_ms - c->since_ms > s->connection_timeout_ms + ms_for(cs, c->exchange->response_bytes))
+            end(cs, c, CONNECTIONS_END_ANSWER);
+    }
+}
+
+/* After a flood: the allocator keeps what thousands of connections had, scattered. */
+static void give_back(Connections *cs)
+{
+    if (cs->most < MANY || cs->count > cs->most / 4)
+        return;
+    (void)malloc_trim(0); /* tells whether there was any */
+    cs->most = cs->count;
+}
+
+static void look(void *data)
+{
+    Connections *cs = data;
+    const GatewaySettings *s = cs->gateway->settings;
+    int64_t now_ms = loop_now_ms(cs->gateway->loop);
+
+    end_older(cs, cs->head, now_ms - s->head_timeout_ms, CONNECTIONS_END_HEAD);
+    end_older(cs, cs->idle, now_ms - s->connection_timeout_ms, CONNECTIONS_END_IDLE);
+    end_slow(cs);
+    give_back(cs);
+}
+
+/* Who has asked for nothing yet goes first, then who has been idle longest, then any but the newest. */
+static void make_room(Connections *cs, Connection *newest)
+{
+    int64_t now_ms = loop_now_ms(cs->gateway->loop);
+
+    if (cs->head && now_ms - cs->head->since_ms >= HEAD_FAIR_MS)
+        end(cs, cs->head, CONNECTIONS_END_FULL);
+    else if (cs->idle)
+        end(cs, cs->idle, CONNECTIONS_END_FULL);
+    else
+        end(cs, cs->head ? cs->head : newest, CONNECTIONS_END_FULL);
+}
+
+/* --- their ways -------------------------------------------------------------------------------------------------- */
+Connection *connections_add(Connections *cs, int fd)
+{
+    Connection *c = xcalloc(1, sizeof(*c));
+
+    c->fd = fd;
+    c->since_ms = loop_now_ms(cs->gateway->loop);
+    DL_APPEND(cs->head, c);
+    gauge_add(cs->gateway->metrics.connections, 1);
+    cs->count++;
+    cs->most = MAX(cs->most, cs->count);
+    if (cs->count > cs->limit)
+        make_room(cs, c);
+    return c;
+}
+
+void connections_remove(Connections *cs, Connection *c)
+{
+    if (!c->ended)
+        DL_DELETE(*list_of(cs, c->phase), c);
+    cs->count--;
+    gauge_add(cs->gateway->metrics.connections, -1);
+    free(c);
+}
+
+void connections_enter(Connections *cs, Connection *c, ConnectionPhase phase)
+{
+    Connection **from = list_of(cs, c->phase), **to = list_of(cs, phase);
+
+    c->phase = phase;
+    if (c->ended)
+        return;
+    c->since_ms = loop_now_ms(cs->gateway->loop);
+    if (from == to && to == &cs->busy)
+        return; /* has no order */
+    DL_DELETE(*from, c);
+    DL_APPEND(*to, c);
+}
+
+/* --- all of them ------------------------------------------------------------------------------------------------- */
+size_t connections_limit(Gateway *g)
+{
+    const rlim_t wanted = (rlim_t)g->settings->connections_max + DESCRIPTORS_SPARE;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return (size_t)g->settings->connections_max;
+    if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = MIN(wanted, limit.rlim_max);
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit, which is always allowed */
+    }
+    if (limit.rlim_cur >= wanted)
+        return (size_t)g->settings->connections_max;
+    LOG_WARN(g->service->log, "connections_limited", "descriptors", (int64_t)limit.rlim_cur, "wanted", (int64_t)wanted);
+    return limit.rlim_cur > DESCRIPTORS_SPARE * 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_SPARE) : DESCRIPTORS_SPARE;
+}
+
+Connections *connections_new(Gateway *g, size_t limit)
+{
+    Connections *cs = xcalloc(1, sizeof(*cs));
+
+    cs->gateway = g;
+    cs->limit = limit;
+    cs->timer = loop_timer_new(g->loop, look, cs);
+    loop_timer_set(cs->timer, LOOK_EVERY_MS, LOOK_EVERY_MS);
+    return cs;
+}
+
+void connections_free(Connections *cs)
+{
+    if (!cs)
+        return;
+    loop_timer_free(cs->timer);
+    free(cs);
+}

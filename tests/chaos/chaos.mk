@@ -1,0 +1,9 @@
+# Kills, stops and restarts under load: a workload, a nemesis and a checker. CHAOS_FAULTS selects.
+.PHONY: chaos test-chaos
+chaos: setup-test ## Everything broken, singly and in pairs, under load: seven minutes (CHAOS_FAULTS selects)
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build
+	@tests/chaos/run
+
+test-chaos: setup-test ## A minute of it, and the checker's own tests: part of make test
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build
+	@tests/run-integration tests/chaos
