@@ -28,16 +28,19 @@ static void add_sessions_fields(Request *rq, const Account *account, Auth__V1__U
         out->sessions_last_login = timestamp(rq->mem, account->last_login_us);
 }
 
-void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+void answer_user_in(Request *rq, Manner manner, const Account *account, Auth__V1__User *out)
 {
-    Manner manner = manner_of(rq);
-
     SET(out, id, account->id);
     out->username = arena_strdup(rq->mem, account->username);
     if (manner != MANNER_SESSIONS)
         add_chat_fields(rq, account, out);
     if (manner != MANNER_CHAT)
         add_sessions_fields(rq, account, out);
+}
+
+void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+{
+    answer_user_in(rq, manner_of(rq), account, out);
 }
 
 void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Auth__V1__AuthResult *out)

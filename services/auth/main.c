@@ -11,6 +11,7 @@
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
+#include "services/auth/registration.h"
 #include "services/auth/signing_keys.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
@@ -42,10 +43,11 @@ static Err check_admin_password(const char *name, const char *value)
 static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
+    RegistrationMode mode;
     (void)common;
 
-    if (strcmp(s->registration, "open") != 0 && strcmp(s->registration, "closed") != 0)
-        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
+    if (!registration_mode_parse(slice(s->registration), &mode))
+        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
     if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)

@@ -1,8 +1,10 @@
 /* store: every SQL statement of auth. */
 #include "services/auth/store.h"
 
+#include "services/auth/audit.h"
 #include "services/auth/events.h"
-#include "services/auth/store_tx.h"
+#include "services/auth/store_access.h"
+#include "services/auth/store_registration.h"
 
 /* Rows of ended and expired logins stay a day, for questions about them. */
 enum { ENDED_KEEP_S = 86400, TOUCH_INTERVAL_US = 60 * 1000000 };
@@ -43,12 +45,28 @@ Err auth_store_account_by_email(Request *rq, const char *email, Account *out)
 }
 
 /* ---------------------------------------------------------------------------------------------------- new logins */
+static Err take_invitation(Request *rq, DbTx *tx, const Account *account)
+{
+    Uuid id = account->invitation->id;
+
+    TRY(auth_store_take_invitation(tx, id, account->created_us));
+    return audit_insert(tx, rq, AUDIT_INVITATION_ACCEPTED, "invitation", uuid_text(rq->mem, id),
+                        audit_detail(rq->mem, "user_id", arena_printf(rq->mem, "%" PRId64, account->id)));
+}
+
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login, const OutboxRow *announce)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
+    if (account->invitation)
+        TRY(take_invitation(rq, &tx, account));
     TRY(store_insert_account(&tx, account));
+    for (size_t i = 0; i < account->role_count; i++)
+        TRY(auth_store_add_role(&tx, account->id, account->roles[i], 0, account->created_us));
+    if (rq->caller.kind != CALLER_NOBODY) /* for another, then */
+        TRY(audit_insert_user(&tx, rq, AUDIT_USER_CREATED, account->id,
+                              audit_detail(rq->mem, "role", role_name(account->role))));
     if (login)
         TRY(store_insert_login(&tx, login, login->family_id, account->id));
     TRY(outbox_insert(&tx, announce, false));

@@ -12,6 +12,7 @@ typedef struct Account {
     int64_t created_us, updated_us, last_login_us; /* the last is 0 before the first login */
     const char *const *roles;                      /* beside the rank, of groups too; not of auth_store_account */
     size_t role_count;
+    const struct Invitation *invitation; /* of one that is being made: see AccountDraft */
 } Account;
 
 /* A login to be stored. */
@@ -47,7 +48,8 @@ Err auth_store_account(Request *rq, int64_t id, Account *out) MUST_CHECK;
 Err auth_store_account_by_username(Request *rq, const char *username, Account *out) MUST_CHECK;
 Err auth_store_account_by_email(Request *rq, const char *email, Account *out) MUST_CHECK;
 
-/* The account, its first login (NULL for none) and the event. USERNAME_TAKEN, EMAIL_TAKEN. */
+/* The account, its first login (NULL for none) and the event; takes a use of its invitation. USERNAME_TAKEN,
+ * EMAIL_TAKEN, INVALID_INVITATION. */
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login,
                               const OutboxRow *announce) MUST_CHECK;
 /* The same, unless there is an administrator already. */

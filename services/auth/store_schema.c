@@ -54,6 +54,8 @@ static void make_service(StoreSchema *s)
         .jwt_expiry_hours = 24,
         .public_url = "https://atrium.example",
         .registration = "open",
+        .invitation_ttl_ms = 604800000,
+        .erasure_domains = "",
         .max_logins = 100,
         .login_backoff = true,
         .dev_max_keys = 5,
