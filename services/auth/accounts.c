@@ -5,6 +5,7 @@
 #include "services/auth/defence.h"
 #include "services/auth/events.h"
 #include "services/auth/passwords.h"
+#include "services/auth/registration.h"
 #include "services/auth/store_groups.h"
 #include "services/auth/text.h"
 
@@ -37,6 +38,19 @@ Uuid login_of_caller(const Request *rq)
     return uuid_parse(slice(rq->caller.login_id), &id) ? id : (Uuid){{0}};
 }
 
+/* An invitation's role is a rank, or one beside it. */
+static void add_invited_role(Request *rq, const char *role, Account *account)
+{
+    const char **roles;
+
+    if (role_parse(slice(role), &account->role))
+        return;
+    roles = ARENA_ARRAY(rq->mem, const char *, 1);
+    roles[0] = role;
+    account->roles = roles;
+    account->role_count = 1;
+}
+
 Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
 {
     const Auth *auth = rq->service;
@@ -55,7 +69,10 @@ Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
         .active = true,
         .created_us = now_us,
         .updated_us = now_us,
+        .invitation = draft->invitation,
     };
+    if (draft->invitation)
+        add_invited_role(rq, draft->invitation->role, out);
     return OK;
 }
 
@@ -89,9 +106,10 @@ Err account_store(Request *rq, Account *account, Tokens *tokens)
     }
     TRY(e);
     auth_nudge(rq);
-    if (tokens)
-        tokens_mint(rq, tokens, account, login_id);
-    return OK;
+    if (!tokens)
+        return OK;
+    tokens_mint(rq, tokens, account, login_id);
+    return defence_know(rq, account->id);
 }
 
 Err account_of_caller(Request *rq, Account *out)
@@ -144,13 +162,6 @@ static Err check_email(Request *rq, const char *text, const char **out)
     return OK;
 }
 
-static bool registration_is_open(const Request *rq)
-{
-    const Auth *auth = rq->service;
-
-    return slice_eq_cstr(slice(auth->settings->registration), "open");
-}
-
 /* An e-mail address is ours: the original takes a username only. */
 Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1__AuthResult *out)
 {
@@ -158,13 +169,12 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
     Tokens tokens;
     Account account;
 
-    if (!registration_is_open(rq))
-        return err_make(&REGISTRATION_CLOSED, "registration is closed");
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
     TRY(password_accept(rq, &CHAT_PASSWORD, draft.password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
+    TRY(registration_enter(rq, in->invitation, "registration is closed", &draft));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, token_set_of(rq));
     TRY(account_store(rq, &account, &tokens));

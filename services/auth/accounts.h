@@ -9,6 +9,7 @@ typedef struct AccountDraft {
     const char *email;    /* NULL or "" when there is none */
     const char *password; /* within the rule of its route */
     Role role;
+    const struct Invitation *invitation; /* that it comes by, whose role it gets besides; NULL: none */
 } AccountDraft;
 /* Fills an account that can be stored; hashes the password, so: lane "slow". No `username` is filled in when it is to
  * be made. `draft` must have been checked. */

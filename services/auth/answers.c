@@ -28,16 +28,19 @@ static void add_sessions_fields(Request *rq, const Account *account, Auth__V1__U
         out->sessions_last_login = timestamp(rq->mem, account->last_login_us);
 }
 
-void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+void answer_user_in(Request *rq, Manner manner, const Account *account, Auth__V1__User *out)
 {
-    Manner manner = manner_of(rq);
-
     SET(out, id, account->id);
     out->username = arena_strdup(rq->mem, account->username);
     if (manner != MANNER_SESSIONS)
         add_chat_fields(rq, account, out);
     if (manner != MANNER_CHAT)
         add_sessions_fields(rq, account, out);
+}
+
+void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+{
+    answer_user_in(rq, manner_of(rq), account, out);
 }
 
 void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Auth__V1__AuthResult *out)
@@ -58,4 +61,18 @@ char **answer_words(Arena *mem, const char *const *words, size_t count)
     for (size_t i = 0; i < count; i++)
         copy[i] = arena_strdup(mem, words[i]);
     return copy;
+}
+
+Auth__V1__LoginInfo *answer_login(Request *rq, const LoginRow *row)
+{
+    Auth__V1__LoginInfo *info = MESSAGE_NEW(rq->mem, Auth__V1__LoginInfo, auth__v1__login_info__init);
+
+    info->id = uuid_text(rq->mem, row->id);
+    info->user_agent = arena_strdup(rq->mem, row->user_agent);
+    info->address = arena_strdup(rq->mem, row->address);
+    info->created_at = timestamp(rq->mem, row->created_us);
+    info->last_used_at = timestamp(rq->mem, row->last_used_us);
+    info->expires_at = timestamp(rq->mem, row->expires_us);
+    SET(info, current, slice_eq(slice(info->id), slice(rq->caller.login_id)));
+    return info;
 }

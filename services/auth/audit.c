@@ -67,28 +67,15 @@ Err audit_insert_user(DbTx *tx, const Request *rq, AuditAction action, int64_t u
 }
 
 /* ---------------------------------------------------------------------------------------------------- reading */
-static Google__Protobuf__Struct__FieldsEntry *detail_entry(Arena *mem, const char *name, const char *text)
-{
-    Google__Protobuf__Struct__FieldsEntry *entry =
-        MESSAGE_NEW(mem, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry__init);
-
-    entry->key = arena_strdup(mem, name);
-    entry->value = MESSAGE_NEW(mem, Google__Protobuf__Value, google__protobuf__value__init);
-    entry->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    entry->value->string_value = arena_strdup(mem, text);
-    return entry;
-}
-
 /* Objects of texts, as audit_detail makes them; anything else is left out. */
-static Google__Protobuf__Struct *detail_struct(Arena *mem, const char *text)
+static Struct *detail_struct(Arena *mem, const char *text)
 {
-    Google__Protobuf__Struct *out = MESSAGE_NEW(mem, Google__Protobuf__Struct, google__protobuf__struct__init);
+    Struct *out = struct_new(mem);
     json_t *object = json_loads(text, 0, NULL), *value;
     const char *name;
 
-    out->fields = ARENA_ARRAY(mem, Google__Protobuf__Struct__FieldsEntry *, json_object_size(object) + 1);
-    json_object_foreach(object, name, value) if (json_is_string(value)) out->fields[out->n_fields++] =
-        detail_entry(mem, name, json_string_value(value));
+    json_object_foreach(object, name, value) if (json_is_string(value))
+        struct_set_text(mem, out, name, json_string_value(value));
     json_decref(object);
     return out;
 }

@@ -23,7 +23,7 @@ static void refresh_hash(Request *rq, Account *account, const char *password)
     const Auth *auth = rq->service;
     bool done = false;
     char *hash;
-    Err e = OK;
+    Err e;
 
     if (!password_is_outdated(auth->settings, account->password_hash))
         return;
@@ -149,14 +149,15 @@ Err login_finish(Request *rq, const char *challenge, const char *code, Tokens *o
 Err login_begin(Request *rq, const Account *account, const char *method, TokenSet set, Tokens *out_tokens)
 {
     const Auth *auth = rq->service;
-    const Proof proof = {.method = method};
+    bool by_passkey = strcmp(method, LOGIN_BY_PASSKEY) == 0, has_codes;
+    const Proof proof = {.method = method, .second_factor = by_passkey ? method : NULL};
     int64_t recovery_left;
-    bool has_codes;
 
-    if (auth->settings->second_factor_for_providers && strcmp(method, LOGIN_BY_PASSKEY) != 0) {
+    if (auth->settings->second_factor_for_providers && !by_passkey) {
         TRY(factors_store_codes(rq, account->id, &has_codes, &recovery_left));
         if (has_codes)
             return second_factor_require(rq, account->id, method, NULL, set);
     }
-    return begin(rq, account, &proof, set, out_tokens);
+    TRY(begin(rq, account, &proof, set, out_tokens));
+    return defence_know(rq, account->id);
 }

@@ -4,12 +4,15 @@
 
 #include "atrium/auth/v1/access.service.h"
 #include "atrium/auth/v1/admin.service.h"
+#include "atrium/auth/v1/console.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
+#include "services/auth/registration.h"
+#include "services/auth/signing_keys.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
@@ -40,16 +43,24 @@ static Err check_admin_password(const char *name, const char *value)
 static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
+    RegistrationMode mode;
     (void)common;
 
-    if (strcmp(s->registration, "open") != 0 && strcmp(s->registration, "closed") != 0)
-        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
+    if (!registration_mode_parse(slice(s->registration), &mode))
+        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
     if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
+    if (strcmp(s->jwt_algorithm, "HS256") != 0 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_ALGORITHM: \"%s\" is none of HS256, EdDSA, ES256", s->jwt_algorithm);
+    if (!s->jwt_hs256 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_HS256: false, while JWT_ALGORITHM is HS256");
+    if (!slice_starts_with(slice(s->public_url), SLICE_LIT("http")) ||
+        slice_ends_with(slice(s->public_url), SLICE_LIT("/")))
+        return err_make(&INVALID_ARGUMENT, "PUBLIC_URL: http(s)://host, without a slash at the end");
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -63,16 +74,18 @@ static Err make_dummy_hash(Auth *auth, Arena *mem)
     return OK;
 }
 
-static Err bootstrap(Service *service, const Auth *auth)
+static Err bootstrap(Service *service, Running *running)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     Request rq = {.mem = mem,
-                  .service = auth,
+                  .service = &running->auth,
                   .clock = service->clock,
                   .db = service->db,
                   .log = service->log,
                   .deadline_ms = clock_monotonic_ms(service->clock) + BOOTSTRAP_TIMEOUT_MS};
 
+    if (signing_is_asymmetric(running->auth.settings))
+        TRY(err_wrap(signing_keys_open(&rq, &running->auth.signing), "JWT_ALGORITHM"));
     return admin_bootstrap(&rq);
 }
 
@@ -96,15 +109,20 @@ static Err open_auth(Service *service, void **out_context)
                    &running->breach));
     auth->breach = running->breach;
     TRY(make_dummy_hash(auth, service->mem));
-    TRY(bootstrap(service, auth));
+    TRY(bootstrap(service, running));
     *out_context = running;
     return OK;
 }
 
-static Err start_purge(Service *service, void *context)
+static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    if (running->auth.signing)
+        TRY(signing_keys_start(running->auth.signing, &(SigningKeysOptions){.auth = &running->auth,
+                                                                            .db = service->db,
+                                                                            .clock = service->clock,
+                                                                            .log = service->log}));
     return purge_start(&(PurgeOptions){.auth = &running->auth,
                                        .db = service->db,
                                        .clock = service->clock,
@@ -114,10 +132,11 @@ static Err start_purge(Service *service, void *context)
                        &running->purge);
 }
 
-static void stop_purge(void *context)
+static void stop_background(void *context)
 {
     Running *running = context;
 
+    signing_keys_stop(running->auth.signing);
     purge_stop(MOVE(running->purge));
 }
 
@@ -126,6 +145,7 @@ static void close_auth(void *context)
     Running *running = context;
 
     breach_free(running->breach);
+    signing_keys_free(running->auth.signing);
     jwt_key_free(running->key);
 }
 
@@ -138,8 +158,8 @@ static int hash_threads(void)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
+    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE,  &AUTH_V1_ADMIN_SERVICE,  &AUTH_V1_AUTH_SERVICE,
+                                             &AUTH_V1_CONSOLE_SERVICE, &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},
@@ -159,8 +179,8 @@ int main(int argc, char **argv)
         .lane_count = ARRAY_LEN(lanes),
         .check = check_settings,
         .open = open_auth,
-        .started = start_purge,
-        .stopping = stop_purge,
+        .started = start_background,
+        .stopping = stop_background,
         .close = close_auth,
     };
 

@@ -12,6 +12,7 @@ typedef struct Account {
     int64_t created_us, updated_us, last_login_us; /* the last is 0 before the first login */
     const char *const *roles;                      /* beside the rank, of groups too; not of auth_store_account */
     size_t role_count;
+    const struct Invitation *invitation; /* of one that is being made: see AccountDraft */
 } Account;
 
 /* A login to be stored. */
@@ -47,7 +48,8 @@ Err auth_store_account(Request *rq, int64_t id, Account *out) MUST_CHECK;
 Err auth_store_account_by_username(Request *rq, const char *username, Account *out) MUST_CHECK;
 Err auth_store_account_by_email(Request *rq, const char *email, Account *out) MUST_CHECK;
 
-/* The account, its first login (NULL for none) and the event. USERNAME_TAKEN, EMAIL_TAKEN. */
+/* The account, its first login (NULL for none) and the event; takes a use of its invitation. USERNAME_TAKEN,
+ * EMAIL_TAKEN, INVALID_INVITATION. */
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login,
                               const OutboxRow *announce) MUST_CHECK;
 /* The same, unless there is an administrator already. */
@@ -100,6 +102,9 @@ Err auth_store_list_logins(Request *rq, int64_t user_id, int64_t now_us, int64_t
 /* Of a live login of an active account; notes the use, once a minute. out_account->id is 0 when there is none. */
 Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, LoginRow *out_login,
                               Account *out_account) MUST_CHECK;
+
+/* Of a login that has ended by itself, not long ago. */
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out) MUST_CHECK;
 
 /* Deletes at most `limit` logins and `limit` refresh tokens that nobody can use any more. */
 Err auth_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted) MUST_CHECK;

@@ -1,6 +1,8 @@
 /* store_factors: see store_factors.h. */
 #include "services/auth/store_factors.h"
 
+#include "services/auth/audit.h"
+
 enum { CODES_MAX = 16 };
 
 static Slice copy_bytes(Arena *mem, Slice bytes)
@@ -83,8 +85,10 @@ Err factors_store_confirm_totp(Request *rq, int64_t user_id, int64_t step, const
 
     TRY(db_tx_begin(rq, &tx));
     TRY(db_exec_count(&tx, CONFIRM_TOTP, DB_ARGS(db_int64(user_id), db_int64(step), db_time_us(now_us)), &confirmed));
-    if (confirmed > 0)
+    if (confirmed > 0) {
         TRY(replace_recovery(&tx, rq->mem, user_id, hashes, count));
+        TRY(audit_insert_user(&tx, rq, AUDIT_FACTOR_ADDED, user_id, audit_detail(rq->mem, "factor", "totp")));
+    }
     TRY(db_tx_commit(&tx));
     *out_done = confirmed > 0;
     return OK;
@@ -100,6 +104,8 @@ Err factors_store_remove_totp(Request *rq, int64_t user_id, bool *out_done)
     TRY(db_tx_begin(rq, &tx));
     TRY(db_exec_count(&tx, DELETE_TOTP, DB_ARGS(db_int64(user_id)), &removed));
     TRY(db_exec(&tx, DELETE_RECOVERY, DB_ARGS(db_int64(user_id))));
+    if (removed > 0)
+        TRY(audit_insert_user(&tx, rq, AUDIT_FACTOR_REMOVED, user_id, audit_detail(rq->mem, "factor", "totp")));
     TRY(db_tx_commit(&tx));
     *out_done = removed > 0;
     return OK;
@@ -114,8 +120,10 @@ Err factors_store_renew_recovery(Request *rq, int64_t user_id, const Slice *hash
 
     TRY(db_tx_begin(rq, &tx));
     TRY(db_query(&tx, LOCK_TOTP, DB_ARGS(db_int64(user_id)), &rows));
-    if (rows.count > 0)
+    if (rows.count > 0) {
         TRY(replace_recovery(&tx, rq->mem, user_id, hashes, count));
+        TRY(audit_insert_user(&tx, rq, AUDIT_FACTOR_RENEWED, user_id, audit_detail(rq->mem, "factor", "recovery")));
+    }
     TRY(db_tx_commit(&tx));
     *out_done = rows.count > 0;
     return OK;
@@ -158,9 +166,83 @@ Err factors_store_passkeys(Request *rq, int64_t user_id, Passkey **out, size_t *
     return OK;
 }
 
-/* ---------------------------------------------------------------------------------------------------- between two
- * steps
- */
+static const char COUNT_PASSKEYS[] = "SELECT count(*) FROM passkey WHERE user_id = $1";
+static const char INSERT_PASSKEY[] =
+    "INSERT INTO passkey (id, user_id, name, algorithm, public_key, sign_count, aaguid, created_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+
+static Err count_passkeys(DbTx *tx, int64_t user_id, int64_t *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, COUNT_PASSKEYS, DB_ARGS(db_int64(user_id)), &rows));
+    *out = db_get_int64(&rows, 0, 0);
+    return OK;
+}
+
+Err factors_store_add_passkey(Request *rq, const PasskeyKey *key, const char *name, int64_t now_us, PasskeyOutcome *out)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    int64_t there, added = 0;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(store_lock_account(&tx, key->user_id)); /* or two at once would be one too many */
+    TRY(count_passkeys(&tx, key->user_id, &there));
+    if (there < PASSKEYS_MAX)
+        TRY(db_exec_count(&tx, INSERT_PASSKEY,
+                          DB_ARGS(db_bytes(key->id), db_int64(key->user_id), db_text(slice(name)),
+                                  db_int64(key->algorithm), db_bytes(key->public_key), db_int64(key->sign_count),
+                                  db_uuid(key->aaguid), db_time_us(now_us)),
+                          &added));
+    if (added > 0)
+        TRY(audit_insert_user(&tx, rq, AUDIT_FACTOR_ADDED, key->user_id, audit_detail(rq->mem, "factor", "passkey")));
+    TRY(db_tx_commit(&tx));
+    *out = added > 0 ? PASSKEY_ADDED : there < PASSKEYS_MAX ? PASSKEY_EXISTS : PASSKEY_TOO_MANY;
+    return OK;
+}
+
+static const char SELECT_PASSKEY[] = "SELECT user_id, algorithm, public_key, sign_count FROM passkey WHERE id = $1";
+
+Err factors_store_passkey(Request *rq, Slice id, PasskeyKey *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, SELECT_PASSKEY, DB_ARGS(db_bytes(id)), &rows));
+    *out = (PasskeyKey){.user_id = 0};
+    if (rows.count > 0)
+        *out = (PasskeyKey){.user_id = db_get_int64(&rows, 0, 0),
+                            .id = id,
+                            .algorithm = db_get_int64(&rows, 0, 1),
+                            .public_key = copy_bytes(rq->mem, db_get_bytes(&rows, 0, 2)),
+                            .sign_count = db_get_int64(&rows, 0, 3)};
+    return OK;
+}
+
+static const char USE_PASSKEY[] = "UPDATE passkey SET sign_count = $2, last_used_at = $3"
+                                  " WHERE id = $1 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))";
+
+Err factors_store_use_passkey(Request *rq, Slice id, int64_t sign_count, int64_t now_us, bool *out_done)
+{
+    return write_one(rq, USE_PASSKEY, DB_ARGS(db_bytes(id), db_int64(sign_count), db_time_us(now_us)), out_done);
+}
+
+static const char DELETE_PASSKEY[] = "DELETE FROM passkey WHERE user_id = $1 AND id = $2";
+
+Err factors_store_remove_passkey(Request *rq, int64_t user_id, Slice id, bool *out_done)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    int64_t removed;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(db_exec_count(&tx, DELETE_PASSKEY, DB_ARGS(db_int64(user_id), db_bytes(id)), &removed));
+    if (removed > 0)
+        TRY(audit_insert_user(&tx, rq, AUDIT_FACTOR_REMOVED, user_id, audit_detail(rq->mem, "factor", "passkey")));
+    TRY(db_tx_commit(&tx));
+    *out_done = removed > 0;
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- challenges */
 static const char INSERT_CHALLENGE[] =
     "INSERT INTO factor_challenge (hash, purpose, user_id, profile, token_set, method, password_hash, expires_at)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -170,9 +252,10 @@ Err factors_store_insert_challenge(Request *rq, const Challenge *c)
     bool done;
 
     return write_one(rq, INSERT_CHALLENGE,
-                     DB_ARGS(db_bytes(c->hash), db_text(slice(c->purpose)), db_int64(c->user_id),
-                             db_text(slice(c->profile)), db_int64(c->token_set), db_text(slice(c->method)),
-                             db_text_or_null(c->password_hash), db_time_us(c->expires_us)),
+                     DB_ARGS(db_bytes(c->hash), db_text(slice(c->purpose)),
+                             c->user_id ? db_int64(c->user_id) : db_null(), db_text(slice(c->profile)),
+                             db_int64(c->token_set), db_text(slice(c->method)), db_text_or_null(c->password_hash),
+                             db_time_us(c->expires_us)),
                      &done);
 }
 

@@ -30,6 +30,22 @@ typedef struct Passkey {
     int64_t created_us, last_used_us; /* the last is 0 before the first use */
 } Passkey;
 
+/* A credential as it was registered, or is looked up by its id. */
+typedef struct PasskeyKey {
+    int64_t user_id; /* 0: there is none */
+    Slice id, public_key;
+    int64_t algorithm, sign_count;
+    Uuid aaguid;
+} PasskeyKey;
+typedef enum PasskeyOutcome { PASSKEY_ADDED, PASSKEY_EXISTS, PASSKEY_TOO_MANY } PasskeyOutcome;
+
+Err factors_store_add_passkey(Request *rq, const PasskeyKey *key, const char *name, int64_t now_us,
+                              PasskeyOutcome *out) MUST_CHECK;
+Err factors_store_passkey(Request *rq, Slice id, PasskeyKey *out) MUST_CHECK;
+/* Not done when the counter did not go on: then there are two of what should be one. Authenticators without a counter
+ * always say 0. */
+Err factors_store_use_passkey(Request *rq, Slice id, int64_t sign_count, int64_t now_us, bool *out_done) MUST_CHECK;
+Err factors_store_remove_passkey(Request *rq, int64_t user_id, Slice id, bool *out_done) MUST_CHECK;
 /* The oldest first, PASSKEYS_MAX at most; `*out` is borrowed from rq->mem. */
 Err factors_store_passkeys(Request *rq, int64_t user_id, Passkey **out, size_t *out_count) MUST_CHECK;
 
@@ -37,7 +53,7 @@ Err factors_store_passkeys(Request *rq, int64_t user_id, Passkey **out, size_t *
 typedef struct Challenge {
     Slice hash; /* of what the client holds; empty: there is none */
     const char *purpose;
-    int64_t user_id;
+    int64_t user_id; /* 0: whoever answers */
     const char *profile, *method;
     const char *password_hash; /* that was checked; NULL: none was */
     int64_t token_set, expires_us;

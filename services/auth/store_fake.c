@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "services/auth/passwords.h"
+#include "services/auth/store_registration.h"
 
 FakeStore fake;
 
@@ -38,6 +39,12 @@ int fake_setup(void **state)
         .token_ttl_ms = 86400000,
         .refresh_token_ttl_ms = 604800000,
         .session_expires_days = 7,
+        .jwt_algorithm = "HS256",
+        .jwt_hs256 = true,
+        .jwt_key_rotation_ms = 86400000,
+        .jwt_key_lead_ms = 60000,
+        .jwt_expiry_hours = 24,
+        .public_url = "https://atrium.example",
         .registration = "open",
         .max_logins = 100,
         .hash_ops = 1,
@@ -291,6 +298,13 @@ Err auth_store_list_logins(Request *rq, int64_t user_id, int64_t now_us, int64_t
     return OK;
 }
 
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out)
+{
+    (void)rq, (void)opaque_hash, (void)now_us;
+    *out = false;
+    return OK;
+}
+
 Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, LoginRow *out_login, Account *out_account)
 {
     (void)rq, (void)now_us;
@@ -342,4 +356,50 @@ Err auth_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_de
     (void)rq, (void)now_us, (void)limit;
     *out_deleted = 0;
     return OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- registration */
+Err auth_store_runtime_setting(Request *rq, DbTx *tx, const char *name, const char **out)
+{
+    (void)rq, (void)tx, (void)name;
+    *out = NULL;
+    return OK;
+}
+
+Err auth_store_set_runtime_setting(DbTx *tx, const char *name, const char *value, int64_t changed_by, int64_t now_us)
+{
+    (void)tx, (void)name, (void)value, (void)changed_by, (void)now_us;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_find_invitation(Request *rq, Slice hash, int64_t now_us, Invitation *out)
+{
+    (void)rq, (void)hash, (void)now_us;
+    *out = (Invitation){.id = {{0}}};
+    return OK;
+}
+
+Err auth_store_take_invitation(DbTx *tx, Uuid id, int64_t now_us)
+{
+    (void)tx, (void)id, (void)now_us;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_insert_invitation(DbTx *tx, const Invitation *invitation, Slice hash, int64_t created_by)
+{
+    (void)tx, (void)invitation, (void)hash, (void)created_by;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_list_invitations(Request *rq, Uuid before, int64_t now_us, int64_t limit, Invitation **out,
+                                size_t *out_count)
+{
+    (void)rq, (void)before, (void)now_us, (void)limit, (void)out, (void)out_count;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_revoke_invitation(DbTx *tx, Uuid id, int64_t now_us, bool *out_revoked)
+{
+    (void)tx, (void)id, (void)now_us, (void)out_revoked;
+    return err_make(&INTERNAL, "not kept here");
 }

@@ -4,6 +4,7 @@
 
 #include "services/auth/events.h"
 #include "services/auth/login.h"
+#include "services/auth/registration.h"
 #include "services/auth/text.h"
 
 #include "atrium/bus.pb-c.h"
@@ -92,7 +93,6 @@ static void answer_token(Request *rq, const Tokens *tokens, const Account *accou
 /* ---------------------------------------------------------------------------------------------------- handlers */
 Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *in, Auth__V1__TalkerToken *out)
 {
-    const Auth *auth = rq->service;
     AccountDraft draft = {.password = in->password, .role = ROLE_USER};
     Tokens tokens;
     Account account;
@@ -100,8 +100,7 @@ Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *
     check_email(rq, in->email, &draft.email);
     check_new_password(rq, "password", in->password);
     TRY(violations_if_any(rq));
-    if (!slice_eq_cstr(slice(auth->settings->registration), "open"))
-        return err_make(&REGISTRATION_CLOSED, "Registration is currently disabled");
+    TRY(registration_enter(rq, in->invitation, "Registration is currently disabled", &draft));
     TRY(accept_password(rq, "password", in->password));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, TOKENS_OPAQUE);

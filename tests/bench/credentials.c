@@ -112,6 +112,20 @@ static int64_t verify_often(Auth *auth, const JwtKey *key, Arena *mem)
     return (cpu_ns() - began_ns) / VERIFIED;
 }
 
+/* The one key that is known. */
+static JwsSigner *add_key(JwtKeys *keys, Arena *mem)
+{
+    uint8_t secret[JWS_PRIVATE_BYTES];
+    JwtKeyRow row = {.alg = JWS_EDDSA, .kid = "one"};
+    JwsSigner *signer;
+
+    jws_private_make(row.alg, secret);
+    check(!err_failed(jws_signer_new(row.alg, slice_of(secret, sizeof(secret)), row.kid, &signer)), "no key");
+    row.public_key = jws_signer_public(signer, mem);
+    jwt_keys_set(keys, &row, 1);
+    return signer;
+}
+
 int main(void)
 {
     const Operation op = {.permission = "auth.keys.read"};
@@ -120,9 +134,11 @@ int main(void)
     CLEANUP(revocations_stop_at) Revocations *revocations = NULL;
     CLEANUP(grants_stop_at) Grants *grants = NULL;
     CLEANUP(jwt_key_free_at) JwtKey *jwt_key = NULL;
+    CLEANUP(jwt_keys_free_at) JwtKeys *jwt_keys = NULL;
+    CLEANUP(jws_signer_free_at) JwsSigner *signer = NULL;
     CLEANUP(auth_free_at) Auth *auth = NULL;
-    int64_t now_s = clock_unix_ms(&SYSTEM_CLOCK) / 1000, jwt_ns, key_ns, verify_ns;
-    Slice jwt, key = slice(api_key_make(mem, API_KEY_COMMONS));
+    int64_t now_s = clock_unix_ms(&SYSTEM_CLOCK) / 1000, jwt_ns, jws_ns, key_ns, verify_ns;
+    Slice jwt, jws, key = slice(api_key_make(mem, API_KEY_COMMONS));
     Identity who;
 
     check(nats_Open(0) == NATS_OK, "no libnats");
@@ -133,7 +149,10 @@ int main(void)
                   &(GrantsOptions){
                       .clock = &SYSTEM_CLOCK, .metrics = metrics, .slot = "main", .age_ms = 1000, .changes_max = 16},
                   &grants)) &&
-              !err_failed(jwt_key_new(slice(SECRET), &jwt_key)),
+              !err_failed(jwt_key_new(slice(SECRET), &jwt_key)) &&
+              !err_failed(jwt_keys_new(
+                  &(JwtKeysOptions){.clock = &SYSTEM_CLOCK, .metrics = metrics, .slot = "main", .jwt_secret = SECRET},
+                  &jwt_keys)),
           "no start");
     grants_set(grants, ROLES, ARRAY_LEN(ROLES));
     check(!err_failed(auth_new(&(AuthOptions){.clock = &SYSTEM_CLOCK,
@@ -142,7 +161,7 @@ int main(void)
                                               .revocations = revocations,
                                               .grants = grants,
                                               .slot = "main",
-                                              .jwt_secret = SECRET,
+                                              .jwt_keys = jwt_keys,
                                               .signing_key = SEED,
                                               .caller_ttl_ms = 60000,
                                               .token_cache_ttl_ms = 60000,
@@ -157,14 +176,26 @@ int main(void)
                                       .issuer = "atrium",
                                       .issued_s = now_s,
                                       .expires_s = now_s + LIFE_S}));
+    signer = add_key(jwt_keys, mem);
+    jws = slice(jws_sign(signer, mem,
+                         slice(jwt_claims_write(mem, &(JwtClaims){.user_id = 9,
+                                                                  .username = "somebody",
+                                                                  .role = "user",
+                                                                  .login_id = LOGIN,
+                                                                  .issuer = "atrium",
+                                                                  .issued_s = now_s,
+                                                                  .expires_s = now_s + LIFE_S}))));
     check(auth_check(auth, key, ignore, NULL, &who) == AUTH_WAIT, "not asked");
     answer();
     (void)check_often(auth, jwt, WARM_UP, &op);
+    (void)check_often(auth, jws, WARM_UP, &op);
     (void)check_often(auth, key, WARM_UP, &op);
+    jws_ns = check_often(auth, jws, TURNS, &op);
     jwt_ns = check_often(auth, jwt, TURNS, &op);
     key_ns = check_often(auth, key, TURNS, &op);
     verify_ns = verify_often(auth, jwt_key, mem);
-    printf("jwt_remembered %" PRId64 "\nkey_remembered %" PRId64 "\njwt_verified %" PRId64 "\n", jwt_ns, key_ns,
-           verify_ns);
+    printf("jwt_remembered %" PRId64 "\njws_remembered %" PRId64 "\nkey_remembered %" PRId64 "\njwt_verified %" PRId64
+           "\n",
+           jwt_ns, jws_ns, key_ns, verify_ns);
     return 0;
 }

@@ -14,12 +14,13 @@ types_FUZZ := shared/types_fuzz.c
 message_FUZZ := shared/message_fuzz.c
 values_FUZZ := shared/values_fuzz.c
 jwt_FUZZ := shared/jwt_fuzz.c
+jws_FUZZ := shared/jws_fuzz.c
 caller_FUZZ := shared/caller_fuzz.c
 api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
-rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy
+rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy,--wrap=bus_discard
 client_FUZZ := shared/client_fuzz.c
 # The connection, and time.
 client_FUZZ_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,natsConnection_Subscribe bus_publish bus_publish_lossy nats_Sleep \
@@ -35,7 +36,10 @@ gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c grants.c revocations.c tail.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
+auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_text_FUZZ := services/auth/text_fuzz.c services/auth/text.c
+auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
+auth_webauthn_FUZZ_LDFLAGS := -lfido2
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)

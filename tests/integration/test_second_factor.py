@@ -2,11 +2,15 @@
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import struct
 import time
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api import PASSWORD, Api
 from stack import Stack
@@ -164,8 +168,7 @@ def fail(api, name, times):
 
 
 def test_who_guesses_waits_and_the_owner_does_not(stack, api):
-    name = api.register()["user"]["username"]
-    assert api.login(name).status_code == 200  # this network is known from now on
+    name = api.register()["user"]["username"]  # this network is known from now on
     stranger = From(stack.url, "192.0.2.1")
     assert fail(stranger, name, 6) == [401] * 6
     slowed = stranger.login(name)
@@ -186,3 +189,120 @@ def test_names_that_do_not_exist_are_slowed_alike(stack, api):
             assert one.json() == other.json()
     assert one.status_code == 429
     assert {**one.json(), "request_id": None} == {**other.json(), "request_id": None}
+
+
+# ------------------------------------------------------------------------------------------------ passkeys
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def cbor(value):
+    """As much of CBOR as an authenticator needs; lengths below 2^16."""
+    def head(major, number):
+        if number < 24:
+            return bytes([major << 5 | number])
+        return bytes([major << 5 | 24, number]) if number < 256 else bytes([major << 5 | 25]) + number.to_bytes(2, "big")
+
+    if isinstance(value, int):
+        return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value)) + value.encode()
+    return head(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
+
+
+class Passkey:
+    """A software authenticator with one key, at the site of PUBLIC_URL."""
+
+    def __init__(self, kind, origin="http://localhost:8080", host="localhost"):
+        self.origin, self.host, self.id, self.count = origin, host, secrets.token_bytes(16), 0
+        if kind == "ES256":
+            self.key = ec.generate_private_key(ec.SECP256R1())
+            numbers = self.key.public_key().public_numbers()
+            self.cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+            self.sign = lambda data: self.key.sign(data, ec.ECDSA(hashes.SHA256()))
+        elif kind == "EdDSA":
+            self.key = ed25519.Ed25519PrivateKey.generate()
+            public = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+            self.cose = {1: 1, 3: -8, -1: 6, -2: public}
+            self.sign = self.key.sign
+        else:
+            self.key = rsa.generate_private_key(65537, 2048)
+            self.cose = {1: 3, 3: -257, -1: self.key.public_key().public_numbers().n.to_bytes(256, "big"),
+                         -2: b"\x01\x00\x01"}
+            self.sign = lambda data: self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+    def data(self, more=b"", flags=5):
+        self.count += 1
+        return hashlib.sha256(self.host.encode()).digest() + bytes([flags]) + self.count.to_bytes(4, "big") + more
+
+    def client_data(self, kind, options):
+        return json.dumps({"type": f"webauthn.{kind}", "challenge": options["challenge"], "origin": self.origin}).encode()
+
+    def create(self, options):
+        assert {p["alg"] for p in options["pubKeyCredParams"]} == {-7, -8, -257}
+        made = self.data(bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor(self.cose), flags=0x45)
+        return {"credential_id": b64(self.id), "client_data_json": b64(self.client_data("create", options)),
+                "attestation_object": b64(cbor({"fmt": "none", "attStmt": {}, "authData": made}))}
+
+    def get(self, options):
+        data, client_data = self.data(), self.client_data("get", options)
+        return {"credential_id": b64(self.id), "client_data_json": b64(client_data), "authenticator_data": b64(data),
+                "signature": b64(self.sign(data + hashlib.sha256(client_data).digest()))}
+
+
+def add_passkey(api, user, passkey):
+    started = api.post("/api/v1/auth/passkeys/start", {"password": PASSWORD}, user["token"]).json()
+    return api.post("/api/v1/auth/passkeys", {"ceremony": started["ceremony"], "name": "my phone",
+                                              **passkey.create(started["publicKey"])}, user["token"])
+
+
+def passkey_login(api, passkey, spoil=lambda answer: answer):
+    started = api.post("/api/v1/auth/passkeys/login/start", {}).json()
+    assert started["publicKey"]["rpId"] == "localhost"
+    return api.post("/api/v1/auth/passkeys/login",
+                    {"ceremony": started["ceremony"], **spoil(passkey.get(started["publicKey"]))})
+
+
+@pytest.mark.parametrize("kind", ["ES256", "EdDSA", "RS256"])
+def test_a_passkey_logs_in_without_a_password(stack, api, guarded, kind):
+    passkey = Passkey(kind)
+    added = add_passkey(api, guarded, passkey)
+    assert added.status_code == 201, added.text
+    assert added.json()["id"] == b64(passkey.id) and added.json()["name"] == "my phone"
+    answer = passkey_login(From(stack.url), passkey)
+    assert answer.status_code == 200, answer.text
+    assert api.me(answer.json()["access_token"]).json()["data"]["username"] == guarded["name"]
+    assert [p["name"] for p in api.get("/api/v1/auth/factors", guarded["token"]).json()["passkeys"]] == ["my phone"]
+    assert [m["type"] for m in api.get("/api/v1/security/mfa/methods", guarded["token"]).json()["methods"]] == \
+        ["totp", "webauthn"]
+    removed = api.post(f"/api/v1/auth/passkeys/{b64(passkey.id)}/remove", {"password": PASSWORD}, guarded["token"])
+    assert removed.status_code == 204, removed.text
+    assert passkey_login(From(stack.url), passkey).status_code == 401
+
+
+def test_a_passkey_of_elsewhere_does_not(stack, api):
+    user, passkey = api.register(), Passkey("ES256")
+    for other in (Passkey("ES256", origin="http://evil.example"), Passkey("ES256", host="evil.example")):
+        refused = add_passkey(api, user, other)
+        assert (refused.status_code, code_of(refused)) == (401, "INVALID_CODE")
+    assert add_passkey(api, user, passkey).status_code == 201
+
+    def flip(answer):
+        signature = bytearray(base64.urlsafe_b64decode(answer["signature"] + "=="))
+        signature[-1] ^= 1
+        return {**answer, "signature": b64(bytes(signature))}
+
+    for spoil in (flip, lambda answer: {**answer, "signature": ""}, lambda answer: {**answer, "signature": "!"},
+                  lambda answer: {**answer, "client_data_json": b64(b"{}")},
+                  lambda answer: {**answer, "user_handle": b64(b"somebody else")}):
+        refused = passkey_login(From(stack.url), passkey, spoil)
+        assert (refused.status_code, code_of(refused)) == (401, "INVALID_CODE")
+    passkey.origin = "http://evil.example"
+    assert passkey_login(From(stack.url), passkey).status_code == 401
+    passkey.origin = "http://localhost:8080"
+    passkey.count = 0  # a copy, whose counter stands where it was
+    assert passkey_login(From(stack.url), passkey).status_code == 401
+    passkey.count = 100
+    assert passkey_login(From(stack.url), passkey).status_code == 200

@@ -7,5 +7,10 @@ BODIES = {
     "ConfirmTotp": lambda s: {"code": "123456"},
     "RemoveTotp": lambda s: {"password": PASSWORD},
     "RenewRecoveryCodes": lambda s: {"password": PASSWORD},
+    "StartPasskey": lambda s: {"password": PASSWORD},
+    "AddPasskey": lambda s: {"ceremony": "none", "name": "laptop"},
+    "RemovePasskey": lambda s: {"password": PASSWORD},
+    "StartPasskeyLogin": lambda s: {},
+    "FinishPasskeyLogin": lambda s: {"ceremony": "none"},
 }
-VARIABLES = {}
+VARIABLES = {"passkey_id": lambda s: "bm9uZQ"}
