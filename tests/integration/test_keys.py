@@ -188,6 +188,23 @@ def test_a_developer_has_five_keys(api, api2, user, admin):
     assert usage.json() == {"key_id": keys[1]["id"], "items": [], "total_requests": 0, "total_errors": 0}
 
 
+def test_the_portals_cookie_opens_a_developers_keys(api, user, admin):
+    name = user["user"]["username"]
+    assert api.call("PUT", f"/api/v1/auth/users/{user['user']['id']}/roles/developer", admin).status_code == 204
+    token = api.post("/api/v1/dev/login", {"username": name, "password": PASSWORD}).json()["token"]
+    api.session.cookies.clear()
+
+    def by_cookie(method, name, **options):
+        headers = {"Cookie": f"{name}={token}", **options.pop("headers", {})}
+        return api.call(method, MY_KEYS, headers=headers, **options)
+
+    assert by_cookie("GET", "dev_auth_token").status_code == 200
+    assert by_cookie("GET", "auth_token").status_code == 401
+    body = {"name": "from the portal"}
+    assert by_cookie("POST", "dev_auth_token", json=body).status_code == 403  # from who knows where
+    assert by_cookie("POST", "dev_auth_token", json=body, headers={"Origin": api.url}).status_code == 201
+
+
 # ---------------------------------------------------------------------------------------------- personal keys
 def test_a_personal_key_acts_as_its_owner_within_its_scopes(api, api2, user, admin):
     token = user["access_token"]
