@@ -182,35 +182,59 @@ static void flush(void *data)
 }
 
 /* --- answers ----------------------------------------------------------------------------------------------------- */
+/* What came of a failed read. False: it is sent again. */
+static bool settle_failed(BatchConn *c, Read *read)
+{
+    Err e = db_conn_fail_result(&c->conn, read->failed, read->sql);
+
+    PQclear(read->failed);
+    read->failed = NULL;
+    /* The cancel request was for another of its batch. */
+    if (e.reason == &DEADLINE_EXCEEDED && read->deadline_ms > db_now_ms())
+        return false;
+    finish(read, e);
+    return true;
+}
+
+/* False: it is sent again. */
+static bool settle(BatchConn *c, Read *read)
+{
+    if (read->failed)
+        return settle_failed(c, read);
+    if (read->aborted)
+        return false;
+    c->batch->db->last_success_ms = db_now_ms();
+    finish(read, OK);
+    return true;
+}
+
+/* The next batch may bring as many new statements as it has reads. */
+static bool statements_full(const BatchConn *c)
+{
+    bool full = c->conn.statement_count > DB_STATEMENTS_MAX - BATCH_MAX;
+
+    if (full)
+        LOG_WARN(c->batch->db->log, "db_statements_full", "count", c->conn.statement_count);
+    return full;
+}
+
 /* The sync came: the batch is over. */
 static void end_batch(BatchConn *c)
 {
     DbBatch *b = c->batch;
-    ReadList again;
 
-    list_clear(&again);
     while (c->sent.first) {
         Read *read = list_take(&c->sent);
 
-        if (read->failed) {
-            Err e = db_conn_fail_result(&c->conn, read->failed, read->sql);
-
-            PQclear(read->failed);
-            read->failed = NULL;
-            finish(read, e);
-        } else if (!read->aborted) {
-            b->db->last_success_ms = db_now_ms();
-            finish(read, OK);
-        } else if (++read->tries < BATCH_TRIES) {
-            list_append(&again, read);
-        } else {
+        if (settle(c, read))
+            continue;
+        if (++read->tries < BATCH_TRIES)
+            list_append(&b->waiting, read);
+        else
             finish(read, err_make(&UNAVAILABLE, "busy, try again"));
-        }
     }
-    while (again.first)
-        list_append(&b->waiting, list_take(&again));
     c->at = NULL;
-    if (c->conn.broken || c->give_up_ms) /* a cancel request may come late, and hit another */
+    if (c->conn.broken || c->give_up_ms || statements_full(c)) /* a cancel request may come late, and hit another */
         drop(c);
     else if (b->waiting.first)
         flush_soon(b);
@@ -226,6 +250,8 @@ static void take_result(BatchConn *c, PGresult *result)
         end_batch(c);
         return;
     case PGRES_PIPELINE_ABORTED:
+        if (read->preparing)
+            db_conn_unprepare(&c->conn, read->sql, read->params);
         read->aborted = true;
         PQclear(result);
         return;
@@ -239,7 +265,7 @@ static void take_result(BatchConn *c, PGresult *result)
         return;
     default:
         if (read->preparing)
-            c->conn.broken = true; /* it is on the list of prepared ones, and is not */
+            db_conn_unprepare(&c->conn, read->sql, read->params);
         if (read->failed)
             PQclear(result);
         else
@@ -260,7 +286,8 @@ static void on_socket(void *data, uint32_t events)
         drop(c);
         return;
     }
-    while (c->at && !PQisBusy(c->conn.pg)) {
+    /* A connection that libpq gave up is not busy, and would say "no more" for ever. */
+    while (c->at && PQstatus(c->conn.pg) == CONNECTION_OK && !PQisBusy(c->conn.pg)) {
         PGresult *result = PQgetResult(c->conn.pg);
 
         if (result)

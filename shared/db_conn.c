@@ -255,11 +255,18 @@ static DbStatement *find_statement(DbConn *conn, const char *sql, const DbParams
     return &conn->statements[at];
 }
 
+static void name_statement(DbConn *conn, DbStatement *s)
+{
+    assert(conn->statement_count < DB_STATEMENTS_MAX);
+    snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
+}
+
 static void remember_statement(DbConn *conn, DbStatement *s, const char *sql, const DbParams *params)
 {
     size_t bytes = sizeof(Oid) * (size_t)params->count;
 
     s->sql = sql;
+    s->prepared = true;
     s->copy = xstrdup(sql);
     s->count = params->count;
     s->types = xmalloc(bytes);
@@ -436,8 +443,7 @@ static Err prepare(DbConn *conn, int64_t deadline_ms, const char *sql, const DbP
         *out = s;
         return OK;
     }
-    assert(conn->statement_count < DB_STATEMENTS_MAX);
-    snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
+    name_statement(conn, s);
     if (!PQsendPrepare(conn->pg, s->name, sql, params->count, params->types))
         return fail(conn, &LOST, "", PQerrorMessage(conn->pg), sql);
     collect(conn, deadline_ms, 1, false, &o);
@@ -456,15 +462,22 @@ bool db_conn_send_read(DbConn *conn, const char *sql, const DbParams *params, bo
 {
     DbStatement *s = find_statement(conn, sql, params);
 
-    *out_preparing = !s->sql;
-    if (!s->sql) {
-        assert(conn->statement_count < DB_STATEMENTS_MAX);
-        snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
-        if (!PQsendPrepare(conn->pg, s->name, sql, params->count, params->types))
+    *out_preparing = !s->prepared;
+    if (!s->prepared) {
+        if (!s->sql) {
+            name_statement(conn, s);
+            remember_statement(conn, s, sql, params);
+        }
+        s->prepared = PQsendPrepare(conn->pg, s->name, sql, params->count, params->types);
+        if (!s->prepared)
             return false;
-        remember_statement(conn, s, sql, params);
     }
     return send_statement(conn, s, params);
+}
+
+void db_conn_unprepare(DbConn *conn, const char *sql, const DbParams *params)
+{
+    find_statement(conn, sql, params)->prepared = false;
 }
 
 /* BEGIN and SAVEPOINT travel with the statement, in one write and one read. */
