@@ -93,17 +93,14 @@ static void look(void *data)
     end_slow(cs);
 }
 
-/* Who has asked for nothing yet goes first, then who has been idle longest, then any but the newest. */
-static void make_room(Connections *cs, Connection *newest)
+/* Who has asked for nothing yet goes first, then who has been idle longest; else the oldest of those that came just
+ * now, at worst the newest, when all others have requests. */
+static void make_room(Connections *cs)
 {
     int64_t now_ms = loop_now_ms(cs->gateway->loop);
+    bool fair = cs->head && now_ms - cs->head->since_ms >= HEAD_FAIR_MS;
 
-    if (cs->head && now_ms - cs->head->since_ms >= HEAD_FAIR_MS)
-        end(cs, cs->head, CONNECTIONS_END_FULL);
-    else if (cs->idle)
-        end(cs, cs->idle, CONNECTIONS_END_FULL);
-    else
-        end(cs, cs->head ? cs->head : newest, CONNECTIONS_END_FULL);
+    end(cs, cs->idle && !fair ? cs->idle : cs->head, CONNECTIONS_END_FULL);
 }
 
 /* --- their ways -------------------------------------------------------------------------------------------------- */
@@ -117,7 +114,7 @@ Connection *connections_add(Connections *cs, int fd)
     gauge_add(cs->gateway->metrics.connections, 1);
     cs->count++;
     if (cs->count > cs->limit)
-        make_room(cs, c);
+        make_room(cs);
     return c;
 }
 
