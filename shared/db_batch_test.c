@@ -94,7 +94,7 @@ static void start(World *w, Job *job, const char *sql, int64_t argument)
 
 static void turn_until_idle(World *w)
 {
-    for (int i = 0; i < 5000 && fibers_running(w->fibers) > 0; i++)
+    for (int i = 0; i < 5000 && (fibers_running(w->fibers) > 0 || db_batch_connecting(w->db)); i++)
         loop_turn(w->loop, TURN_MS);
     assert_int_equal(fibers_running(w->fibers), 0);
 }

@@ -529,6 +529,20 @@ static Err exchange(DbConn *conn, int64_t deadline_ms, const char *sql, const Db
     return OK;
 }
 
+static Err drop_statements(DbConn *conn, int64_t deadline_ms)
+{
+    static const char ALL[] = "DEALLOCATE ALL";
+    CLEANUP(outcome_done) Outcome o = {0};
+
+    LOG_WARN(conn->db->log, "db_statements_full", "count", conn->statement_count);
+    if (!PQsendQuery(conn->pg, ALL))
+        return fail(conn, &LOST, "", PQerrorMessage(conn->pg), ALL);
+    collect(conn, deadline_ms, 1, false, &o);
+    TRY(outcome_err(conn, &o, ALL));
+    forget_statements(conn);
+    return OK;
+}
+
 Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
 {
     int64_t start_us = clock_monotonic_us(&SYSTEM_CLOCK);
@@ -542,11 +556,8 @@ Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args,
     }
     if (start_us / 1000 >= deadline_ms)
         return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
-    if (conn->statement_count >= DB_STATEMENTS_MAX - 4) {
-        LOG_WARN(conn->db->log, "db_statements_full", "count", conn->statement_count);
-        PQclear(PQexec(conn->pg, "DEALLOCATE ALL"));
-        forget_statements(conn);
-    }
+    if (conn->statement_count >= DB_STATEMENTS_MAX - 4)
+        TRY(drop_statements(conn, deadline_ms));
     db_params_init(&params, args);
     e = exchange(conn, deadline_ms, sql, &params, out);
     db_params_done(&params);

@@ -493,6 +493,8 @@ void rpc_server_free(RpcServer *server)
         bus_unsubscribe(server->endpoints[i].sub);
     for (size_t i = 0; i < server->lane_count; i++)
         lane_stop(&server->lanes[i]);
+    while (server->batches && db_batch_connecting(server->o.db))
+        nats_Sleep(STOP_LOOK_MS);
     if (server->batches)
         loop_call(bus_io_loop(server->o.bus), close_batches, server->o.db);
     stream_hub_stop(server->streams);
