@@ -1,6 +1,6 @@
-/* jwt: JSON Web Tokens (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Signed by HS256 here,
- * or by the keys of jws.h with the same claims. Any other algorithm, a missing exp, or a positive-looking token of the
- * wrong shape is refused. Leeway 0. Thread-safe. */
+/* jwt: JSON Web Tokens (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Signed by HS256
+ * here, or by the keys of jws.h with the same claims. Any other algorithm, a missing exp, or a positive-looking token
+ * of the wrong shape is refused. Leeway 0. Thread-safe. */
 #pragma once
 #include "shared/clock.h"
 #include "shared/err.h"

@@ -367,12 +367,11 @@ static void *run_gateway(void *data)
 
 static int start_all(void **state)
 {
-    static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
-                                           "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
-                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
-                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage",
-                                           "rpc.edgetest.auth.v1.GetSigningKeys",
-                                           "rpc.edgetest.edgetest.v1.Baker"};
+    static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",       "rpc.edgetest.edgetest.v1.Who",
+                                           "rpc.edgetest.edgetest.v1.Fails",      "rpc.edgetest.edgetest.v1.Silent",
+                                           "rpc.edgetest.edgetest.v1.Empty",      "rpc.edgetest.auth.v1.ResolveToken",
+                                           "rpc.edgetest.auth.v1.GetGrants",      "rpc.edgetest.auth.v1.ReportKeyUsage",
+                                           "rpc.edgetest.auth.v1.GetSigningKeys", "rpc.edgetest.edgetest.v1.Baker"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;
