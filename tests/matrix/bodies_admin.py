@@ -28,6 +28,13 @@ def pending(scene):
     return answer.json()
 
 
+def developer(scene):
+    answer = scene.api.post("/api/v1/admin/developers/invite", {"email": address(), "name": "Some Body"},
+                            administrator(scene))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["user_id"]
+
+
 def do_setup(scene):
     administrator(scene)
     return {"password": STRONG, "passwordConfirm": STRONG, "email": address()}
@@ -50,10 +57,15 @@ BODIES = {
     "TalkerUpdateUser": lambda s: {"role": "user"},
     "TalkerSetRegistration": lambda s: {"enabled": True},
     "CreateInvitation": lambda s: {},
+    "InviteDeveloper": lambda s: {"email": address(), "name": "Some Body"},
+    "UpdateDeveloper": lambda s: {"max_keys": 3},
     "DeleteMe": lambda s: {"password": PASSWORD},
 }
 VARIABLES = {
     "AdminResendInvitation.user_id": lambda s: pending(s)["id"],
+    "GetDeveloper.user_id": developer,
+    "UpdateDeveloper.user_id": developer,
+    "DeleteDeveloper.user_id": developer,
     "RevokeInvitation.invitation_id": invitation,
     "erasure_id": lambda s: str(uuid.uuid4()),
 }
