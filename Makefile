@@ -121,7 +121,7 @@ $(G)/migrations.c: tools/embed-migrations $(wildcard shared/migrations/*.sql) $(
 	@tools/embed-migrations > $@
 
 # Every service's settings in one list, for the union that a configuration file is checked against.
-$(G)/settings_all.h: $(wildcard services/*/settings.def) Makefile
+$(G)/settings_all.h: $(wildcard services/*/settings*.def) Makefile
 	@mkdir -p $(@D)
 	@for f in $(sort $(wildcard services/*/settings.def)); do echo "#include \"$$f\""; done > $@
 

@@ -56,6 +56,18 @@ static void add_text(StrBuf *b, const char *name, const char *value)
     strbuf_append_json(b, slice(value));
 }
 
+/* Left out when there are none: most people have only their rank. */
+static void add_roles(StrBuf *b, const JwtClaims *claims)
+{
+    assert(claims->role_count <= JWT_ROLES_MAX);
+    for (size_t i = 0; i < claims->role_count; i++) {
+        strbuf_append_cstr(b, i == 0 ? ",\"roles\":[" : ",");
+        strbuf_append_json(b, slice(claims->roles[i]));
+    }
+    if (claims->role_count)
+        strbuf_append_char(b, ']');
+}
+
 static void add_time(StrBuf *b, const char *name, int64_t value)
 {
     if (value)
@@ -71,6 +83,7 @@ char *jwt_mint(const JwtKey *key, Arena *mem, const JwtClaims *claims)
     add_text(&payload, "username", claims->username);
     add_text(&payload, "email", claims->email);
     add_text(&payload, "role", claims->role);
+    add_roles(&payload, claims);
     add_text(&payload, "sid", claims->login_id);
     add_text(&payload, "jti", claims->jti);
     add_text(&payload, "iss", claims->issuer);
@@ -144,6 +157,26 @@ static Err take_text(Arena *mem, const json_t *payload, const char *name, const 
     return OK;
 }
 
+static Err take_roles(Arena *mem, const json_t *payload, JwtClaims *out)
+{
+    const json_t *list = json_object_get(payload, "roles");
+    size_t count = json_array_size(list); /* 0 of what is no array */
+    const char **roles = ARENA_ARRAY(mem, const char *, count + 1);
+
+    if (list && (!json_is_array(list) || count > JWT_ROLES_MAX))
+        return refuse("roles is not a short list");
+    for (size_t i = 0; i < count; i++) {
+        const char *role = json_string_value(json_array_get(list, i));
+
+        if (!role)
+            return refuse("a role is not a string");
+        roles[i] = arena_strdup(mem, role);
+    }
+    out->roles = roles;
+    out->role_count = count;
+    return OK;
+}
+
 static Err take_time(const json_t *payload, const char *name, int64_t *out)
 {
     const json_t *value = json_object_get(payload, name);
@@ -174,6 +207,7 @@ static Err take_claims(Arena *mem, Slice part, JwtClaims *out)
     TRY(take_text(mem, payload, "username", &out->username));
     TRY(take_text(mem, payload, "email", &out->email));
     TRY(take_text(mem, payload, "role", &out->role));
+    TRY(take_roles(mem, payload, out));
     TRY(take_text(mem, payload, "sid", &out->login_id));
     TRY(take_text(mem, payload, "jti", &out->jti));
     TRY(take_text(mem, payload, "iss", &out->issuer));

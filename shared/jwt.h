@@ -5,7 +5,7 @@
 #include "shared/err.h"
 
 typedef struct JwtKey JwtKey;
-enum { JWT_SECRET_MIN_BYTES = 32, JWT_MAX_BYTES = 4096 };
+enum { JWT_SECRET_MIN_BYTES = 32, JWT_MAX_BYTES = 4096, JWT_ROLES_MAX = 16 };
 Err jwt_key_new(Slice secret, JwtKey **out) MUST_CHECK; /* INVALID_ARGUMENT when too short */
 void jwt_key_free(JwtKey *key);
 CLEANUP_FN(JwtKey, jwt_key_free)
@@ -15,6 +15,8 @@ typedef struct JwtClaims {
     const char *username, *email, *role; /* "" when absent */
     const char *login_id;                /* sid */
     const char *jti, *issuer;
+    const char *const *roles;                  /* those beside `role` */
+    size_t role_count;                         /* JWT_ROLES_MAX at most */
     int64_t issued_s, not_before_s, expires_s; /* Unix seconds; 0 when absent, expires_s never is */
 } JwtClaims;
 

@@ -41,10 +41,13 @@ static void a_minted_token_verifies_with_all_its_claims(void **state)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     CLEANUP(jwt_key_free_at) JwtKey *key = key_of(SECRET);
+    static const char *const ROLES[] = {"curator", "editor"};
     const JwtClaims in = {.user_id = INT64_C(9007199254740991),
                           .username = "ada \"é\"",
                           .email = "ada@example.org",
                           .role = "admin",
+                          .roles = ROLES,
+                          .role_count = ARRAY_LEN(ROLES),
                           .login_id = "01890a5d-ac96-774b-bcce-b302099a8057",
                           .jti = "j",
                           .issuer = "atrium",
@@ -58,6 +61,9 @@ static void a_minted_token_verifies_with_all_its_claims(void **state)
     assert_int_equal(out.user_id, in.user_id);
     assert_string_equal(out.username, in.username);
     assert_string_equal(out.email, in.email);
+    assert_int_equal(out.role_count, 2);
+    assert_string_equal(out.roles[0], "curator");
+    assert_string_equal(out.roles[1], "editor");
     assert_string_equal(out.role, in.role);
     assert_string_equal(out.login_id, in.login_id);
     assert_string_equal(out.jti, in.jti);
@@ -158,6 +164,11 @@ static void well_signed_tokens_of_the_wrong_shape_are_refused(void **state)
         {GOOD_HEADER, "{\"user_id\":\"9223372036854775808\",\"exp\":1800000001}"},
         {GOOD_HEADER, "{\"sub\":\"42\",\"exp\":1800000001}"},
         {GOOD_HEADER, "{\"user_id\":\"42\",\"exp\":1800000001,\"sid\":7}"},
+        {GOOD_HEADER, "{\"user_id\":\"42\",\"exp\":1800000001,\"roles\":\"admin\"}"},
+        {GOOD_HEADER, "{\"user_id\":\"42\",\"exp\":1800000001,\"roles\":[7]}"},
+        {GOOD_HEADER,
+         "{\"user_id\":\"42\",\"exp\":1800000001,\"roles\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\","
+         "\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\",\"17\"]}"},
         {GOOD_HEADER, "{\"user_id\":\"42\",\"exp\":1800000001,\"role\":null}"},
         {GOOD_HEADER, "{\"user_id\":\"42\",\"exp\":1800000001}x"},
         {GOOD_HEADER, "{\"user_id\":\"42\\u0000\",\"exp\":1800000001}"},

@@ -5,7 +5,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "shared/rpc_internal.h"
 
-enum { VIOLATIONS_MAX = 100, VIOLATION_CONTEXT_MAX = 4, UNAVAILABLE_RETRY_AFTER_S = 1 };
+enum { VIOLATIONS_MAX = 100, UNAVAILABLE_RETRY_AFTER_S = 1 };
 
 const Reason RPC_DEFERRED = {.key = "", .code = ""};
 
@@ -73,33 +73,24 @@ void request_add_violation(Request *rq, int part, const char *field, const char 
 
 void request_violation_context(Request *rq, const char *name, double value)
 {
-    Google__Protobuf__Struct__FieldsEntry *entry;
-    Google__Protobuf__Value *number;
-    Google__Protobuf__Struct *context;
+    Atrium__Violation *v;
 
     if (rq->reply.violation_count == 0)
         return;
-    context = rq->reply.violations[rq->reply.violation_count - 1]->context;
-    if (!context) {
-        context = MESSAGE_NEW(rq->mem, Google__Protobuf__Struct, google__protobuf__struct__init);
-        context->fields = ARENA_ARRAY(rq->mem, Google__Protobuf__Struct__FieldsEntry *, VIOLATION_CONTEXT_MAX);
-        rq->reply.violations[rq->reply.violation_count - 1]->context = context;
-    }
-    assert(context->n_fields < VIOLATION_CONTEXT_MAX);
-    if (context->n_fields == VIOLATION_CONTEXT_MAX)
-        return;
-    number = MESSAGE_NEW(rq->mem, Google__Protobuf__Value, google__protobuf__value__init);
-    number->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
-    number->number_value = value;
-    entry = MESSAGE_NEW(rq->mem, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry__init);
-    entry->key = arena_strdup(rq->mem, name);
-    entry->value = number;
-    context->fields[context->n_fields++] = entry;
+    v = rq->reply.violations[rq->reply.violation_count - 1];
+    if (!v->context)
+        v->context = struct_new(rq->mem);
+    struct_set_number(rq->mem, v->context, name, value);
 }
 
 bool request_has_violations(const Request *rq)
 {
     return rq->reply.violation_count > 0;
+}
+
+void request_set_details(Request *rq, Struct *details)
+{
+    rq->reply.details = details;
 }
 
 void request_set_retry_after(Request *rq, uint32_t seconds)
@@ -136,6 +127,7 @@ Slice rpc_pack_status(Arena *mem, const Request *rq, Err e)
     if (rq) {
         status.violations = rq->reply.violations;
         status.n_violations = rq->reply.violation_count;
+        status.details = rq->reply.details;
         if (rq->reply.retry_after_s > 0)
             SET(&status, retry_after_s, rq->reply.retry_after_s);
         else if (e.reason == &UNAVAILABLE) /* the database away, a peer starting: it is tried again soon */

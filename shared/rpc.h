@@ -13,6 +13,7 @@
 #include "shared/db.h"
 #include "shared/message.h"
 #include "shared/metrics.h"
+#include "shared/structs.h"
 #include "shared/trace.h"
 
 typedef struct Request Request;
@@ -89,6 +90,7 @@ struct Request {
         struct Atrium__Violation **violations;
         size_t violation_count;
         uint32_t retry_after_s;
+        Struct *details;
         const char *after_mark;
     } reply;
     void *server; /* the dispatcher's own */
@@ -105,6 +107,8 @@ void request_add_violation(Request *rq, int part, const char *field, const char 
 /* A numeric parameter of the violation added last: request_violation_context(rq, "min_length", 8). */
 void request_violation_context(Request *rq, const char *name, double value);
 bool request_has_violations(const Request *rq);
+/* Further members of a failure's body; of rq->mem. Where they stand is the dialect's. */
+void request_set_details(Request *rq, Struct *details);
 void request_set_retry_after(Request *rq, uint32_t seconds);
 /* The gateway holds the answer until it has written this dispatch, two seconds at most. */
 void request_set_after(Request *rq, const char *mark);

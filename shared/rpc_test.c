@@ -166,6 +166,22 @@ static void violations_are_told(void **state)
     raw_reply_done(&reply);
 }
 
+static void details_are_told(void **state)
+{
+    World *w = *state;
+    Atrium__Status in = ATRIUM__STATUS__INIT;
+
+    in.reason = "CONFLICT";
+    in.text = "look";
+    in.details = struct_new(w->mem);
+    struct_set_text(w->mem, in.details, "hint", "over there");
+    RawReply reply = raw_request(w->mem, w->gateway, "rpc", "Fail", NULL, 0, &in);
+    assert_int_equal(reply.body->details->n_fields, 1);
+    assert_string_equal(reply.body->details->fields[0]->key, "hint");
+    assert_string_equal(reply.body->details->fields[0]->value->string_value, "over there");
+    raw_reply_done(&reply);
+}
+
 static void a_reply_carries_status_headers_and_mark(void **state)
 {
     World *w = *state;
@@ -796,6 +812,7 @@ int main(void)
         WITH_WORLD(failures_carry_reason_text_and_numbers),
         WITH_WORLD(what_is_away_is_to_be_tried_again_soon),
         WITH_WORLD(violations_are_told),
+        WITH_WORLD(details_are_told),
         WITH_WORLD(a_reply_carries_status_headers_and_mark),
         WITH_WORLD(bad_bodies_and_sizes_are_refused),
         WITH_WORLD(answers_go_to_the_senders_inbox_only),

@@ -42,6 +42,8 @@ static Err echo_fail(Request *rq, const ProtobufCMessage *in, ProtobufCMessage *
 
     if (from->has_retry_after_s)
         request_set_retry_after(rq, from->retry_after_s);
+    if (from->details)
+        request_set_details(rq, from->details);
     if (reason == &INVALID_ARGUMENT) {
         request_add_violation(rq, ATRIUM__PART__BODY, "user.name", "string_too_short", "at least %d", 3);
         request_violation_context(rq, "min_length", 3);

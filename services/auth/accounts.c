@@ -2,14 +2,14 @@
 #include "services/auth/accounts.h"
 
 #include "services/auth/answers.h"
+#include "services/auth/defence.h"
 #include "services/auth/events.h"
 #include "services/auth/passwords.h"
+#include "services/auth/registration.h"
+#include "services/auth/store_groups.h"
 #include "services/auth/text.h"
 
 enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
-
-const PasswordRule CHAT_PASSWORD = {.min_chars = 6, .max_chars = 128};
-const PasswordRule LONG_PASSWORD = {.min_chars = 8, .max_chars = PASSWORD_MAX_BYTES};
 
 static bool is_empty(const char *text)
 {
@@ -17,17 +17,6 @@ static bool is_empty(const char *text)
 }
 
 /* ---------------------------------------------------------------------------------------------------- shared rules */
-bool password_fits(const PasswordRule *rule, const char *password)
-{
-    Slice text = slice(password);
-    size_t chars;
-
-    if (text.len > PASSWORD_MAX_BYTES)
-        return false;
-    chars = utf8_length(text);
-    return chars >= rule->min_chars && chars <= rule->max_chars;
-}
-
 void auth_nudge(const Request *rq)
 {
     const Auth *auth = rq->service;
@@ -49,6 +38,19 @@ Uuid login_of_caller(const Request *rq)
     return uuid_parse(slice(rq->caller.login_id), &id) ? id : (Uuid){{0}};
 }
 
+/* An invitation's role is a rank, or one beside it. */
+static void add_invited_role(Request *rq, const char *role, Account *account)
+{
+    const char **roles;
+
+    if (role_parse(slice(role), &account->role))
+        return;
+    roles = ARENA_ARRAY(rq->mem, const char *, 1);
+    roles[0] = role;
+    account->roles = roles;
+    account->role_count = 1;
+}
+
 Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
 {
     const Auth *auth = rq->service;
@@ -67,7 +69,10 @@ Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
         .active = true,
         .created_us = now_us,
         .updated_us = now_us,
+        .invitation = draft->invitation,
     };
+    if (draft->invitation)
+        add_invited_role(rq, draft->invitation->role, out);
     return OK;
 }
 
@@ -106,34 +111,6 @@ Err account_store(Request *rq, Account *account, Tokens *tokens)
     return OK;
 }
 
-static Err find_account(Request *rq, const char *name, Account *out)
-{
-    size_t len = strlen(name);
-
-    *out = (Account){.id = 0};
-    if (len == 0 || len > EMAIL_MAX_BYTES)
-        return OK;
-    return strchr(name, '@') ? auth_store_account_by_email(rq, name, out)
-                             : auth_store_account_by_username(rq, name, out);
-}
-
-Err account_check_credentials(Request *rq, const char *name, const char *password, const char *refusal, Account *out)
-{
-    const Auth *auth = rq->service;
-    Account account;
-    bool known, right;
-
-    if (strlen(password) > PASSWORD_MAX_BYTES)
-        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
-    TRY(find_account(rq, name, &account));
-    known = account.id != 0 && account.password_hash;
-    right = password_matches(known ? account.password_hash : auth->dummy_hash, password);
-    if (!known || !right || !account.active)
-        return err_make(&INVALID_CREDENTIALS, "%s", refusal);
-    *out = account;
-    return OK;
-}
-
 Err account_of_caller(Request *rq, Account *out)
 {
     Account account;
@@ -151,14 +128,19 @@ Err account_change_password(Request *rq, const char *old_password, const char *n
 {
     const Auth *auth = rq->service;
     Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__PASSWORD_CHANGED, .at_us = clock_unix_us(rq->clock)};
+    Defence defence;
     Account account;
     char *hash;
 
     TRY(account_of_caller(rq, &account));
     if (!account.password_hash)
         return err_make(&NO_PASSWORD, "this account signs in elsewhere and has no password here");
-    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password))
+    TRY(defence_enter_as(rq, DEFENCE_PROOF, account.id, &defence));
+    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password)) {
+        TRY(defence_failed(rq, &defence));
         return err_make(&INVALID_CREDENTIALS, "the old password is wrong");
+    }
+    TRY(defence_passed(rq, &defence, account.id));
     TRY(password_hash(auth->settings, rq->mem, new_password, &hash));
     TRY(auth_store_change_password(rq, account.id, hash, login_of_caller(rq), &ending));
     auth_settle(rq);
@@ -179,13 +161,6 @@ static Err check_email(Request *rq, const char *text, const char **out)
     return OK;
 }
 
-static bool registration_is_open(const Request *rq)
-{
-    const Auth *auth = rq->service;
-
-    return slice_eq_cstr(slice(auth->settings->registration), "open");
-}
-
 /* An e-mail address is ours: the original takes a username only. */
 Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1__AuthResult *out)
 {
@@ -193,18 +168,29 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
     Tokens tokens;
     Account account;
 
-    if (!registration_is_open(rq))
-        return err_make(&REGISTRATION_CLOSED, "registration is closed");
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
-    if (!password_fits(&CHAT_PASSWORD, draft.password))
-        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    TRY(password_accept(rq, &CHAT_PASSWORD, draft.password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
+    TRY(registration_enter(rq, in->invitation, "registration is closed", &draft));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, token_set_of(rq));
     TRY(account_store(rq, &account, &tokens));
     answer_tokens(rq, &tokens, &account, out);
+    return OK;
+}
+
+static Err add_groups(Request *rq, Auth__V1__User *out)
+{
+    GroupRow *rows;
+    size_t count;
+
+    TRY(auth_store_list_groups(rq, rq->caller.user_id, &rows, &count));
+    out->groups = ARENA_ARRAY(rq->mem, char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        out->groups[i] = arena_strdup(rq->mem, rows[i].id);
+    out->n_groups = count;
     return OK;
 }
 
@@ -215,7 +201,8 @@ Err auth_v1_get_me(Request *rq, const Auth__V1__GetMeRequest *in, Auth__V1__User
 
     TRY(account_of_caller(rq, &account));
     answer_user(rq, &account, out);
-    return OK;
+    /* Sessions' clients alone look at them. */
+    return manner_of(rq) == MANNER_SESSIONS ? add_groups(rq, out) : OK;
 }
 
 Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1__User *out)
@@ -242,8 +229,7 @@ Err auth_v1_change_password(Request *rq, const Auth__V1__ChangePasswordRequest *
 {
     if (is_empty(in->old_password))
         return err_make(&INVALID_ARGUMENT, "oldPassword is required");
-    if (!password_fits(&LONG_PASSWORD, in->new_password))
-        return err_make(&INVALID_PASSWORD, "newPassword must have at least %zu characters", LONG_PASSWORD.min_chars);
+    TRY(password_accept(rq, &LONG_PASSWORD, in->new_password));
     TRY(account_change_password(rq, in->old_password, in->new_password));
     out->message = arena_strdup(rq->mem, "password changed");
     return OK;
@@ -255,8 +241,8 @@ static Err check_new_user(Request *rq, const Auth__V1__CreateUserRequest *in, Ac
 
     if (!username_valid(slice(in->username)) && (!is_empty(in->username) || is_empty(in->email)))
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
-    if (!is_empty(in->password) && !password_fits(&CHAT_PASSWORD, in->password))
-        return err_make(&INVALID_PASSWORD, "password must be 6-128 characters");
+    if (!is_empty(in->password))
+        TRY(password_accept(rq, &CHAT_PASSWORD, in->password));
     if (!is_empty(in->email))
         TRY(check_email(rq, in->email, &draft.email));
     if (!is_empty(in->role) && (!role_parse(slice(in->role), &draft.role) || draft.role == ROLE_NONE))

@@ -1,13 +1,7 @@
 /* accounts: what the handlers of all manners share about accounts and their passwords. */
 #pragma once
+#include "services/auth/passwords.h"
 #include "services/auth/tokens.h"
-
-/* Of a route's contract. */
-typedef struct PasswordRule {
-    size_t min_chars, max_chars; /* code points */
-} PasswordRule;
-extern const PasswordRule CHAT_PASSWORD, LONG_PASSWORD;
-bool password_fits(const PasswordRule *rule, const char *password);
 
 /* A new account to be. */
 typedef struct AccountDraft {
@@ -15,6 +9,7 @@ typedef struct AccountDraft {
     const char *email;    /* NULL or "" when there is none */
     const char *password; /* within the rule of its route */
     Role role;
+    const struct Invitation *invitation; /* that it comes by, whose role it gets besides; NULL: none */
 } AccountDraft;
 /* Fills an account that can be stored; hashes the password, so: lane "slow". No `username` is filled in when it is to
  * be made. `draft` must have been checked. */
@@ -23,10 +18,6 @@ Err account_prepare(Request *rq, const AccountDraft *draft, Account *out) MUST_C
  * be made. USERNAME_TAKEN, EMAIL_TAKEN. */
 Err account_store(Request *rq, Account *account, Tokens *tokens) MUST_CHECK;
 
-/* By username, or by e-mail when `name` has an @. INVALID_CREDENTIALS with `refusal` as text for an unknown name, a
- * wrong password and a disabled account alike, in the same time. */
-Err account_check_credentials(Request *rq, const char *name, const char *password, const char *refusal,
-                              Account *out) MUST_CHECK;
 /* The caller's own. NOT_FOUND when it is gone, PERMISSION_DENIED when disabled. */
 Err account_of_caller(Request *rq, Account *out) MUST_CHECK;
 /* Checks the old password, stores the new one and ends all other logins. */

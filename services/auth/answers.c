@@ -28,16 +28,19 @@ static void add_sessions_fields(Request *rq, const Account *account, Auth__V1__U
         out->sessions_last_login = timestamp(rq->mem, account->last_login_us);
 }
 
-void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+void answer_user_in(Request *rq, Manner manner, const Account *account, Auth__V1__User *out)
 {
-    Manner manner = manner_of(rq);
-
     SET(out, id, account->id);
     out->username = arena_strdup(rq->mem, account->username);
     if (manner != MANNER_SESSIONS)
         add_chat_fields(rq, account, out);
     if (manner != MANNER_CHAT)
         add_sessions_fields(rq, account, out);
+}
+
+void answer_user(Request *rq, const Account *account, Auth__V1__User *out)
+{
+    answer_user_in(rq, manner_of(rq), account, out);
 }
 
 void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Auth__V1__AuthResult *out)
@@ -49,4 +52,13 @@ void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Au
         out->token_expires_at = timestamp(rq->mem, tokens->token_expires_us);
     out->user = MESSAGE_NEW(rq->mem, Auth__V1__User, auth__v1__user__init);
     answer_user(rq, account, out->user);
+}
+
+char **answer_words(Arena *mem, const char *const *words, size_t count)
+{
+    char **copy = ARENA_ARRAY(mem, char *, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        copy[i] = arena_strdup(mem, words[i]);
+    return copy;
 }

@@ -2,6 +2,8 @@
 #pragma once
 #include "atrium/auth/v1/auth.pb-c.h"
 #include "atrium/auth/v1/auth.service.h"
+#include "atrium/auth/v1/factor.atrium.h"
+#include "services/auth/breach.h"
 #include "shared/config.h"
 #include "shared/jwt.h"
 #include "shared/outbox.h"
@@ -29,6 +31,7 @@ typedef struct AuthSettings {
 /* Made in main.c; read-only while serving. */
 typedef struct Auth {
     const AuthSettings *settings;
+    Breach *breach; /* NULL: no password is known to have leaked */
     const JwtKey *key;
     IdSource *ids;
     OutboxRelay *outbox; /* may be NULL: nothing is nudged */

@@ -1,6 +1,9 @@
 /* events: the domain events of auth, ready for the outbox. */
 #include "services/auth/events.h"
 
+#include "atrium/auth/v1/access.atrium.h"
+#include "atrium/auth/v1/admin.atrium.h"
+
 Google__Protobuf__Timestamp *timestamp(Arena *mem, int64_t unix_us)
 {
     Google__Protobuf__Timestamp *t = MESSAGE_NEW(mem, Google__Protobuf__Timestamp, google__protobuf__timestamp__init);
@@ -33,4 +36,34 @@ OutboxRow user_registered_event(Arena *mem, IdSource *ids, int64_t user_id, Role
     body.role = arena_strdup(mem, role_name(role));
     body.created_at = timestamp(mem, created_us);
     return outbox_event(mem, ids, &AUTH_V1_USER_REGISTERED_EVENT, arena_printf(mem, "%" PRId64, user_id), &body.base);
+}
+
+OutboxRow access_changed_event(Arena *mem, IdSource *ids, int64_t user_id, int64_t changed_us)
+{
+    Auth__V1__AccessChanged body = AUTH__V1__ACCESS_CHANGED__INIT;
+
+    SET(&body, user_id, user_id);
+    body.changed_at = timestamp(mem, changed_us);
+    return outbox_event(mem, ids, &AUTH_V1_ACCESS_CHANGED_EVENT, arena_printf(mem, "%" PRId64, user_id), &body.base);
+}
+
+OutboxRow user_activity_changed_event(Arena *mem, IdSource *ids, int64_t user_id, bool active, int64_t changed_us)
+{
+    Auth__V1__UserActivityChanged body = AUTH__V1__USER_ACTIVITY_CHANGED__INIT;
+
+    SET(&body, user_id, user_id);
+    SET(&body, active, active);
+    body.changed_at = timestamp(mem, changed_us);
+    return outbox_event(mem, ids, &AUTH_V1_USER_ACTIVITY_CHANGED_EVENT, arena_printf(mem, "%" PRId64, user_id),
+                        &body.base);
+}
+
+OutboxRow user_deleted_event(Arena *mem, IdSource *ids, int64_t user_id, Uuid erasure_id, int64_t deleted_us)
+{
+    Auth__V1__UserDeleted body = AUTH__V1__USER_DELETED__INIT;
+
+    SET(&body, user_id, user_id);
+    body.erasure_id = uuid_text(mem, erasure_id);
+    body.deleted_at = timestamp(mem, deleted_us);
+    return outbox_event(mem, ids, &AUTH_V1_USER_DELETED_EVENT, arena_printf(mem, "%" PRId64, user_id), &body.base);
 }

@@ -3,6 +3,7 @@
 
 #include "services/auth/answers.h"
 #include "services/auth/events.h"
+#include "services/auth/login.h"
 
 static const char WRONG_LOGIN[] = "invalid username or password";
 
@@ -16,22 +17,18 @@ static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
 /* ---------------------------------------------------------------------------------------------------- login */
 Err auth_v1_login(Request *rq, const Auth__V1__LoginRequest *in, Auth__V1__AuthResult *out)
 {
-    const Auth *auth = rq->service;
     const char *name = in->username && in->username[0] ? in->username : in->email;
+    LoginTry attempt = {.name = name ? name : "",
+                        .password = in->password ? in->password : "",
+                        .otp = in->otp,
+                        .refusal = WRONG_LOGIN,
+                        .set = token_set_of(rq)};
     Tokens tokens;
-    NewLogin login;
     Account account;
 
     if (manner_of(rq) == MANNER_SESSIONS && (!name || !name[0] || !in->password || !in->password[0]))
         return err_make(&INVALID_ARGUMENT, "username and password are required");
-    TRY(account_check_credentials(rq, name ? name : "", in->password ? in->password : "", WRONG_LOGIN, &account));
-    tokens = tokens_make(rq, token_set_of(rq));
-    login = tokens_new_login(rq, &tokens, account.id);
-    login.password_hash = account.password_hash;
-    TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
-    auth_nudge(rq); /* a login too many may have ended */
-    account.last_login_us = tokens.now_us;
-    tokens_mint(rq, &tokens, &account, login.id);
+    TRY(login_by_password(rq, &attempt, &tokens, &account));
     answer_tokens(rq, &tokens, &account, out);
     return OK;
 }
@@ -181,23 +178,5 @@ Err auth_v1_list_logins(Request *rq, const Auth__V1__ListLoginsRequest *in, Auth
     for (size_t i = 0; i < count; i++)
         out->logins[i] = answer_login(rq, &rows[i]);
     out->n_logins = count;
-    return OK;
-}
-
-Err auth_v1_resolve_token(Request *rq, const Atrium__ResolveTokenRequest *in, Atrium__ResolveTokenReply *out)
-{
-    LoginRow login;
-    Account account;
-
-    if (!in->token || !in->token[0])
-        return err_make(&UNAUTHENTICATED, "no token");
-    TRY(auth_store_resolve_opaque(rq, token_hash(rq->mem, in->token), clock_unix_us(rq->clock), &login, &account));
-    if (account.id == 0)
-        return err_make(&UNAUTHENTICATED, "invalid or expired token");
-    SET(out, user_id, account.id);
-    out->username = arena_strdup(rq->mem, account.username);
-    SET(out, role, account.role);
-    out->login_id = uuid_text(rq->mem, login.id);
-    SET(out, expires_ms, login.expires_us / 1000);
     return OK;
 }

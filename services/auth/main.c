@@ -2,10 +2,15 @@
 #include <sodium.h>
 #include <unistd.h>
 
+#include "atrium/auth/v1/access.service.h"
+#include "atrium/auth/v1/admin.service.h"
+#include "atrium/auth/v1/factor.service.h"
+#include "atrium/auth/v1/keys.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
+#include "services/auth/registration.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
@@ -21,6 +26,7 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Auth auth; /* first: handlers get it */
+    Breach *breach;
     JwtKey *key;
     Purge *purge;
 } Running;
@@ -35,12 +41,17 @@ static Err check_admin_password(const char *name, const char *value)
 static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
+    RegistrationMode mode;
     (void)common;
 
-    if (strcmp(s->registration, "open") != 0 && strcmp(s->registration, "closed") != 0)
-        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is neither open nor closed", s->registration);
+    if (!registration_mode_parse(slice(s->registration), &mode))
+        return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
+        return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
+    if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
+        return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -79,6 +90,13 @@ static Err open_auth(Service *service, void **out_context)
     auth->outbox = service->outbox;
     TRY(err_wrap(jwt_key_new(slice(auth->settings->jwt_secret), &running->key), "JWT_SECRET"));
     auth->key = running->key;
+    TRY(breach_new(&(BreachOptions){.file = auth->settings->breached_passwords_file,
+                                    .url = auth->settings->breached_passwords_url,
+                                    .clock = service->clock,
+                                    .log = service->log,
+                                    .metrics = service->metrics},
+                   &running->breach));
+    auth->breach = running->breach;
     TRY(make_dummy_hash(auth, service->mem));
     TRY(bootstrap(service, auth));
     *out_context = running;
@@ -109,6 +127,7 @@ static void close_auth(void *context)
 {
     Running *running = context;
 
+    breach_free(running->breach);
     jwt_key_free(running->key);
 }
 
@@ -121,7 +140,8 @@ static int hash_threads(void)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_AUTH_SERVICE};
+    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
+                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},

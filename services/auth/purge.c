@@ -1,12 +1,20 @@
-/* purge: deletes logins and refresh tokens that nobody can use any more. */
+/* purge: deletes what nobody can use any more. */
 #include "services/auth/purge.h"
 
 #include <pthread.h>
 
-#include "services/auth/store.h"
+#include "services/auth/store_defence.h"
+#include "services/auth/store_factors.h"
+#include "services/auth/store_keys.h"
+#include "services/auth/store_registration.h"
 
 /* Small batches, so that no lock is held for long; a pause between full ones, so that a backlog takes no machine. */
 enum { PURGE_BATCH = 500, PURGE_PAUSE_MS = 100, PURGE_TIMEOUT_MS = 10000, LEASE_RETRY_MS = 5000 };
+
+/* Of each store that has rows which expire. */
+static Err (*const PURGES[])(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted) = {
+    auth_store_purge, defence_store_purge, auth_store_purge_reports, factors_store_purge, auth_store_purge_invitations,
+};
 
 struct Purge {
     PurgeOptions options;
@@ -45,13 +53,18 @@ static bool purge_batch(Purge *purge)
                   .db = o->db,
                   .log = o->log,
                   .deadline_ms = clock_monotonic_ms(o->clock) + PURGE_TIMEOUT_MS};
-    int64_t deleted = 0;
-    Err e = auth_store_purge(&rq, clock_unix_us(o->clock), PURGE_BATCH, &deleted);
+    bool done = true;
 
-    if (err_failed(e))
-        LOG_WARN(o->log, "purge_failed", "error", e.text);
-    counter_add(purge->deleted, (uint64_t)deleted);
-    return deleted < PURGE_BATCH;
+    for (size_t i = 0; i < ARRAY_LEN(PURGES); i++) {
+        int64_t deleted = 0;
+        Err e = PURGES[i](&rq, clock_unix_us(o->clock), PURGE_BATCH, &deleted);
+
+        if (err_failed(e))
+            LOG_WARN(o->log, "purge_failed", "error", e.text);
+        counter_add(purge->deleted, (uint64_t)deleted);
+        done = done && deleted < PURGE_BATCH;
+    }
+    return done;
 }
 
 static void *purge_loop(void *data)
@@ -72,8 +85,9 @@ Err purge_start(const PurgeOptions *options, Purge **out)
     pthread_condattr_t monotonic;
 
     purge->options = *options;
-    purge->deleted = metrics_counter(options->metrics, "atrium_auth_purged_rows_total",
-                                     "Expired or ended logins and refresh tokens that were deleted.", "");
+    purge->deleted =
+        metrics_counter(options->metrics, "atrium_auth_purged_rows_total",
+                        "Expired or ended rows that were deleted: logins, refresh tokens, failed attempts …", "");
     pthread_mutex_init(&purge->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -1,14 +1,16 @@
 /* store: every SQL statement of auth. */
 #include "services/auth/store.h"
 
+#include "services/auth/audit.h"
 #include "services/auth/events.h"
-#include "services/auth/store_tx.h"
+#include "services/auth/store_access.h"
+#include "services/auth/store_registration.h"
 
 /* Rows of ended logins stay a day, for questions about them. */
 enum { ENDED_KEEP_S = 86400, TOUCH_INTERVAL_US = 60 * 1000000 };
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
-static const char SELECT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS " FROM account a WHERE a.id = $1";
+static const char SELECT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS_WITHOUT_ROLES " FROM account a WHERE a.id = $1";
 
 Err auth_store_account(Request *rq, int64_t id, Account *out)
 {
@@ -43,12 +45,28 @@ Err auth_store_account_by_email(Request *rq, const char *email, Account *out)
 }
 
 /* ---------------------------------------------------------------------------------------------------- new logins */
+static Err take_invitation(Request *rq, DbTx *tx, const Account *account)
+{
+    Uuid id = account->invitation->id;
+
+    TRY(auth_store_take_invitation(tx, id, account->created_us));
+    return audit_insert(tx, rq, AUDIT_INVITATION_ACCEPTED, "invitation", uuid_text(rq->mem, id),
+                        audit_detail(rq->mem, "user_id", arena_printf(rq->mem, "%" PRId64, account->id)));
+}
+
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login, const OutboxRow *announce)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
+    if (account->invitation)
+        TRY(take_invitation(rq, &tx, account));
     TRY(store_insert_account(&tx, account));
+    for (size_t i = 0; i < account->role_count; i++)
+        TRY(auth_store_add_role(&tx, account->id, account->roles[i], 0, account->created_us));
+    if (rq->caller.kind != CALLER_NOBODY) /* for another, then */
+        TRY(audit_insert_user(&tx, rq, AUDIT_USER_CREATED, account->id,
+                              audit_detail(rq->mem, "role", role_name(account->role))));
     if (login)
         TRY(store_insert_login(&tx, login, login->family_id, account->id));
     TRY(outbox_insert(&tx, announce, false));
@@ -162,7 +180,7 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
 static const char UPDATE_PROFILE[] =
     "UPDATE account a SET display_name = coalesce($2, a.display_name),"
     "  avatar_hash = CASE WHEN $3::text IS NULL THEN a.avatar_hash ELSE nullif($3, '') END, updated_at = $4"
-    " WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS;
+    " WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS_WITHOUT_ROLES;
 
 Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_name, const char *avatar_hash,
                               int64_t now_us, Account *out)
@@ -277,15 +295,16 @@ Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_
 static const char LOCK_ACCOUNT_OF_LOGIN[] =
     "SELECT a.id FROM account a JOIN login l ON l.user_id = a.id WHERE l.id = $1 FOR NO KEY UPDATE OF a";
 
-static const char END_BY_JTI[] =
-    "UPDATE login l SET ended_at = $2, end_reason = $4 FROM account a"
-    " WHERE l.id = $1 AND l.token_jti = $3 AND" LIVE_LOGIN_AND_ACCOUNT " RETURNING " ACCOUNT_COLUMNS ", l.family_id";
+static const char END_BY_JTI[] = "UPDATE login l SET ended_at = $2, end_reason = $4 FROM account a"
+                                 " WHERE l.id = $1 AND l.token_jti = $3 AND" LIVE_LOGIN_AND_ACCOUNT
+                                 " RETURNING " ACCOUNT_COLUMNS ", l.family_id, l.method, l.second_factor";
 
 Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, const NewLogin *login, IdSource *ids,
                              bool *out_done, Account *out_account)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     CLEANUP(db_rows_done) DbRows old = {0};
+    NewLogin successor = *login;
     OutboxRow announce;
     Account account;
 
@@ -300,7 +319,9 @@ Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, cons
         announce =
             login_ended_event(rq->mem, ids, old_id, account.id, AUTH__V1__LOGIN_END__REPLACED, login->created_us);
         TRY(outbox_insert(&tx, &announce, false));
-        TRY(store_insert_login(&tx, login, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
+        successor.method = db_get_cstr(rq->mem, &old, 0, ACCOUNT_COLUMN_COUNT + 1);
+        successor.second_factor = db_get_cstr_or_null(rq->mem, &old, 0, ACCOUNT_COLUMN_COUNT + 2);
+        TRY(store_insert_login(&tx, &successor, db_get_uuid(&old, 0, ACCOUNT_COLUMN_COUNT), account.id));
     }
     TRY(db_tx_commit(&tx));
     *out_done = account.id != 0;

@@ -10,6 +10,9 @@ typedef struct Account {
     Role role;
     bool active;
     int64_t created_us, updated_us, last_login_us; /* the last is 0 before the first login */
+    const char *const *roles;                      /* beside the rank, of groups too; not of auth_store_account */
+    size_t role_count;
+    const struct Invitation *invitation; /* of one that is being made: see AccountDraft */
 } Account;
 
 /* A login to be stored. */
@@ -21,6 +24,8 @@ typedef struct NewLogin {
     Slice refresh_hash;    /* empty: has no refresh token */
     int64_t refresh_expires_us;
     const char *profile, *user_agent, *address;
+    const char *method;        /* "password", "passkey", a provider's name … */
+    const char *second_factor; /* "totp", "recovery", "passkey"; NULL: none was asked for */
     int64_t created_us, expires_us;
     const char *password_hash; /* that the password was checked against; NULL: no password was given */
 } NewLogin;
@@ -43,7 +48,8 @@ Err auth_store_account(Request *rq, int64_t id, Account *out) MUST_CHECK;
 Err auth_store_account_by_username(Request *rq, const char *username, Account *out) MUST_CHECK;
 Err auth_store_account_by_email(Request *rq, const char *email, Account *out) MUST_CHECK;
 
-/* The account, its first login (NULL for none) and the event. USERNAME_TAKEN, EMAIL_TAKEN. */
+/* The account, its first login (NULL for none) and the event; takes a use of its invitation. USERNAME_TAKEN,
+ * EMAIL_TAKEN, INVALID_INVITATION. */
 Err auth_store_insert_account(Request *rq, const Account *account, const NewLogin *login,
                               const OutboxRow *announce) MUST_CHECK;
 /* The same, unless there is an administrator already. */
@@ -75,8 +81,9 @@ typedef enum RefreshOutcome {
 /* Takes the presented token and stores its successor, atomically: of parallel calls one is DONE. */
 Err auth_store_refresh(Request *rq, const Refresh *refresh, RefreshOutcome *out_outcome, Uuid *out_login_id,
                        Account *out_account) MUST_CHECK;
-/* Ends login `old_id`, whose present long JWT is `old_jti`, and stores `login` in its family; login->user_id and
- * family_id are taken from the old one. `*out_done` is false when there is no such live login. */
+/* Ends login `old_id`, whose present long JWT is `old_jti`, and stores `login` in its family; login->user_id,
+ * family_id, method and second_factor are taken from the old one. `*out_done` is false when there is no such live
+ * login. */
 Err auth_store_replace_login(Request *rq, Uuid old_id, const char *old_jti, const NewLogin *login, IdSource *ids,
                              bool *out_done, Account *out_account) MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "services/auth/passwords.h"
+#include "services/auth/store_registration.h"
 
 FakeStore fake;
 
@@ -303,9 +304,89 @@ Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, Lo
     return OK;
 }
 
+/* Nobody ever fails here: back-off is tested with the real one. */
+Err defence_store_look(Request *rq, int64_t user_id, Slice network_hash, const Slice keys[DEFENCE_SCOPES],
+                       DefenceLook *out)
+{
+    (void)rq, (void)user_id, (void)network_hash, (void)keys;
+    *out = (DefenceLook){.network_known = false};
+    return OK;
+}
+
+Err defence_store_fail(Request *rq, const Slice keys[DEFENCE_SCOPES], int64_t now_us, int64_t forgotten_us)
+{
+    (void)rq, (void)keys, (void)now_us, (void)forgotten_us;
+    return OK;
+}
+
+Err defence_store_pass(Request *rq, Slice key, int64_t user_id, Slice network_hash, int64_t now_us)
+{
+    (void)rq, (void)key, (void)user_id, (void)network_hash, (void)now_us;
+    return OK;
+}
+
+Err defence_store_rehash(Request *rq, int64_t user_id, const char *old_hash, const char *new_hash, bool *out_done)
+{
+    (void)rq, (void)old_hash;
+    find_by_id(user_id)->password_hash = new_hash;
+    *out_done = true;
+    return OK;
+}
+
+Err defence_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted)
+{
+    return auth_store_purge(rq, now_us, limit, out_deleted);
+}
+
 Err auth_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted)
 {
     (void)rq, (void)now_us, (void)limit;
     *out_deleted = 0;
     return OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- registration */
+Err auth_store_runtime_setting(Request *rq, DbTx *tx, const char *name, const char **out)
+{
+    (void)rq, (void)tx, (void)name;
+    *out = NULL;
+    return OK;
+}
+
+Err auth_store_set_runtime_setting(DbTx *tx, const char *name, const char *value, int64_t changed_by, int64_t now_us)
+{
+    (void)tx, (void)name, (void)value, (void)changed_by, (void)now_us;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_find_invitation(Request *rq, Slice hash, int64_t now_us, Invitation *out)
+{
+    (void)rq, (void)hash, (void)now_us;
+    *out = (Invitation){.id = {{0}}};
+    return OK;
+}
+
+Err auth_store_take_invitation(DbTx *tx, Uuid id, int64_t now_us)
+{
+    (void)tx, (void)id, (void)now_us;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_insert_invitation(DbTx *tx, const Invitation *invitation, Slice hash, int64_t created_by)
+{
+    (void)tx, (void)invitation, (void)hash, (void)created_by;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_list_invitations(Request *rq, Uuid before, int64_t now_us, int64_t limit, Invitation **out,
+                                size_t *out_count)
+{
+    (void)rq, (void)before, (void)now_us, (void)limit, (void)out, (void)out_count;
+    return err_make(&INTERNAL, "not kept here");
+}
+
+Err auth_store_revoke_invitation(DbTx *tx, Uuid id, int64_t now_us, bool *out_revoked)
+{
+    (void)tx, (void)id, (void)now_us, (void)out_revoked;
+    return err_make(&INTERNAL, "not kept here");
 }

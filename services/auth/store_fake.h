@@ -1,7 +1,7 @@
 /* store_fake: a store in memory, and a service around it, for tests of the handlers. It keeps what it is given, and
  * answers as told; the real one's rules are tested by store_test.c. */
 #pragma once
-#include "services/auth/store.h"
+#include "services/auth/store_defence.h"
 #include "shared/testing.h"
 
 enum { FAKE_MAX = 32 };

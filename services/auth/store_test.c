@@ -85,6 +85,7 @@ static NewLogin login_with(Fixture *f, int64_t user_id, const char *refresh, con
                       .profile = "all",
                       .user_agent = "curl/8",
                       .address = "192.0.2.7",
+                      .method = "password",
                       .created_us = f->now_us,
                       .expires_us = f->now_us + 7 * (int64_t)DAY_S * 1000000};
 }
@@ -498,8 +499,10 @@ static void a_long_token_is_replaced_once(void **state)
     Fixture *f = *state;
     NewLogin old = logged_in(f), next, later;
 
+    store_schema_script(f, "UPDATE login SET method = 'github'");
     assert_false(replaced(f, &old, "other", &next));
     assert_true(replaced(f, &old, "jti1", &next));
+    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login WHERE method = 'github'"), 2);
     assert_false(replaced(f, &old, "jti1", &later));
     assert_int_equal(live_logins(f), 1);
     assert_int_equal(announced_ends(f), 1);

@@ -4,6 +4,20 @@
 #include "services/auth/events.h"
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
+void store_read_words(Arena *mem, const DbRows *rows, int row, int column, const char *const **out, size_t *out_count)
+{
+    Slice rest = db_get_text(rows, row, column), word;
+    const char **words = ARENA_ARRAY(mem, const char *, rest.len / 2 + 1);
+    size_t count = 0;
+
+    while (rest.len) {
+        (void)slice_cut(rest, ' ', &word, &rest); /* false is the last one */
+        words[count++] = slice_cstr(mem, word);
+    }
+    *out = words;
+    *out_count = count;
+}
+
 void store_read_account(Arena *mem, const DbRows *rows, int row, int column, Account *out)
 {
     *out = (Account){
@@ -20,6 +34,7 @@ void store_read_account(Arena *mem, const DbRows *rows, int row, int column, Acc
         .updated_us = db_get_time_us(rows, row, column + 10),
         .last_login_us = db_get_time_us(rows, row, column + 11),
     };
+    store_read_words(mem, rows, row, column + 12, &out->roles, &out->role_count);
 }
 
 void store_read_account_if_any(Arena *mem, const DbRows *rows, Account *out)
@@ -59,8 +74,8 @@ Err store_lock_account(DbTx *tx, int64_t user_id)
 
 static const char INSERT_LOGIN[] =
     "INSERT INTO login (id, family_id, user_id, token_jti, opaque_hash, profile, user_agent, address,"
-    "  created_at, last_used_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+    "  created_at, last_used_at, expires_at, method, second_factor)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)";
 
 const char STORE_INSERT_REFRESH_TOKEN[] =
     "INSERT INTO refresh_token (hash, login_id, parent_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
@@ -76,7 +91,8 @@ Err store_insert_login(DbTx *tx, const NewLogin *login, Uuid family_id, int64_t 
                 DB_ARGS(db_uuid(login->id), db_uuid(family_id), db_int64(user_id), db_text_or_null(login->token_jti),
                         bytes_or_null(login->opaque_hash), db_text(slice(login->profile)),
                         db_text(slice(login->user_agent)), db_text(slice(login->address)),
-                        db_time_us(login->created_us), db_time_us(login->expires_us))));
+                        db_time_us(login->created_us), db_time_us(login->expires_us), db_text(slice(login->method)),
+                        db_text_or_null(login->second_factor))));
     if (login->refresh_hash.len == 0)
         return OK;
     return db_exec(tx, STORE_INSERT_REFRESH_TOKEN,

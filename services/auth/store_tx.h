@@ -3,13 +3,24 @@
 #pragma once
 #include "services/auth/store.h"
 
-#define ACCOUNT_COLUMNS                                                                                                \
+#define ACCOUNT_OWN_COLUMNS                                                                                            \
     "a.id, a.username, a.email, a.password_hash, a.display_name, a.avatar_hash, a.role, a.active, a.provider, "        \
     "a.created_at, a.updated_at, a.last_login_at"
-enum { ACCOUNT_COLUMN_COUNT = 12 };
+/* The roles of a user beside his rank: his own, his groups', and everybody's. `user` is an expression. */
+#define ROLES_HELD_BY(user)                                                                                            \
+    "(SELECT ar.role FROM account_role ar WHERE ar.user_id = " user                                                    \
+    " UNION SELECT gr.role FROM group_role gr WHERE gr.group_id = 'all-users' OR gr.group_id IN ("                     \
+    "   SELECT gm.group_id FROM group_member gm WHERE gm.user_id = " user ") ORDER BY 1 LIMIT 16)"
+/* As many as a token may list (JWT_ROLES_MAX), in one text. Role names have no blanks. */
+#define ACCOUNT_COLUMNS ACCOUNT_OWN_COLUMNS ", (SELECT string_agg(held.role, ' ') FROM " ROLES_HELD_BY("a.id") " held)"
+/* For the most frequent read, which shows an account and needs no roles. */
+#define ACCOUNT_COLUMNS_WITHOUT_ROLES ACCOUNT_OWN_COLUMNS ", NULL::text"
+enum { ACCOUNT_COLUMN_COUNT = 13 };
 
 /* A row that begins with ACCOUNT_COLUMNS (of account a) at `column`; texts are copied into `mem`. */
 void store_read_account(Arena *mem, const DbRows *rows, int row, int column, Account *out);
+/* The words of a text of `column`, which blanks keep apart; borrowed from `mem`. */
+void store_read_words(Arena *mem, const DbRows *rows, int row, int column, const char *const **out, size_t *out_count);
 /* The first row, or an account without id. */
 void store_read_account_if_any(Arena *mem, const DbRows *rows, Account *out);
 

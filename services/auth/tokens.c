@@ -98,6 +98,7 @@ NewLogin tokens_new_login(Request *rq, const Tokens *tokens, int64_t user_id)
         .profile = rq->profile ? rq->profile : "all",
         .user_agent = text_of_header(rq->mem, request_header(rq, "user-agent"), USER_AGENT_MAX_BYTES),
         .address = text_of_header(rq->mem, rq->client_address, USER_AGENT_MAX_BYTES),
+        .method = "password",
         .created_us = tokens->now_us,
         .expires_us = tokens_login_expires_us(rq, tokens),
     };
@@ -113,6 +114,8 @@ void tokens_mint(Request *rq, Tokens *tokens, const Account *account, Uuid login
         .username = account->username,
         .email = "",
         .role = role_name(account->role),
+        .roles = account->roles,
+        .role_count = account->role_count,
         .login_id = uuid_text(rq->mem, login_id),
         .issuer = manner_of(rq) == MANNER_SESSIONS ? SESSIONS_ISSUER : auth->settings->jwt_issuer,
         .issued_s = now_s,

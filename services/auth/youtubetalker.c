@@ -3,6 +3,8 @@
 #include "services/auth/accounts.h"
 
 #include "services/auth/events.h"
+#include "services/auth/login.h"
+#include "services/auth/registration.h"
 #include "services/auth/text.h"
 
 #include "atrium/bus.pb-c.h"
@@ -14,18 +16,9 @@ static const char WRONG_LOGIN[] = "Invalid email or password";
 static void add_context_text(Request *rq, const char *name, const char *text)
 {
     Atrium__Violation *violation = rq->reply.violations[rq->reply.violation_count - 1];
-    Google__Protobuf__Struct *context = MESSAGE_NEW(rq->mem, Google__Protobuf__Struct, google__protobuf__struct__init);
-    Google__Protobuf__Struct__FieldsEntry *entry =
-        MESSAGE_NEW(rq->mem, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry__init);
 
-    entry->key = arena_strdup(rq->mem, name);
-    entry->value = MESSAGE_NEW(rq->mem, Google__Protobuf__Value, google__protobuf__value__init);
-    entry->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    entry->value->string_value = arena_strdup(rq->mem, text);
-    context->fields = ARENA_ARRAY(rq->mem, Google__Protobuf__Struct__FieldsEntry *, 1);
-    context->fields[0] = entry;
-    context->n_fields = 1;
-    violation->context = context;
+    violation->context = struct_new(rq->mem);
+    struct_set_text(rq->mem, violation->context, name, text);
 }
 
 static bool check_present(Request *rq, const char *field, const char *value)
@@ -69,6 +62,16 @@ static void check_new_password(Request *rq, const char *field, const char *value
     }
 }
 
+/* What password_accept says, in this manner: `field` has been checked, so that only a leak is left to find. */
+static Err accept_password(Request *rq, const char *field, const char *value)
+{
+    Err e = password_accept(rq, &LONG_PASSWORD, value);
+
+    if (e.reason == &BREACHED_PASSWORD)
+        request_add_violation(rq, ATRIUM__PART__BODY, field, "value_error", "Value error, %s", e.text);
+    return e;
+}
+
 static Err violations_if_any(const Request *rq)
 {
     return request_has_violations(rq) ? err_make(&INVALID_ARGUMENT, "the request is not valid") : OK;
@@ -90,7 +93,6 @@ static void answer_token(Request *rq, const Tokens *tokens, const Account *accou
 /* ---------------------------------------------------------------------------------------------------- handlers */
 Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *in, Auth__V1__TalkerToken *out)
 {
-    const Auth *auth = rq->service;
     AccountDraft draft = {.password = in->password, .role = ROLE_USER};
     Tokens tokens;
     Account account;
@@ -98,8 +100,8 @@ Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *
     check_email(rq, in->email, &draft.email);
     check_new_password(rq, "password", in->password);
     TRY(violations_if_any(rq));
-    if (!slice_eq_cstr(slice(auth->settings->registration), "open"))
-        return err_make(&REGISTRATION_CLOSED, "Registration is currently disabled");
+    TRY(registration_enter(rq, in->invitation, "Registration is currently disabled", &draft));
+    TRY(accept_password(rq, "password", in->password));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, TOKENS_OPAQUE);
     TRY(account_store(rq, &account, &tokens));
@@ -110,22 +112,16 @@ Err auth_v1_talker_register(Request *rq, const Auth__V1__TalkerRegisterRequest *
 /* A username does in place of the address: an account of any manner may log in here. */
 Err auth_v1_talker_login(Request *rq, const Auth__V1__TalkerLoginRequest *in, Auth__V1__TalkerToken *out)
 {
-    const Auth *auth = rq->service;
-    const char *name = in->email;
+    LoginTry attempt = {
+        .name = in->email, .password = in->password, .otp = in->otp, .refusal = WRONG_LOGIN, .set = TOKENS_OPAQUE};
     Tokens tokens;
-    NewLogin login;
     Account account;
 
     if (!username_valid(slice(in->email)))
-        check_email(rq, in->email, &name);
+        check_email(rq, in->email, &attempt.name);
     check_present(rq, "password", in->password);
     TRY(violations_if_any(rq));
-    TRY(account_check_credentials(rq, name, in->password, WRONG_LOGIN, &account));
-    tokens = tokens_make(rq, TOKENS_OPAQUE);
-    login = tokens_new_login(rq, &tokens, account.id);
-    login.password_hash = account.password_hash;
-    TRY(auth_store_insert_login(rq, &login, auth->settings->max_logins, auth->ids));
-    auth_nudge(rq);
+    TRY(login_by_password(rq, &attempt, &tokens, &account));
     answer_token(rq, &tokens, &account, out);
     return OK;
 }
@@ -189,6 +185,7 @@ Err auth_v1_talker_change_password(Request *rq, const Auth__V1__TalkerChangePass
     check_present(rq, "old_password", in->old_password);
     check_new_password(rq, "new_password", in->new_password);
     TRY(violations_if_any(rq));
+    TRY(accept_password(rq, "new_password", in->new_password));
     TRY(account_change_password(rq, in->old_password, in->new_password));
     out->message = arena_strdup(rq->mem, "Password changed successfully");
     return OK;

@@ -1,8 +1,10 @@
 /* auth: whose credential is this? JWTs are verified here; opaque tokens are resolved by the auth service, once for all
  * requests that wait for the same one. Both are remembered: JWTs until they expire, opaque ones (and their refusal) for
- * seconds. A revoked login is refused at once. For each credential the signed identities (Atrium-Caller) are kept, one
+ * seconds. A revoked login is refused at once; when what its owner holds changed since, the auth service is asked what
+ * that is now. For each credential the signed identities (Atrium-Caller) are kept, one
  * per domain. Loop thread only. */
 #pragma once
+#include "services/gateway/grants.h"
 #include "services/gateway/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
@@ -18,6 +20,7 @@ typedef struct AuthOptions {
     Metrics *metrics;
     Upstream *upstream; /* may be NULL in tests: opaque tokens are then nobody's */
     Revocations *revocations;
+    Grants *grants;
     const char *slot;
     const char *jwt_secret, *signing_key; /* the settings */
     int64_t caller_ttl_ms, token_cache_ttl_ms;
@@ -31,7 +34,9 @@ CLEANUP_FN(Auth, auth_free)
 typedef struct Identity {
     int64_t user_id, expires_ms;
     Role role;
-    const char *username, *login_id;
+    const char *username, *login_id; /* of an API key, the key's id */
+    const char *rate_tier;           /* "" none */
+    bool api_key;
     struct Credential *credential;
 } Identity;
 /* Does it have the rpc's permission? A key, also: is the rpc open to keys? */

@@ -50,6 +50,7 @@ static Auth *new_auth(void)
 {
     static Metrics *metrics;
     static Revocations *nobody;
+    static Grants *grants;
     Auth *a = NULL;
 
     if (!metrics) {
@@ -58,12 +59,18 @@ static Auth *new_auth(void)
         check(!err_failed(revocations_start(
             &(RevocationsOptions){.clock = &SYSTEM_CLOCK, .metrics = metrics, .age_ms = 1000, .entries_max = 16},
             &nobody)));
+        check(!err_failed(grants_start(
+            &(GrantsOptions){
+                .clock = &SYSTEM_CLOCK, .metrics = metrics, .slot = "main", .age_ms = 1000, .changes_max = 16},
+            &grants)));
+        grants_set(grants, &(RoleGrants){.name = "user"}, 1);
     }
     check(!err_failed(
         auth_new(&(AuthOptions){.clock = &SYSTEM_CLOCK,
                                 .metrics = metrics,
                                 .upstream = (Upstream *)&question, /* is only handed to upstream_send */
                                 .revocations = nobody,
+                                .grants = grants,
                                 .slot = "main",
                                 .jwt_secret = "0123456789012345678901234567890123456789",
                                 .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",

@@ -16,10 +16,19 @@ static int64_t read_now(void *context)
 }
 static const Clock CLOCK = {.unix_us = read_now, .monotonic_us = read_now};
 
+static const char *const CURATOR[] = {"rag.curate", "media.curate"}, *const OPERATOR[] = {"auth.users.read"};
+static const char *const EVERYBODY[] = {"chat.write"};
+static const RoleGrants ROLES[] = {
+    {.name = "user", .permissions = EVERYBODY, .permission_count = 1},
+    {.name = "operator", .permissions = OPERATOR, .permission_count = 1},
+    {.name = "curator", .permissions = CURATOR, .permission_count = 2},
+};
+
 typedef struct Fixture {
     Arena *mem;
     Metrics *metrics;
     Revocations *revocations;
+    Grants *grants;
     Auth *auth;
     JwtKey *key;
 } Fixture;
@@ -32,9 +41,15 @@ static void set_up(Fixture *f, size_t entries)
     assert_ok(revocations_start(
         &(RevocationsOptions){.clock = &CLOCK, .metrics = f->metrics, .age_ms = 86400000, .entries_max = 1000},
         &f->revocations));
+    assert_ok(grants_start(
+        &(GrantsOptions){
+            .clock = &CLOCK, .metrics = f->metrics, .slot = "main", .age_ms = 86400000, .changes_max = 1000},
+        &f->grants));
+    grants_set(f->grants, ROLES, ARRAY_LEN(ROLES));
     assert_ok(auth_new(&(AuthOptions){.clock = &CLOCK,
                                       .metrics = f->metrics,
                                       .revocations = f->revocations,
+                                      .grants = f->grants,
                                       .slot = "main",
                                       .jwt_secret = SECRET,
                                       .signing_key = SEED,
@@ -50,24 +65,34 @@ static void tear_down(Fixture *f)
     jwt_key_free(f->key);
     auth_free(f->auth);
     revocations_stop(f->revocations);
+    grants_stop(f->grants);
     metrics_free(f->metrics);
     arena_free(f->mem);
 }
 
-static Slice mint(Fixture *f, int64_t user_id, const char *role, const char *login_id, int64_t life_s)
+static Slice mint_with(Fixture *f, int64_t user_id, const char *role, const char *further, const char *login_id,
+                       int64_t life_s)
 {
     int64_t now_s = now_us / 1000000;
+    const char *const roles[] = {further};
 
     return slice(jwt_mint(f->key, f->mem,
                           &(JwtClaims){.user_id = user_id,
                                        .username = "ada",
                                        .email = "",
                                        .role = role,
+                                       .roles = roles,
+                                       .role_count = further ? 1 : 0,
                                        .login_id = login_id,
                                        .jti = "",
                                        .issuer = "atrium",
                                        .issued_s = now_s,
                                        .expires_s = now_s + life_s}));
+}
+
+static Slice mint(Fixture *f, int64_t user_id, const char *role, const char *login_id, int64_t life_s)
+{
+    return mint_with(f, user_id, role, NULL, login_id, life_s);
 }
 
 static void good_tokens_are_known_until_they_expire(void **state)
@@ -183,6 +208,201 @@ static void identities_are_signed_for_a_domain_and_its_dependencies(void **state
     tear_down(&f);
 }
 
+static bool may(Fixture *f, Slice token, const char *permission)
+{
+    const Operation op = {.permission = permission};
+    Identity who;
+
+    assert_int_equal(auth_check(f->auth, token, NULL, NULL, &who), AUTH_GOOD);
+    return identity_may(&who, &op);
+}
+
+static void roles_grant_permissions(void **state)
+{
+    static const struct {
+        const char *role, *further, *permission;
+        bool may;
+    } CASES[] = {
+        {"", NULL, "chat.write", true},         {"", NULL, "auth.users.read", false},
+        {"", "curator", "rag.curate", true},    {"", "curator", "rag.delete", false},
+        {"", "emperor", "rag.curate", false},   {"operator", NULL, "auth.users.read", true},
+        {"operator", NULL, "chat.write", true}, {"operator", NULL, "rag.curate", false},
+        {"admin", NULL, "rag.delete", true},    {"", NULL, "", true},
+    };
+    Fixture f;
+    (void)state;
+
+    set_up(&f, 100);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        assert_int_equal(may(&f, mint_with(&f, 7, CASES[i].role, CASES[i].further, LOGIN, 900), CASES[i].permission),
+                         CASES[i].may);
+    tear_down(&f);
+}
+
+static void what_a_role_grants_changes_for_tokens_that_are_known(void **state)
+{
+    static const char *const LESS[] = {"media.curate"};
+    static const RoleGrants CHANGED[] = {{.name = "curator", .permissions = LESS, .permission_count = 1}};
+    static const char *const AUDIENCE[] = {"rag", "media"};
+    const Operation op = {.domain = "rag", .audience = AUDIENCE, .audience_count = 2};
+    Fixture f;
+    Identity who;
+    Slice token;
+    Caller caller;
+    (void)state;
+
+    set_up(&f, 100);
+    token = mint_with(&f, 7, "", "curator", LOGIN, 900);
+    assert_true(may(&f, token, "rag.curate"));
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_GOOD);
+    assert_ok(caller_decode(f.mem, slice(auth_caller_header(f.auth, &who, &op)), &caller));
+    assert_int_equal(caller.permission_count, 2);
+    grants_set(f.grants, CHANGED, 1);
+    assert_false(may(&f, token, "rag.curate"));
+    assert_true(may(&f, token, "media.curate"));
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_GOOD);
+    assert_ok(caller_decode(f.mem, slice(auth_caller_header(f.auth, &who, &op)), &caller));
+    assert_int_equal(caller.permission_count, 1); /* signed anew */
+    tear_down(&f);
+}
+
+static void signed_identities_list_what_their_readers_may_need(void **state)
+{
+    static const char *const RAG[] = {"rag"};
+    const Operation op = {.domain = "rag", .audience = RAG, .audience_count = 1};
+    Fixture f;
+    Identity who;
+    Caller caller;
+    (void)state;
+
+    set_up(&f, 100);
+    assert_int_equal(auth_check(f.auth, mint_with(&f, 7, "operator", "curator", LOGIN, 900), NULL, NULL, &who),
+                     AUTH_GOOD);
+    assert_ok(caller_decode(f.mem, slice(auth_caller_header(f.auth, &who, &op)), &caller));
+    assert_int_equal(caller.permission_count, 1);
+    assert_string_equal(caller.permissions[0], "rag.curate");
+    tear_down(&f);
+}
+
+static void who_holds_too_much_for_a_header_lacks_the_rest(void **state)
+{
+    static const char *const RAG[] = {"rag"};
+    const Operation op = {.domain = "rag", .audience = RAG, .audience_count = 1};
+    const char *permissions[100];
+    const RoleGrants much = {.name = "curator", .permissions = permissions, .permission_count = 100};
+    const char *header;
+    Fixture f;
+    Identity who;
+    Caller caller;
+    (void)state;
+
+    set_up(&f, 100);
+    for (size_t i = 0; i < ARRAY_LEN(permissions); i++)
+        permissions[i] = arena_printf(f.mem, "rag.a_permission_with_a_long_name_number_%zu", i);
+    grants_set(f.grants, &much, 1);
+    assert_int_equal(auth_check(f.auth, mint_with(&f, 7, "", "curator", LOGIN, 900), NULL, NULL, &who), AUTH_GOOD);
+    header = auth_caller_header(f.auth, &who, &op);
+    assert_true(strlen(header) < CALLER_HEADER_MAX_BYTES);
+    assert_ok(caller_decode(f.mem, slice(header), &caller));
+    assert_true(caller.permission_count > 40 && caller.permission_count < 100);
+    tear_down(&f);
+}
+
+/* There is no bus here: whatever has to be asked is not available. */
+static void tokens_from_before_a_change_are_not_believed(void **state)
+{
+    Fixture f;
+    Identity who;
+    Slice before, after, other;
+    (void)state;
+
+    set_up(&f, 100);
+    before = mint(&f, 7, "", LOGIN, 900);
+    other = mint(&f, 8, "", LOGIN, 900);
+    assert_int_equal(auth_check(f.auth, before, NULL, NULL, &who), AUTH_GOOD);
+    now_us += INT64_C(10) * 1000000;
+    grants_note_change(f.grants, 7, now_us / 1000);
+    assert_int_equal(auth_check(f.auth, before, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    assert_int_equal(auth_check(f.auth, other, NULL, NULL, &who), AUTH_GOOD);
+    after = mint(&f, 7, "", LOGIN, 900); /* the clocks may differ that much */
+    assert_int_equal(auth_check(f.auth, after, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    now_us += INT64_C(10) * 1000000;
+    after = mint(&f, 7, "", LOGIN, 900);
+    assert_int_equal(auth_check(f.auth, after, NULL, NULL, &who), AUTH_GOOD);
+    grants_note_change_of_all(f.grants, now_us / 1000);
+    assert_int_equal(auth_check(f.auth, after, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    assert_int_equal(auth_check(f.auth, other, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    tear_down(&f);
+}
+
+static void changes_beyond_what_is_remembered_count_for_everybody(void **state)
+{
+    Fixture f;
+    Identity who;
+    Slice token;
+    int64_t now_ms;
+    (void)state;
+
+    set_up(&f, 100);
+    token = mint(&f, 5000, "", LOGIN, 900);
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_GOOD);
+    now_ms = now_us / 1000;
+    for (int64_t id = 1; id <= 999; id++)
+        grants_note_change(f.grants, id, now_ms);
+    assert_true(grants_change_of(f.grants, 999).number > grants_change_of(f.grants, 1).number);
+    assert_int_equal(grants_change_of(f.grants, 5000).number, 0);
+    grants_note_change(f.grants, 1000, now_ms);
+    grants_note_change(f.grants, 1001, now_ms);
+    assert_true(grants_change_of(f.grants, 5000).number > 0);
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    tear_down(&f);
+}
+
+static void changes_older_than_any_token_are_forgotten(void **state)
+{
+    Fixture f;
+    (void)state;
+
+    set_up(&f, 100);
+    for (int64_t id = 1; id <= 999; id++)
+        grants_note_change(f.grants, id, now_us / 1000);
+    now_us += INT64_C(86401) * 1000000;
+    for (int64_t id = 2001; id <= 2999; id++)
+        grants_note_change(f.grants, id, now_us / 1000);
+    assert_int_equal(grants_change_of(f.grants, 7).number, 0);
+    assert_true(grants_change_of(f.grants, 2001).number > 0);
+    tear_down(&f);
+}
+
+static void without_knowing_what_roles_grant_nobody_is_told(void **state)
+{
+    Fixture f;
+    Identity who;
+    AuthOptions options;
+    CLEANUP(grants_stop_at) Grants *unknown = NULL;
+    CLEANUP(auth_free_at) Auth *auth = NULL;
+    (void)state;
+
+    set_up(&f, 100);
+    assert_ok(grants_start(
+        &(GrantsOptions){.clock = &CLOCK, .metrics = f.metrics, .slot = "main", .age_ms = 1, .changes_max = 16},
+        &unknown));
+    options = (AuthOptions){.clock = &CLOCK,
+                            .metrics = f.metrics,
+                            .revocations = f.revocations,
+                            .grants = unknown,
+                            .slot = "main",
+                            .jwt_secret = SECRET,
+                            .signing_key = SEED,
+                            .caller_ttl_ms = 60000,
+                            .entries_max = 16};
+    assert_ok(auth_new(&options, &auth));
+    assert_int_equal(auth_check(auth, mint(&f, 7, "", LOGIN, 900), NULL, NULL, &who), AUTH_UNAVAILABLE);
+    auth_free(MOVE(auth));
+    grants_stop(MOVE(unknown));
+    tear_down(&f);
+}
+
 static void the_memory_of_credentials_is_bounded(void **state)
 {
     static const char *const AUDIENCE[] = {"chat"};
@@ -222,6 +442,14 @@ int main(void)
         cmocka_unit_test(a_revoked_login_is_refused_at_once),
         cmocka_unit_test(revocations_are_kept_in_bounds),
         cmocka_unit_test(identities_are_signed_for_a_domain_and_its_dependencies),
+        cmocka_unit_test(roles_grant_permissions),
+        cmocka_unit_test(what_a_role_grants_changes_for_tokens_that_are_known),
+        cmocka_unit_test(signed_identities_list_what_their_readers_may_need),
+        cmocka_unit_test(who_holds_too_much_for_a_header_lacks_the_rest),
+        cmocka_unit_test(tokens_from_before_a_change_are_not_believed),
+        cmocka_unit_test(changes_beyond_what_is_remembered_count_for_everybody),
+        cmocka_unit_test(changes_older_than_any_token_are_forgotten),
+        cmocka_unit_test(without_knowing_what_roles_grant_nobody_is_told),
         cmocka_unit_test(the_memory_of_credentials_is_bounded),
         cmocka_unit_test(bad_keys_stop_the_start),
     };

@@ -48,6 +48,8 @@ void exchange_end(Exchange *x)
 
     g->exchange_count--;
     g->body_bytes -= x->body_counted;
+    if (x->key_id)
+        key_usage_count(g->key_usage, x->key_id, x->status >= 400);
     if (x->response)
         MHD_destroy_response(x->response);
     tables_unref(x->tables);
@@ -394,6 +396,8 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
     case AUTH_GOOD:
         x->user_id = identity->user_id;
         x->role = identity->role;
+        x->key_id = identity->api_key ? arena_strdup(x->mem, identity->login_id) : NULL;
+        x->rate_tier = arena_strdup(x->mem, identity->rate_tier);
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -485,28 +489,39 @@ static void rate_came(void *data, RateDecision decision)
         (void)refuse_too_many(x);
 }
 
+/* Who has one IPv6 address has 2^64 of them. */
+static void add_network(const Exchange *x, StrBuf *key)
+{
+    Address network = x->client;
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
+        memset(network.bytes + 8, 0, 8);
+    address_format(&network, text);
+    strbuf_append_cstr(key, text);
+}
+
+/* Whose requests are counted together. */
+static void add_counted(const Exchange *x, const RateRule *rule, StrBuf *key)
+{
+    if (rule->by == RATE_BY_CALLER && x->key_id)
+        strbuf_printf(key, "k%s", x->key_id);
+    else if (rule->by != RATE_BY_ADDRESS && x->user_id)
+        strbuf_printf(key, "u%" PRId64, x->user_id);
+    else
+        add_network(x, key);
+}
+
 static StepResult limit(Exchange *x)
 {
-    const RateRule *rule = x->op->rate;
+    const RateRule *rule = x->op->rate ? rate_rule_for(x->op->rate, x->rate_tier) : NULL;
     StrBuf key;
-    Address network = x->client;
 
-    if (!rule)
+    if (!rule || rule->limit == 0)
         return STEP_NEXT;
     key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
     strbuf_printf(&key, "%s|%s|", rule->name, rule->per_rpc ? x->op->rpc : "");
-    if (rule->by_user && x->user_id) {
-        strbuf_append_char(&key, 'u');
-        strbuf_append_int64(&key, x->user_id);
-    } else {
-        char text[ADDRESS_TEXT_BYTES];
-
-        /* Who has one IPv6 address has 2^64 of them. */
-        if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
-            memset(network.bytes + 8, 0, 8);
-        address_format(&network, text);
-        strbuf_append_cstr(&key, text);
-    }
+    add_counted(x, rule, &key);
     if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;
     x->has_rate = true;

@@ -73,6 +73,8 @@ struct Exchange {
     int64_t user_id; /* 0 nobody */
     Role role;
     bool lacks_permission;     /* that the rpc asks for */
+    const char *key_id;        /* of an API key; NULL: it was none */
+    const char *rate_tier;     /* NULL none */
     const char *caller_header; /* NULL nobody */
 
     /* In between. */

@@ -13,6 +13,7 @@ enum {
     BUS_WAIT_MS = 10000,
     DRAIN_POLL_MS = 10,
     DRAIN_RECEIVE_MS = 5000, /* for requests that are still coming in */
+    DRAIN_USAGE_MS = 500,    /* for the last report of what API keys did */
     DRAIN_IDLE_MS = 50,      /* answers are on their way when nothing was in flight for so long */
     TURN_MAX_MS = 1000,      /* health and gauges are looked at at least so often */
     SEED_HEX_BYTES = 64
@@ -45,13 +46,24 @@ Err gateway_check(const CommonSettings *common, const void *settings)
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------ */
+/* Settings by their old names, as what RATE_LIMITS would say; it comes last, so it has the last word. */
+static char *rate_overrides(const GatewaySettings *s, Arena *mem)
+{
+    if (slice_eq_cstr(slice_trim(slice(s->rate_limits)), "off"))
+        return arena_strdup(mem, "off");
+    return arena_printf(
+        mem,
+        "commons=%" PRId64 ",commons.agent=%" PRId64 ",commons.federation=%" PRId64 ",commons.admin=%" PRId64 ",%s",
+        s->rate_limit_public, s->rate_limit_agent, s->rate_limit_federation, s->rate_limit_admin, s->rate_limits);
+}
+
 static Err load_tables(Gateway *g, Tables **out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
     Slice file;
 
     TRY(file_read(mem, g->settings->tables_file, TABLES_MAX_BYTES, &file));
-    return err_wrap(tables_load(file, g->slot, g->settings->rate_limits, out), "GATEWAY_TABLES");
+    return err_wrap(tables_load(file, g->slot, rate_overrides(g->settings, mem), out), "GATEWAY_TABLES");
 }
 
 static void load_assets(Gateway *g)
@@ -97,6 +109,11 @@ static Err check_revocations(void *data)
     return revocations_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
 }
 
+static Err check_access(void *data)
+{
+    return grants_ready(data) ? OK : err_make(&UNAVAILABLE, "not known");
+}
+
 Err gateway_open(Service *service, void **out)
 {
     Gateway *g = ARENA_NEW(service->mem, Gateway);
@@ -119,9 +136,19 @@ Err gateway_open(Service *service, void **out)
                                                 .age_ms = s->revocation_age_ms,
                                                 .entries_max = (size_t)s->revocations_max},
                           &g->revocations));
+    TRY(grants_start(&(GrantsOptions){.bus = service->bus,
+                                      .loop = g->loop,
+                                      .clock = service->clock,
+                                      .log = service->log,
+                                      .metrics = service->metrics,
+                                      .slot = g->slot,
+                                      .age_ms = s->revocation_age_ms,
+                                      .changes_max = (size_t)s->revocations_max},
+                     &g->grants));
     if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
         admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
+        admin_add_check(service->admin, "access", check_access, g->grants);
     }
     return OK;
 }
@@ -160,11 +187,13 @@ static Err open_parts(Gateway *g)
 
     TRY(open_bus(g));
     TRY(upstream_new(g->bus, g->loop, service->metrics, &g->upstream));
+    grants_connect(g->grants, g->upstream);
     TRY(auth_new(&(AuthOptions){.clock = service->clock,
                                 .log = service->log,
                                 .metrics = service->metrics,
                                 .upstream = g->upstream,
                                 .revocations = g->revocations,
+                                .grants = g->grants,
                                 .slot = g->slot,
                                 .jwt_secret = s->jwt_secret,
                                 .signing_key = s->signing_key,
@@ -177,6 +206,12 @@ static Err open_parts(Gateway *g)
                                          .metrics = service->metrics,
                                          .shared = service->common->redis_url[0] != '\0',
                                          .entries_max = (size_t)s->rate_table_max});
+    g->key_usage = key_usage_new(&(KeyUsageOptions){.loop = g->loop,
+                                                    .clock = service->clock,
+                                                    .upstream = g->upstream,
+                                                    .metrics = service->metrics,
+                                                    .slot = g->slot,
+                                                    .interval_ms = KEY_USAGE_INTERVAL_MS});
     return err_wrap(bus_started(g->bus), "bus");
 }
 
@@ -264,6 +299,11 @@ static bool nothing_awaited(const Gateway *g)
     return g->suspended == 0;
 }
 
+static bool usage_told(const Gateway *g)
+{
+    return key_usage_idle(g->key_usage);
+}
+
 /* Requests that are here are finished; then what waits is answered with what there is, so that MHD can stop. */
 static void drain(Gateway *g)
 {
@@ -275,6 +315,8 @@ static void drain(Gateway *g)
     turn_until(g, MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_in_flight);
     turn_until(g, timeout_ms - MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_awaited);
     turn_until(g, DRAIN_IDLE_MS, NULL);
+    key_usage_flush(g->key_usage);
+    turn_until(g, DRAIN_USAGE_MS, usage_told);
     if (g->exchange_count)
         LOG_WARN(g->service->log, "drain_cut_short", "in_flight", g->exchange_count);
 }
@@ -325,10 +367,12 @@ void gateway_close(void *context)
         listener_stop(g->listeners[i]);
     }
     rates_free(g->rates);
+    key_usage_free(g->key_usage);
     upstream_free(g->upstream);
     auth_free(g->auth);
     bus_close(g->bus);
     revocations_stop(g->revocations);
+    grants_stop(g->grants);
     tables_unref(g->tables);
     assets_unref(g->assets);
     exchanges_free_idle(g);

@@ -7,6 +7,7 @@
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
 #include "services/gateway/revocations.h"
@@ -50,9 +51,11 @@ typedef struct Gateway {
     Tables *tables; /* in use; exchanges hold references to theirs */
     Assets *assets;
     Revocations *revocations;
+    Grants *grants;
     Auth *auth;
     Rates *rates;
     Upstream *upstream;
+    KeyUsage *key_usage;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */
@@ -63,7 +66,7 @@ typedef struct Gateway {
     bool draining;      /* /readyz says 503, answers close their connections */
     struct HealthCache {
         int64_t at_ms;
-        bool bus, revocations, redis;
+        bool bus, revocations, access, redis;
     } health;
     struct GatewayMetrics {
         Gauge *connections, *suspended, *bus, *body_bytes, *operations;
@@ -82,5 +85,5 @@ Err gateway_run(Service *service, void *context);
 Err gateway_start(Gateway *g);
 void gateway_reload(Gateway *g); /* SIGHUP; in the loop's thread */
 void gateway_close(void *context);
-/* May it take requests: bus, revocations, not draining. */
+/* May it take requests: bus, revocations, what roles grant, not draining. */
 bool gateway_ready(Gateway *g);

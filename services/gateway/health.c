@@ -7,7 +7,7 @@ typedef struct Check {
     const char *name;
     bool fine, needed;
 } Check;
-enum { CHECK_COUNT = 3 };
+enum { CHECK_COUNT = 4 };
 
 static void look(Gateway *g, Check out[CHECK_COUNT])
 {
@@ -18,11 +18,13 @@ static void look(Gateway *g, Check out[CHECK_COUNT])
         h->at_ms = now_ms;
         h->bus = bus_connected(g->bus);
         h->revocations = revocations_ready(g->revocations);
+        h->access = grants_ready(g->grants);
         h->redis = rates_settled(g->rates);
     }
     out[0] = (Check){"bus", h->bus, true};
     out[1] = (Check){"revocations", h->revocations, true};
-    out[2] = (Check){"redis", h->redis, false}; /* without it limits are counted per gateway */
+    out[2] = (Check){"access", h->access, true};
+    out[3] = (Check){"redis", h->redis, false}; /* without it limits are counted per gateway */
 }
 
 bool gateway_ready(Gateway *g)
@@ -30,7 +32,7 @@ bool gateway_ready(Gateway *g)
     Check checks[CHECK_COUNT];
 
     look(g, checks);
-    return !g->draining && checks[0].fine && checks[1].fine;
+    return !g->draining && checks[0].fine && checks[1].fine && checks[2].fine;
 }
 
 /* The first that is needed and is not fine. */

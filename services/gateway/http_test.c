@@ -16,7 +16,8 @@
 #include "shared/testing.h"
 
 static const char SECRET[] = "0123456789012345678901234567890123456789";
-static const char KEY[] = "sel_test";
+static const char KEY[] = "sel_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA3Jy7iC";
+static const char KEY_ID[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 typedef struct Fixture {
@@ -28,7 +29,7 @@ typedef struct Fixture {
     pthread_t thread;
     int port;
     natsConnection *nc;
-    natsSubscription *subs[8];
+    natsSubscription *subs[12];
     size_t sub_count;
     char tables[64];
 } Fixture;
@@ -189,6 +190,39 @@ static void reply_text(natsConnection *nc, natsMsg *msg, const char *text)
     reply_wire(nc, msg, wire, len + 2);
 }
 
+/* What came in reports; the first of them is not confirmed. */
+static struct {
+    atomic_int tries, taken;
+    char id[64];
+    atomic_int requests, errors;
+    atomic_bool same_again, for_key;
+} reports;
+
+static void take_report(natsConnection *nc, natsMsg *msg)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    ProtobufCMessage *message;
+    const Atrium__KeyUsageReport *report;
+
+    assert_ok(message_unpack(mem, &atrium__key_usage_report__descriptor,
+                             slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)), &message));
+    report = (const Atrium__KeyUsageReport *)message;
+    if (atomic_fetch_add(&reports.tries, 1) == 0) {
+        snprintf(reports.id, sizeof(reports.id), "%s", report->report_id);
+        reply_failure(nc, msg);
+        return;
+    }
+    if (atomic_load(&reports.taken) == 0)
+        atomic_store(&reports.same_again, strcmp(reports.id, report->report_id) == 0);
+    for (size_t i = 0; i < report->n_keys; i++) {
+        atomic_store(&reports.for_key, strcmp(report->keys[i]->key_id, KEY_ID) == 0);
+        atomic_fetch_add(&reports.requests, (int)report->keys[i]->requests);
+        atomic_fetch_add(&reports.errors, (int)report->keys[i]->errors);
+    }
+    atomic_fetch_add(&reports.taken, 1);
+    reply_wire(nc, msg, "", 0);
+}
+
 static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *subject = natsMsg_GetSubject(msg), *rpc = strrchr(subject, '.') + 1;
@@ -210,6 +244,10 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         reply_failure(nc, msg);
     } else if (strcmp(rpc, "Empty") == 0) {
         reply_wire(nc, msg, "", 0);
+    } else if (strcmp(rpc, "GetGrants") == 0) {
+        reply_wire(nc, msg, "", 0); /* no role grants anything */
+    } else if (strcmp(rpc, "ReportKeyUsage") == 0) {
+        take_report(nc, msg);
     } else if (strcmp(rpc, "ResolveToken") == 0) {
         CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
         Atrium__ResolveTokenReply owner = ATRIUM__RESOLVE_TOKEN_REPLY__INIT;
@@ -223,6 +261,7 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         SET(&owner, role, ROLE_USER);
         SET(&owner, expires_ms, clock_unix_ms(&SYSTEM_CLOCK) + 60000);
         SET(&owner, api_key, key);
+        owner.login_id = (char *)(uintptr_t)(key ? KEY_ID : "");
         owner.permissions = permissions;
         owner.n_permissions = key;
         wire = message_pack(mem, &owner.base);
@@ -261,7 +300,8 @@ static int start_all(void **state)
 {
     static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
                                            "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
-                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken"};
+                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
+                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;
@@ -850,6 +890,23 @@ static Answer ask_as(const char *path, const char *token)
     return ask(head);
 }
 
+static void flush_usage(void *data)
+{
+    key_usage_flush(((Gateway *)data)->key_usage);
+}
+
+/* Until so much was told; an answer is here a moment before its request is counted. */
+static bool is_told(const atomic_int *what, int wanted)
+{
+    Gateway *g = f.context;
+
+    for (int i = 0; i < 2000 && atomic_load(what) < wanted; i++) {
+        loop_post(g->loop, flush_usage, g);
+        nats_Sleep(5);
+    }
+    return atomic_load(what) == wanted;
+}
+
 /* The tail of the revocations must have caught up before credentials can be judged. */
 static Answer ask_when_ready(const char *path, const char *token)
 {
@@ -861,6 +918,20 @@ static Answer ask_when_ready(const char *path, const char *token)
             nats_Sleep(10);
     }
     return a;
+}
+
+static void requests_of_keys_are_counted_and_told_until_that_is_confirmed(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_when_ready("/seen", KEY).status, 200);
+    assert_int_equal(ask_as("/seen", KEY).status, 200);
+    assert_int_equal(ask_as("/who", KEY).status, 403);
+    assert_true(is_told(&reports.requests, 3)); /* though the first report was not confirmed */
+    assert_true(atomic_load(&reports.same_again) && atomic_load(&reports.for_key));
+    assert_true(atomic_load(&reports.tries) > atomic_load(&reports.taken));
+    assert_int_equal(atomic_load(&reports.errors), 1);
+    assert_int_equal(ask_as("/seen", KEY).status, 200);
+    assert_true(is_told(&reports.requests, 4));
 }
 
 static void callers_are_known_by_their_tokens(void **state)
@@ -995,6 +1066,7 @@ int main(void)
         cmocka_unit_test(services_that_fail_are_told_apart),
         cmocka_unit_test(what_waits_when_the_bus_is_lost_is_answered_at_once),
         cmocka_unit_test(limits_count_and_say_so),
+        cmocka_unit_test(requests_of_keys_are_counted_and_told_until_that_is_confirmed),
         cmocka_unit_test(callers_are_known_by_their_tokens),
         cmocka_unit_test(origins_are_answered),
         cmocka_unit_test(own_paths_answer),

@@ -14,6 +14,35 @@ enum {
 
 /* --- RATE_LIMITS ----------------------------------------------------------------------------------------------------
  */
+static bool is_called(const RateRule *rule, Slice name)
+{
+    Slice class_name, tier;
+
+    if (!slice_cut(name, '.', &class_name, &tier))
+        return !rule->tier && slice_eq_cstr(name, rule->name);
+    return rule->tier && slice_eq_cstr(class_name, rule->name) && slice_eq_cstr(tier, rule->tier);
+}
+
+static void replace_limits(RateRule *rules, size_t count, Slice name, uint32_t limit, uint32_t window_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (is_called(&rules[i], name)) {
+            rules[i].limit = limit;
+            if (window_ms)
+                rules[i].window_ms = window_ms;
+        }
+        replace_limits(rules[i].tiers, rules[i].tier_count, name, limit, window_ms);
+    }
+}
+
+static void lift_limits(RateRule *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        rules[i].limit = 0;
+        lift_limits(rules[i].tiers, rules[i].tier_count);
+    }
+}
+
 static Err apply_override(RateRule *rules, size_t count, Slice item)
 {
     Slice name, amount, limit, seconds;
@@ -27,12 +56,7 @@ static Err apply_override(RateRule *rules, size_t count, Slice item)
         return err_make(&INVALID_ARGUMENT, "\"%.*s\": the seconds are no number from 1", SLICE_ARG(item));
     if (!slice_to_uint64(slice_trim(limit), &requests) || requests > UINT32_MAX)
         return err_make(&INVALID_ARGUMENT, "\"%.*s\": the requests are no number", SLICE_ARG(item));
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq_cstr(name, rules[i].name)) {
-            rules[i].limit = (uint32_t)requests;
-            if (window_s)
-                rules[i].window_ms = (uint32_t)(window_s * 1000);
-        }
+    replace_limits(rules, count, name, (uint32_t)requests, (uint32_t)(window_s * 1000));
     return OK;
 }
 
@@ -41,8 +65,7 @@ Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides)
     Slice rest = slice_trim(slice(overrides)), item;
 
     if (slice_eq_cstr(rest, "off")) {
-        for (size_t i = 0; i < count; i++)
-            rules[i].limit = 0;
+        lift_limits(rules, count);
         return OK;
     }
     while (rest.len) {
@@ -52,6 +75,14 @@ Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides)
             TRY(err_wrap(apply_override(rules, count, item), "RATE_LIMITS"));
     }
     return OK;
+}
+
+const RateRule *rate_rule_for(const RateRule *rule, const char *tier)
+{
+    for (size_t i = 0; tier && i < rule->tier_count; i++)
+        if (strcmp(rule->tiers[i].tier, tier) == 0)
+            return &rule->tiers[i];
+    return rule;
 }
 
 /* --- counting ---------------------------------------------------------------------------------------------------- */

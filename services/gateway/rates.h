@@ -12,13 +12,19 @@
 
 typedef struct RateRule {
     const char *name;
-    uint32_t limit; /* 0 is none */
+    const char *tier; /* of a class's tier; NULL: the class itself */
+    uint32_t limit;   /* 0 is none */
     uint32_t window_ms;
-    bool by_user, exact, per_rpc;
+    enum { RATE_BY_ADDRESS, RATE_BY_USER, RATE_BY_CALLER } by;
+    bool exact, per_rpc;
+    struct RateRule *tiers; /* the same with other limits */
+    size_t tier_count;
 } RateRule;
+/* The rule for a caller of this tier (NULL: none). */
+const RateRule *rate_rule_for(const RateRule *rule, const char *tier);
 
-/* RATE_LIMITS: "login=100/60,message=0" (requests per seconds; without seconds the window stays) or "off". Names that
- * no class has are fine: a domain may be gone. INVALID_ARGUMENT for what cannot be read. */
+/* RATE_LIMITS: "login=100/60,message=0,commons.agent=500" (requests per seconds; without seconds the window stays) or
+ * "off". Names that no class has are fine: a domain may be gone. INVALID_ARGUMENT for what cannot be read. */
 Err rates_apply_overrides(RateRule *rules, size_t count, const char *overrides) MUST_CHECK;
 
 typedef struct RateDecision {

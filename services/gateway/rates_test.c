@@ -96,6 +96,30 @@ static void overrides_replace_limits(void **state)
     assert_ok(rates_apply_overrides(rules, 2, ""));
 }
 
+static void callers_of_a_tier_have_its_limit(void **state)
+{
+    RateRule tiers[] = {{.name = "commons", .tier = "agent", .limit = 300, .window_ms = 60000},
+                        {.name = "commons", .tier = "admin", .limit = 0, .window_ms = 60000}};
+    RateRule rules[] = {{.name = "commons", .limit = 60, .window_ms = 60000, .tiers = tiers, .tier_count = 2}};
+    (void)state;
+
+    assert_int_equal(rate_rule_for(rules, NULL)->limit, 60);
+    assert_int_equal(rate_rule_for(rules, "")->limit, 60);
+    assert_int_equal(rate_rule_for(rules, "agent")->limit, 300);
+    assert_int_equal(rate_rule_for(rules, "admin")->limit, 0);
+    assert_int_equal(rate_rule_for(rules, "golden")->limit, 60);
+    assert_ok(rates_apply_overrides(rules, 1, "commons.agent=5/10,commons.golden=1,other.admin=7"));
+    assert_int_equal(rules[0].limit, 60);
+    assert_int_equal(tiers[0].limit, 5);
+    assert_int_equal(tiers[0].window_ms, 10000);
+    assert_int_equal(tiers[1].limit, 0);
+    assert_ok(rates_apply_overrides(rules, 1, "commons=7"));
+    assert_int_equal(rules[0].limit, 7);
+    assert_int_equal(tiers[0].limit, 5);
+    assert_ok(rates_apply_overrides(rules, 1, "off"));
+    assert_int_equal(rules[0].limit + tiers[0].limit + tiers[1].limit, 0);
+}
+
 static void bad_overrides_are_refused(void **state)
 {
     static const char *const BAD[] = {"login", "login=x", "login=5/0", "login=5/x", "login=-1", "login=99999999999"};
@@ -217,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_window_begins_with_its_first_use),
         cmocka_unit_test(a_full_table_forgets_but_does_not_grow),
         cmocka_unit_test(overrides_replace_limits),
+        cmocka_unit_test(callers_of_a_tier_have_its_limit),
         cmocka_unit_test(bad_overrides_are_refused),
         cmocka_unit_test(exact_limits_hold_over_two_gateways),
         cmocka_unit_test(leased_limits_are_settled_between_gateways),

@@ -1,14 +1,10 @@
-/* revocations: logins that ended, so that their JWTs are refused before they expire. Tails the identity
- * provider's stream (identity_provider.h) from its beginning, in a thread of its own, over a threaded bus connection.
- * Not ready until it has caught up; again after a lost connection; and whenever the server has not confirmed for
- * REVOCATIONS_FRESH_MS that nothing is missing: a gateway that is cut off, or that was stopped, cannot know.
- * Thread-safe. */
+/* revocations: logins that ended, so that their JWTs are refused before they expire. Hears of them by a tail (tail.h):
+ * not ready until that is current, as confirmed within REVOCATIONS_FRESH_MS. Thread-safe. */
 #pragma once
-#include "shared/bus.h"
-#include "shared/clock.h"
+#include "services/gateway/tail.h"
 #include "shared/metrics.h"
 
-enum { REVOCATIONS_FRESH_MS = 3000 };
+enum { REVOCATIONS_FRESH_MS = TAIL_FRESH_MS };
 
 typedef struct Revocations Revocations;
 

@@ -129,20 +129,46 @@ ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int d
 }
 
 /* --- rates ------------------------------------------------------------------------------------------------------- */
+static RateRule rate_rule(Arena *mem, const Atrium__RateClass *row)
+{
+    static const int BY[] = {[ATRIUM__RATE_KEY__ADDRESS] = RATE_BY_ADDRESS,
+                             [ATRIUM__RATE_KEY__USER_ID] = RATE_BY_USER,
+                             [ATRIUM__RATE_KEY__CALLER] = RATE_BY_CALLER};
+
+    return (RateRule){.name = arena_strdup(mem, row->name ? row->name : ""),
+                      .limit = row->limit,
+                      .window_ms = row->window_ms ? row->window_ms : 60000,
+                      .by = (size_t)row->by < ARRAY_LEN(BY) ? BY[row->by] : RATE_BY_ADDRESS,
+                      .exact = row->exact,
+                      .per_rpc = row->per_rpc};
+}
+
 static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
 {
     t->rates = ARENA_ARRAY(t->mem, RateRule, file->n_rates + 1);
     for (size_t i = 0; i < file->n_rates; i++) {
         const Atrium__RateClass *row = file->rates[i];
+        RateRule *rule = &t->rates[t->rate_count++];
 
-        t->rates[t->rate_count++] = (RateRule){.name = arena_strdup(t->mem, row->name ? row->name : ""),
-                                               .limit = row->limit,
-                                               .window_ms = row->window_ms ? row->window_ms : 60000,
-                                               .by_user = row->by == ATRIUM__RATE_KEY__USER_ID,
-                                               .exact = row->exact,
-                                               .per_rpc = row->per_rpc};
+        *rule = rate_rule(t->mem, row);
+        rule->tiers = ARENA_ARRAY(t->mem, RateRule, row->n_tier + 1);
+        for (size_t j = 0; j < row->n_tier; j++) {
+            RateRule *tier = &rule->tiers[rule->tier_count++];
+
+            *tier = rate_rule(t->mem, row);
+            tier->tier = arena_strdup(t->mem, row->tier[j]->name ? row->tier[j]->name : "");
+            tier->limit = row->tier[j]->limit;
+        }
     }
     return rates_apply_overrides(t->rates, t->rate_count, overrides);
+}
+
+static bool limits_anybody(const RateRule *rule)
+{
+    for (size_t i = 0; i < rule->tier_count; i++)
+        if (rule->tiers[i].limit)
+            return true;
+    return rule->limit > 0;
 }
 
 static Err find_rate(const Tables *t, const char *name, const RateRule **out)
@@ -152,7 +178,7 @@ static Err find_rate(const Tables *t, const char *name, const RateRule **out)
         return OK;
     for (size_t i = 0; i < t->rate_count; i++)
         if (strcmp(t->rates[i].name, name) == 0) {
-            *out = t->rates[i].limit ? &t->rates[i] : NULL;
+            *out = limits_anybody(&t->rates[i]) ? &t->rates[i] : NULL;
             return OK;
         }
     return err_make(&INVALID_ARGUMENT, "no rate class \"%s\"", name);

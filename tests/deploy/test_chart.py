@@ -121,7 +121,7 @@ def test_the_example_names_every_variable():
 
 def test_services_are_given_settings_that_exist(compose, trial):
     known = set()
-    for file in [ROOT / "shared/settings.def", *ROOT.glob("services/*/settings.def")]:
+    for file in [ROOT / "shared/settings.def", *ROOT.glob("services/*/settings*.def")]:
         known |= set(re.findall(r'^SETTING\(\w+, \w+, "(\w+)"', file.read_text(), re.M))
     helpers = {"DB_PASSWORD", "REDIS_PASSWORD"}  # Kubernetes puts them into the addresses
     for name in SERVICES:

@@ -15,6 +15,7 @@ message_FUZZ := shared/message_fuzz.c
 values_FUZZ := shared/values_fuzz.c
 jwt_FUZZ := shared/jwt_fuzz.c
 caller_FUZZ := shared/caller_fuzz.c
+api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
@@ -30,10 +31,14 @@ gateway_request_FUZZ := services/gateway/request_fuzz.c \
 gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
 	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
-gateway_auth_FUZZ := services/gateway/auth_fuzz.c $(addprefix services/gateway/,auth.c revocations.c)
+gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
+	$(addprefix services/gateway/,auth.c credentials.c grants.c revocations.c tail.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
+auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_text_FUZZ := services/auth/text_fuzz.c services/auth/text.c
+auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
+auth_webauthn_FUZZ_LDFLAGS := -lfido2
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)

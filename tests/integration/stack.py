@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Cheap hashes and no limits, so that suites are fast; durability is not what they look at.
 TEST_SETTINGS = {
     "RATE_LIMITS": "off",
+    "LOGIN_BACKOFF": "off",
     "PASSWORD_HASH_OPS": "1",
     "PASSWORD_HASH_MEMORY": "8M",
     "EMAIL_ALLOW_RESERVED": "true",

@@ -31,6 +31,7 @@ class Scene:
     """What one case is about: an owner with two logins, and the one who calls."""
 
     def __init__(self, stack, caller):
+        self.stack = stack
         self.api = Api(stack.url)
         self.owner = self.account(stack, "user")
         self.spare = claims(self.login(self.owner)["access_token"])["sid"]

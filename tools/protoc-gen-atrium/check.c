@@ -214,6 +214,19 @@ static void seen_done(SeenList *s)
     free(s->list);
 }
 
+/* A tier that is found by its name. */
+static void check_tiers(Model *m, const File *file, const Atrium__RateClass *rate)
+{
+    for (size_t i = 0; i < rate->n_tier; i++) {
+        const char *name = rate->tier[i]->name ? rate->tier[i]->name : "";
+        if (!*name)
+            model_problem(m, file->rules_place, "rate class \"%s\": a tier has no name", rate->name);
+        for (size_t j = 0; j < i; j++)
+            if (rate->tier[j]->name && strcmp(rate->tier[j]->name, name) == 0)
+                model_problem(m, file->rules_place, "rate class \"%s\": tier \"%s\" stands twice", rate->name, name);
+    }
+}
+
 static void check_rates(Model *m)
 {
     CLEANUP(seen_done) SeenList classes = {0};
@@ -228,6 +241,8 @@ static void check_rates(Model *m)
             else if (first)
                 model_problem(m, file->rules_place, "rate class \"%s\": exists already, at %s:%d", name, first->file,
                               first->line);
+            else
+                check_tiers(m, file, file->rules->rates[j]);
         }
     }
     for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at)) {

@@ -26,12 +26,12 @@ CREATE INDEX passkey_user_idx ON passkey (user_id);
 
 -- Between two steps: of a login (the password was right) or of a passkey's ceremony.
 CREATE TABLE factor_challenge (
-    hash       bytea       PRIMARY KEY,
+    hash       bytea       PRIMARY KEY, -- of what the client holds; of a ceremony that is WebAuthn's challenge
     purpose    text        NOT NULL CHECK (purpose IN ('login', 'passkey_add', 'passkey_login')),
     user_id    bigint      REFERENCES account (id) ON DELETE CASCADE, -- NULL: whoever the passkey belongs to
-    challenge  bytea       NOT NULL DEFAULT '', -- WebAuthn's
-    manner     text        NOT NULL DEFAULT '', -- which tokens the login gets: chat, sessions, opaque …
-    method     text        NOT NULL DEFAULT 'password',
+    profile    text        NOT NULL DEFAULT '', -- of the first step, and which tokens the login gets
+    token_set  smallint    NOT NULL DEFAULT 0,
+    method     text        NOT NULL DEFAULT '',
     password_hash text,    -- that the password was checked against
     failures   integer     NOT NULL DEFAULT 0,
     expires_at timestamptz NOT NULL

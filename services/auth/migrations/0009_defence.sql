@@ -1,10 +1,9 @@
 -- Failed tries, by a keyed hash of what was tried: nobody reads names that do not exist out of it. Not logged: after a
--- crash counting starts anew.
+-- crash counting starts anew. For how long a key has to wait follows from the two, by the rules in defence.c.
 CREATE UNLOGGED TABLE login_failure (
-    key          bytea       PRIMARY KEY, -- of (name, network), (name) or (network)
-    failures     integer     NOT NULL,
-    last_at      timestamptz NOT NULL,
-    blocked_until timestamptz NOT NULL
+    key      bytea       PRIMARY KEY, -- of (name, network), (name) or (network)
+    failures integer     NOT NULL,
+    last_at  timestamptz NOT NULL
 );
 CREATE INDEX login_failure_last_idx ON login_failure (last_at);
 

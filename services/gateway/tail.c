@@ -1,0 +1,215 @@
+/* tail: see tail.h. */
+#include "services/gateway/tail.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "atrium/reasons.atrium.h"
+#include "services/gateway/identity_provider.h"
+
+enum {
+    POLL_MS = 50,        /* how soon a lost connection or the end is noticed */
+    CONFIRM_MS = 500,    /* how often the server is asked how far it is */
+    RETRY_MS = 250,      /* between two tries to read the stream */
+    LOG_EVERY_MS = 10000 /* while that fails */
+};
+
+struct Tail {
+    TailOptions options;
+    char *subject;
+    pthread_mutex_t lock; /* guards `statistics` */
+    natsStatistics *statistics;
+    pthread_t thread;
+    atomic_bool stopping, caught_up;
+    atomic_uint_fast64_t reconnects; /* as they were when `caught_up` became true */
+    _Atomic int64_t confirmed_ms;    /* all that was published by then has been taken */
+    uint64_t next_sequence;          /* where to read on */
+    int64_t stream_created, logged_ms;
+};
+
+static uint64_t count_reconnects(Tail *t)
+{
+    uint64_t reconnects = 0;
+
+    pthread_mutex_lock(&t->lock);
+    if (natsConnection_GetStats(bus_nats(t->options.bus), t->statistics) == NATS_OK)
+        (void)natsStatistics_GetCounts(t->statistics, NULL, NULL, NULL, NULL, &reconnects);
+    pthread_mutex_unlock(&t->lock);
+    return reconnects;
+}
+
+/* A connection that was lost and found again may have missed something, however short that was. One that seems to be
+ * there may be cut off, or we were stopped ourselves: only what the server confirmed lately counts. */
+bool tail_current(Tail *t)
+{
+    return atomic_load(&t->caught_up) && bus_connected(t->options.bus) &&
+           count_reconnects(t) == atomic_load(&t->reconnects) &&
+           clock_monotonic_ms(t->options.clock) - t->confirmed_ms <= TAIL_FRESH_MS;
+}
+
+static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
+{
+    const char *key = strrchr(natsMsg_GetSubject(msg), '.');
+    jsMsgMetaData *meta = NULL;
+
+    if (natsMsg_GetMetaData(&meta, msg) != NATS_OK)
+        return;
+    *consumer_sequence = meta->Sequence.Consumer;
+    t->next_sequence = meta->Sequence.Stream + 1;
+    if (key)
+        t->options.take(t->options.data, key + 1, meta->Timestamp / 1000000);
+    jsMsgMetaData_Destroy(meta);
+}
+
+/* How far the server was: who has taken this many messages knew all that it knew when it was asked. */
+typedef struct Mark {
+    uint64_t sequence;
+    int64_t asked_ms; /* 0: not asked yet */
+    bool known;
+} Mark;
+
+static void ask_mark(const Tail *t, natsSubscription *sub, Mark *mark)
+{
+    jsConsumerInfo *info = NULL;
+    jsErrCode code = 0;
+
+    mark->asked_ms = clock_monotonic_ms(t->options.clock);
+    mark->known = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK;
+    if (mark->known)
+        mark->sequence = info->Delivered.Consumer + info->NumPending;
+    jsConsumerInfo_Destroy(info);
+}
+
+/* A stream that was made anew counts from 1 again; one that was restored from an older state gives out numbers anew. */
+static natsStatus look_at_stream(Tail *t, jsCtx *js)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code = 0;
+    natsStatus s = js_GetStreamInfo(&info, js, IDENTITY_STREAM, NULL, &code);
+
+    if (s == NATS_OK && (info->Created != t->stream_created || info->State.LastSeq + 1 < t->next_sequence)) {
+        t->stream_created = info->Created;
+        t->next_sequence = 1;
+    }
+    jsStreamInfo_Destroy(info);
+    return s;
+}
+
+static natsStatus subscribe(Tail *t, natsSubscription **out)
+{
+    jsCtx *js = bus_jetstream(t->options.bus);
+    jsSubOptions options;
+    jsErrCode code = 0;
+    natsStatus s = look_at_stream(t, js);
+
+    if (s != NATS_OK)
+        return s;
+    jsSubOptions_Init(&options);
+    options.Stream = IDENTITY_STREAM;
+    options.Ordered = true;
+    options.Config.DeliverPolicy = js_DeliverByStartSequence;
+    options.Config.OptStartSeq = t->next_sequence;
+    return js_SubscribeSync(out, js, t->subject, NULL, &options, &code);
+}
+
+static void set_caught_up(Tail *t, bool caught_up)
+{
+    if (atomic_exchange(&t->caught_up, caught_up) != caught_up)
+        LOG_INFO(t->options.log, caught_up ? "tail_current" : "tail_behind", "of", t->options.name);
+}
+
+/* Until the connection changes or something fails. */
+static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
+{
+    uint64_t consumer_sequence = 0;
+    Mark mark = {.asked_ms = 0};
+
+    while (!atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
+        natsMsg *msg = NULL;
+        natsStatus s;
+
+        if (mark.asked_ms == 0 || clock_monotonic_ms(t->options.clock) - mark.asked_ms >= CONFIRM_MS)
+            ask_mark(t, sub, &mark);
+        if (mark.known && consumer_sequence >= mark.sequence) {
+            t->confirmed_ms = mark.asked_ms;
+            atomic_store(&t->reconnects, reconnects);
+            set_caught_up(t, true);
+        }
+        s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
+        if (s == NATS_OK)
+            take_message(t, msg, &consumer_sequence);
+        else if (s != NATS_TIMEOUT)
+            break;
+        natsMsg_Destroy(msg);
+    }
+}
+
+static void log_failure(Tail *t, natsStatus s)
+{
+    int64_t now_ms = clock_monotonic_ms(t->options.clock);
+
+    if (t->logged_ms && now_ms - t->logged_ms < LOG_EVERY_MS)
+        return;
+    t->logged_ms = now_ms;
+    LOG_WARN(t->options.log, "tail_unreadable", "of", t->options.name, "stream", IDENTITY_STREAM, "error",
+             s == NATS_NOT_FOUND ? "no such stream: has " IDENTITY_DOMAIN " not started yet?" : natsStatus_GetText(s));
+}
+
+static void *run(void *data)
+{
+    Tail *t = data;
+
+    while (!atomic_load(&t->stopping)) {
+        natsSubscription *sub = NULL;
+        uint64_t reconnects = count_reconnects(t);
+        natsStatus s = bus_connected(t->options.bus) ? subscribe(t, &sub) : NATS_CONNECTION_CLOSED;
+
+        if (s == NATS_OK) {
+            follow(t, sub, reconnects);
+            (void)natsSubscription_Unsubscribe(sub); /* fails when the connection is gone: so is the consumer, soon */
+        } else if (s != NATS_CONNECTION_CLOSED) {
+            log_failure(t, s);
+        }
+        natsSubscription_Destroy(sub);
+        set_caught_up(t, false);
+        if (!atomic_load(&t->stopping) && s != NATS_OK)
+            nats_Sleep(RETRY_MS);
+    }
+    return NULL;
+}
+
+/* --- start and stop ---------------------------------------------------------------------------------------------- */
+Err tail_start(const TailOptions *options, Tail **out)
+{
+    Tail *t = xcalloc(1, sizeof(*t));
+    size_t len = strlen(options->subject_prefix);
+
+    t->options = *options;
+    t->subject = xmalloc(len + 2);
+    snprintf(t->subject, len + 2, "%s*", options->subject_prefix);
+    t->next_sequence = 1;
+    pthread_mutex_init(&t->lock, NULL);
+    if (natsStatistics_Create(&t->statistics) != NATS_OK)
+        abort(); /* out of memory */
+    if (pthread_create(&t->thread, NULL, run, t) != 0) {
+        t->options.bus = NULL;
+        tail_stop(t);
+        return err_make(&INTERNAL, "the thread for %s could not be started", options->name);
+    }
+    *out = t;
+    return OK;
+}
+
+void tail_stop(Tail *t)
+{
+    if (!t)
+        return;
+    if (t->options.bus) {
+        atomic_store(&t->stopping, true);
+        pthread_join(t->thread, NULL);
+    }
+    natsStatistics_Destroy(t->statistics);
+    pthread_mutex_destroy(&t->lock);
+    free(t->subject);
+    free(t);
+}
