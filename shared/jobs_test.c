@@ -237,6 +237,22 @@ static void a_consumer_deleted_behind_our_back_is_made_again(void **state)
     WAIT_UNTIL(seen.runs >= 2); /* the first comes again when its acknowledgement came too late */
 }
 
+static void a_consumer_deleted_while_its_worker_is_busy_is_made_again(void **state)
+{
+    jsErrCode code;
+    (void)state;
+
+    seen.hold = true;
+    assert_ok(enqueue("id-1", "x"));
+    assert_ok(enqueue("id-2", "x"));
+    WAIT_UNTIL(seen.started == 2); /* both threads: none waits at the consumer */
+    assert_int_equal(js_DeleteConsumer(bus_jetstream(bus), "JOBS_JOBTEST", "jobtest-render", NULL, &code), NATS_OK);
+    seen.hold = false;
+    WAIT_UNTIL(seen.runs >= 2);
+    assert_ok(enqueue("id-3", "x"));
+    WAIT_UNTIL(seen.runs >= 3);
+}
+
 static void a_stream_deleted_behind_our_back_is_made_again(void **state)
 {
     jsErrCode code;
@@ -269,6 +285,7 @@ int main(void)
         QUEUE_TEST(two_threads_work_at_once_and_a_stop_tells_them),
         QUEUE_TEST(a_job_that_kills_its_worker_each_time_ends_among_the_dead),
         QUEUE_TEST(a_consumer_deleted_behind_our_back_is_made_again),
+        QUEUE_TEST(a_consumer_deleted_while_its_worker_is_busy_is_made_again),
         QUEUE_TEST(a_stream_deleted_behind_our_back_is_made_again),
         QUEUE_TEST(nothing_can_be_enqueued_for_nobody),
     };

@@ -12,6 +12,7 @@
 enum {
     ACK_WAIT_MS = 30000,
     IN_PROGRESS_PER_WAIT = 3, /* while a worker works it says so, this often */
+    QUIET_FETCHES = 4,        /* in vain, until the consumer is looked for */
     FETCH_MS = 500,           /* also how long a stop waits for an idle thread */
     PASSIVE_MS = 200,         /* disconnected, or the other slot is the active one */
     SETUP_RETRY_MS = 500,
@@ -27,6 +28,7 @@ typedef struct Worker {
     natsSubscription *sub;
     Arena *mem;
     bool complained; /* about the consumer that cannot be made; once */
+    int quiet;       /* fetches in vain, one after the other */
     /* Reply subjects of what it holds, "" when free; guarded by Work.lock. */
     char (*held)[REPLY_MAX_BYTES];
 } Worker;
@@ -307,6 +309,22 @@ static bool ready(Worker *worker)
     return true;
 }
 
+/* A consumer that is deleted while nobody waits at it tells nobody, and later requests to it are not answered. */
+static bool consumer_is_gone(Worker *worker)
+{
+    const Work *w = worker->work;
+    jsConsumerInfo *info = NULL;
+    jsErrCode code = 0;
+    natsStatus status;
+
+    if (++worker->quiet < QUIET_FETCHES)
+        return false;
+    worker->quiet = 0;
+    status = js_GetConsumerInfo(&info, bus_jetstream(w->options.bus), w->stream, w->durable, NULL, &code);
+    jsConsumerInfo_Destroy(info);
+    return status == NATS_NOT_FOUND;
+}
+
 static void fetch(Worker *worker)
 {
     Work *w = worker->work;
@@ -315,9 +333,10 @@ static void fetch(Worker *worker)
     natsStatus status = natsSubscription_Fetch(&list, worker->sub, w->options.batch, FETCH_MS, &code);
 
     if (status == NATS_OK) {
+        worker->quiet = 0;
         work_on_list(worker, &list);
         natsMsgList_Destroy(&list);
-    } else if (status != NATS_TIMEOUT) {
+    } else if (status != NATS_TIMEOUT || consumer_is_gone(worker)) {
         /* The consumer or its stream is gone, or the connection: made anew or found again. */
         LOG_INFO(w->options.log, "consumer_lost", "consumer", (const char *)w->durable, "status",
                  natsStatus_GetText(status));

@@ -106,9 +106,10 @@ Err account_store(Request *rq, Account *account, Tokens *tokens)
     }
     TRY(e);
     auth_nudge(rq);
-    if (tokens)
-        tokens_mint(rq, tokens, account, login_id);
-    return OK;
+    if (!tokens)
+        return OK;
+    tokens_mint(rq, tokens, account, login_id);
+    return defence_know(rq, account->id);
 }
 
 Err account_of_caller(Request *rq, Account *out)

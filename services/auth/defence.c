@@ -144,3 +144,9 @@ Err defence_passed(Request *rq, const Defence *defence, int64_t user_id)
     return defence_store_pass(rq, defence->keys[BY_NAME_AND_NETWORK], user_id, defence->network,
                               clock_unix_us(rq->clock));
 }
+
+Err defence_know(Request *rq, int64_t user_id)
+{
+    return defence_store_pass(rq, SLICE_LIT(""), user_id, key_of(rq, 'k', 'k', SLICE_LIT(""), network_of(rq)),
+                              clock_unix_us(rq->clock));
+}

@@ -27,3 +27,5 @@ Err defence_enter_as(Request *rq, DefenceStage stage, int64_t user_id, Defence *
 Err defence_failed(Request *rq, const Defence *defence) MUST_CHECK;
 /* When all that is asked for was right: the failures by this name here are forgiven, and the user is known here. */
 Err defence_passed(Request *rq, const Defence *defence, int64_t user_id) MUST_CHECK;
+/* The user is known here: for who came in without guessing at anything. */
+Err defence_know(Request *rq, int64_t user_id) MUST_CHECK;

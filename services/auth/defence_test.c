@@ -153,6 +153,20 @@ static void a_success_forgives_what_was_mistyped(void **state)
     assert_int_equal(store_schema_count(s, "SELECT count(*) FROM known_network"), 1);
 }
 
+static void who_came_in_without_guessing_is_known_too(void **state)
+{
+    StoreSchema *s = *state;
+    Account ann = store_schema_account(s, "ann", NULL, "secret1");
+    Request rq = store_schema_request(s);
+
+    rq.client_address = HERE;
+    assert_ok(defence_know(&rq, ann.id));
+    for (int i = 0; i < 20; i++)
+        fail_times(s, arena_printf(s->mem, "203.0.%d.1", i), "ann", 1);
+    assert_int_equal(wait_for(s, NEAR, "ann", ann.id), 0);
+    assert_int_equal(wait_for(s, AWAY, "ann", ann.id), 1);
+}
+
 static void it_can_be_switched_off(void **state)
 {
     StoreSchema *s = *state;
@@ -201,6 +215,7 @@ int main(void)
         DEFENCE_TEST(names_that_do_not_exist_are_slowed_as_others_are),
         DEFENCE_TEST(guessing_at_many_names_slows_the_network),
         DEFENCE_TEST(a_success_forgives_what_was_mistyped),
+        DEFENCE_TEST(who_came_in_without_guessing_is_known_too),
         DEFENCE_TEST(it_can_be_switched_off),
         DEFENCE_TEST(no_name_and_no_address_is_stored),
         DEFENCE_TEST(what_counts_no_more_is_deleted),

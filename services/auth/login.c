@@ -23,7 +23,7 @@ static void refresh_hash(Request *rq, Account *account, const char *password)
     const Auth *auth = rq->service;
     bool done = false;
     char *hash;
-    Err e = OK;
+    Err e;
 
     if (!password_is_outdated(auth->settings, account->password_hash))
         return;
@@ -158,5 +158,6 @@ Err login_begin(Request *rq, const Account *account, const char *method, TokenSe
         if (has_codes)
             return second_factor_require(rq, account->id, method, NULL, set);
     }
-    return begin(rq, account, &proof, set, out_tokens);
+    TRY(begin(rq, account, &proof, set, out_tokens));
+    return defence_know(rq, account->id);
 }

@@ -16,7 +16,9 @@ enum {
     AUTH_DATA_MIN_BYTES = RP_HASH_BYTES + 5, /* hash, flags, counter */
     FLAG_PRESENT = 1,
     FLAG_VERIFIED = 4,
-    FLAG_CREDENTIAL = 64
+    FLAG_CREDENTIAL = 64,
+    FLAG_EXTENSIONS = 128,
+    CREDENTIAL_HEAD_BYTES = 18 /* of what model, and how long its id is */
 };
 
 /* ---------------------------------------------------------------------------------------------------- the site */
@@ -63,7 +65,16 @@ static bool client_data_fits(const WebauthnSite *site, const char *type, Slice c
 
 /* ---------------------------------------------------------------------------------------------------- attestation */
 /* CBOR as authenticators must write it: lengths are always given. */
-typedef enum CborKind { CBOR_UINT, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP } CborKind;
+typedef enum CborKind {
+    CBOR_UINT,
+    CBOR_NEGATIVE,
+    CBOR_BYTES,
+    CBOR_TEXT,
+    CBOR_ARRAY,
+    CBOR_MAP,
+    CBOR_TAG,
+    CBOR_SIMPLE
+} CborKind;
 
 static bool cbor_head(Slice *in, CborKind *kind, uint64_t *value)
 {
@@ -77,7 +88,7 @@ static bool cbor_head(Slice *in, CborKind *kind, uint64_t *value)
     *in = slice_skip(*in, 1);
     *kind = (CborKind)(first >> 5);
     *value = info;
-    if (*kind > CBOR_MAP || info > 27)
+    if (*kind == CBOR_TAG || info > (*kind == CBOR_SIMPLE ? 23 : 27))
         return false;
     if (info < 24)
         return true;
@@ -110,7 +121,7 @@ static bool cbor_skip(Slice *in, int depth)
 
     if (depth > CBOR_MAX_DEPTH || !cbor_head(in, &kind, &value))
         return false;
-    if (kind == CBOR_UINT || kind == CBOR_NEGATIVE)
+    if (kind == CBOR_UINT || kind == CBOR_NEGATIVE || kind == CBOR_SIMPLE)
         return true;
     if (value > in->len) /* bytes, or items of a byte at least */
         return false;
@@ -174,11 +185,36 @@ static bool read_attestation(Slice in, Attestation *out)
 }
 
 /* ---------------------------------------------------------------------------------------------------- checks */
+/* What follows the counter is well-formed to its end. libfido2 would see that, too, but its reader first reserves the
+ * memory that a stranger's numbers ask for. */
+static bool auth_data_is_whole(Slice auth_data)
+{
+    uint8_t flags = (uint8_t)auth_data.ptr[RP_HASH_BYTES];
+    Slice in = slice_skip(auth_data, AUTH_DATA_MIN_BYTES);
+
+    if (flags & FLAG_CREDENTIAL) {
+        size_t id_len;
+
+        if (in.len < CREDENTIAL_HEAD_BYTES)
+            return false;
+        id_len = (size_t)(uint8_t)in.ptr[CREDENTIAL_HEAD_BYTES - 2] << 8 | (uint8_t)in.ptr[CREDENTIAL_HEAD_BYTES - 1];
+        in = slice_skip(in, CREDENTIAL_HEAD_BYTES);
+        if (in.len < id_len)
+            return false;
+        in = slice_skip(in, id_len);
+        if (!cbor_skip(&in, 0))
+            return false;
+    }
+    if (flags & FLAG_EXTENSIONS && !cbor_skip(&in, 0))
+        return false;
+    return in.len == 0;
+}
+
 static bool auth_data_fits(const WebauthnSite *site, Slice auth_data, uint8_t flags)
 {
     uint8_t hash[crypto_hash_sha256_BYTES];
 
-    if (auth_data.len < AUTH_DATA_MIN_BYTES)
+    if (auth_data.len < AUTH_DATA_MIN_BYTES || auth_data.len > ATTESTATION_MAX_BYTES || !auth_data_is_whole(auth_data))
         return false;
     crypto_hash_sha256(hash, (const uint8_t *)site->rp_id, strlen(site->rp_id));
     return memcmp(hash, auth_data.ptr, RP_HASH_BYTES) == 0 && ((uint8_t)auth_data.ptr[RP_HASH_BYTES] & flags) == flags;

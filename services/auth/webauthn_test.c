@@ -225,6 +225,29 @@ static void certificates_that_nobody_asked_for_are_refused(void **state)
     authenticator_free(&a);
 }
 
+/* A list of 2^58 items in the place of the key: refused before anybody reserves memory for it. */
+static void numbers_of_strangers_reserve_no_memory(void **state)
+{
+    static const char HUGE[] = "\xa5\x01\x9b\x03\x26\x20\x01\x21\x58\x20\x2e";
+    Authenticator a = new_at_home(*state, AUTHENTICATOR_ES256);
+    Slice client_data = authenticator_client_data(&a, "webauthn.create", CHALLENGE);
+    Slice data = authenticator_data(&a, true);
+    StrBuf attestation = strbuf_new(*state, AUTHENTICATOR_MAX_BYTES), bad = strbuf_new(*state, AUTHENTICATOR_MAX_BYTES);
+    WebauthnCredential out;
+
+    strbuf_append(&bad, slice_take(data, 37 + 18 + AUTHENTICATOR_ID_BYTES));
+    strbuf_append(&bad, slice_of(HUGE, sizeof(HUGE) - 1));
+    strbuf_append(&attestation, SLICE_LIT("\xa3\x63"
+                                          "fmt\x64"
+                                          "none\x67"
+                                          "attStmt\xa0\x68"
+                                          "authData"));
+    authenticator_append_bytes(&attestation, strbuf_slice(&bad));
+    assert_false(
+        webauthn_check_registration(*state, &SITE, slice(CHALLENGE), client_data, strbuf_slice(&attestation), &out));
+    authenticator_free(&a);
+}
+
 static void a_site_is_where_people_reach_the_platform(void **state)
 {
     static const struct {
@@ -263,6 +286,7 @@ int main(void)
         cmocka_unit_test(one_bit_of_what_was_signed_is_enough_to_refuse),
         cmocka_unit_test(a_damaged_registration_is_refused),
         cmocka_unit_test(certificates_that_nobody_asked_for_are_refused),
+        cmocka_unit_test(numbers_of_strangers_reserve_no_memory),
         cmocka_unit_test(a_site_is_where_people_reach_the_platform),
     };
 

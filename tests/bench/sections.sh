@@ -143,6 +143,21 @@ settle() {
     while now_ms now && ((now < until && $(descriptors "$(pid_of gateway)") > 64)); do sleep 0.1; done
 }
 
+# --- credentials: whose is it? ---------------------------------------------------------------------------------------
+section_credentials() {
+    local round name value
+    for ((round = 1; round <= rounds; round++)); do
+        progress "credentials, round $round of $rounds"
+        while read -r name value; do sample "$name" "$value"; done < <("$root/build/bench/credentials")
+    done
+    goal "a JWT of HS256 that is new, verified (us)" "$(calc 'a / 1000' a="$(median jwt_verified)")" "< 10" 'a < 10000' \
+        a="$(median jwt_verified)"
+    goal "an API key that is remembered, above a remembered JWT (us)" \
+        "$(calc '(a - b) / 1000' a="$(median key_remembered)" b="$(median jwt_remembered)")" "< 1" 'a - b < 1000' \
+        a="$(median key_remembered)" b="$(median jwt_remembered)"
+    note "a JWT that is remembered (us)" "$(calc 'a / 1000' a="$(median jwt_remembered)")"
+}
+
 section_soak() {
     local name requests=${BENCH_SOAK_REQUESTS:-1000000} mix
     local -A memory open

@@ -19,7 +19,7 @@ api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
-rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy
+rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy,--wrap=bus_discard
 client_FUZZ := shared/client_fuzz.c
 # The connection, and time.
 client_FUZZ_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,natsConnection_Subscribe bus_publish bus_publish_lossy nats_Sleep \
