@@ -59,6 +59,7 @@ BODIES = {
     "CreateInvitation": lambda s: {},
     "InviteDeveloper": lambda s: {"email": address(), "name": "Some Body"},
     "UpdateDeveloper": lambda s: {"max_keys": 3},
+    "Impersonate": lambda s: {"reason": "to see what he sees", "password": PASSWORD},
     "DeleteMe": lambda s: {"password": PASSWORD},
 }
 VARIABLES = {
