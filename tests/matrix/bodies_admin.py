@@ -54,7 +54,7 @@ BODIES = {
     "UpdateUser": lambda s: {"fullName": "Some Body"},
     "DoSetup": do_setup,
     "TalkerCreateUser": lambda s: {"email": address()},
-    "TalkerUpdateUser": lambda s: {"role": "user"},
+    "TalkerUpdateUser": lambda s: {"role": "admin"},
     "TalkerSetRegistration": lambda s: {"enabled": True},
     "CreateInvitation": lambda s: {},
     "InviteDeveloper": lambda s: {"email": address(), "name": "Some Body"},
@@ -63,6 +63,7 @@ BODIES = {
     "DeleteMe": lambda s: {"password": PASSWORD},
 }
 VARIABLES = {
+    "AdminActivateUser.user_id": lambda s: pending(s)["id"],
     "AdminResendInvitation.user_id": lambda s: pending(s)["id"],
     "GetDeveloper.user_id": developer,
     "UpdateDeveloper.user_id": developer,
