@@ -6,6 +6,7 @@
 /* What the maker gets. Borrowed from the request's arena. */
 typedef struct InvitationSecret {
     const char *token, *url;
+    bool sent; /* by mail, to the address that it is for */
 } InvitationSecret;
 /* Stores it; its id is made here. `path` is the page of the client that takes the token. */
 Err invitation_insert(Request *rq, DbTx *tx, Invitation *invitation, const char *path,
