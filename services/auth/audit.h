@@ -30,8 +30,10 @@
     ROW(USER_CREATED, "user.created")                                                                                  \
     ROW(USER_DEACTIVATED, "user.deactivated")                                                                          \
     ROW(USER_DELETED, "user.deleted")                                                                                  \
+    ROW(USER_EMAIL_VERIFIED, "user.email_verified")                                                                    \
     ROW(USER_IMPERSONATED, "user.impersonated")                                                                        \
     ROW(USER_PASSWORD_RESET, "user.password_reset")                                                                    \
+    ROW(USER_RESET_LINK_MADE, "user.reset_link_made")                                                                  \
     ROW(USER_ROLE_GRANTED, "user.role_granted")                                                                        \
     ROW(USER_ROLE_REVOKED, "user.role_revoked")                                                                        \
     ROW(USER_UPDATED, "user.updated")

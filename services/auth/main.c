@@ -6,11 +6,15 @@
 #include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
+#include "atrium/auth/v1/mail.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
+#include "services/auth/mail.h"
+#include "services/auth/mail_sender.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
 #include "services/auth/registration.h"
+#include "services/auth/smtp.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
@@ -28,6 +32,7 @@ typedef struct Running {
     Auth auth; /* first: handlers get it */
     Breach *breach;
     JwtKey *key;
+    MailSender *mail_sender; /* NULL where nothing can be sent */
     Purge *purge;
 } Running;
 
@@ -55,6 +60,7 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
+    TRY(mail_check_settings(s));
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -106,10 +112,18 @@ static Err open_auth(Service *service, void **out_context)
     return OK;
 }
 
-static Err start_purge(Service *service, void *context)
+static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    if (mail_configured(&running->auth))
+        TRY(mail_sender_start(&(MailSenderOptions){.auth = &running->auth,
+                                                   .db = service->db,
+                                                   .clock = service->clock,
+                                                   .log = service->log,
+                                                   .metrics = service->metrics,
+                                                   .send = smtp_send},
+                              &running->mail_sender));
     return purge_start(&(PurgeOptions){.auth = &running->auth,
                                        .db = service->db,
                                        .clock = service->clock,
@@ -119,10 +133,11 @@ static Err start_purge(Service *service, void *context)
                        &running->purge);
 }
 
-static void stop_purge(void *context)
+static void stop_background(void *context)
 {
     Running *running = context;
 
+    mail_sender_stop(MOVE(running->mail_sender));
     purge_stop(MOVE(running->purge));
 }
 
@@ -144,7 +159,7 @@ static int hash_threads(void)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
+                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE};
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},
@@ -164,8 +179,8 @@ int main(int argc, char **argv)
         .lane_count = ARRAY_LEN(lanes),
         .check = check_settings,
         .open = open_auth,
-        .started = start_purge,
-        .stopping = stop_purge,
+        .started = start_background,
+        .stopping = stop_background,
         .close = close_auth,
     };
 

@@ -108,7 +108,7 @@ static Err check_name(const char *username)
 
 static void answer_secret(Request *rq, const InvitationSecret *secret, Auth__V1__AdminUser *out)
 {
-    SET(out, invitation_sent, false);
+    SET(out, invitation_sent, secret->sent);
     out->invitation_url = arena_strdup(rq->mem, secret->url);
 }
 
