@@ -52,6 +52,17 @@ Err invitation_for_account(Request *rq, DbTx *tx, const Account *account, const 
     return invitation_insert(rq, tx, out, ACCEPT_PAGE, out_secret);
 }
 
+void invitation_answer(Request *rq, const Account *account, const Invitation *invitation,
+                       const InvitationSecret *secret, Auth__V1__AdminInvitation *out)
+{
+    out->status = arena_strdup(rq->mem, "pending");
+    out->email = account->email ? arena_strdup(rq->mem, account->email) : NULL;
+    SET(out, invitation_sent, false);
+    out->invitation_url = arena_strdup(rq->mem, secret->url);
+    out->expires_at = timestamp(rq->mem, invitation->expires_us);
+    out->user_id = user_id_text(rq->mem, account->id);
+}
+
 static Err check_request(Request *rq, const Auth__V1__CreateInvitationRequest *in, Invitation *out)
 {
     const Auth *auth = rq->service;

@@ -47,12 +47,15 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
     RegistrationMode mode;
+    Slice email;
     (void)common;
 
     if (!registration_mode_parse(slice(s->registration), &mode))
         return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    if (s->admin_email[0] && email_parse(slice(s->admin_email), s->email_allow_reserved, &email))
+        return err_make(&INVALID_ARGUMENT, "ADMIN_EMAIL: no e-mail address that mail reaches");
     if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)

@@ -66,6 +66,7 @@ static void make_service(StoreSchema *s)
         .hash_ops = 1,
         .hash_memory_bytes = 8192,
         .admin_username = "admin",
+        .admin_email = "",
         .admin_password = "",
         .admin_password_reset = "",
     };
