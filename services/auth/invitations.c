@@ -57,7 +57,7 @@ void invitation_answer(Request *rq, const Account *account, const Invitation *in
 {
     out->status = arena_strdup(rq->mem, "pending");
     out->email = account->email ? arena_strdup(rq->mem, account->email) : NULL;
-    SET(out, invitation_sent, false);
+    SET(out, invitation_sent, secret->sent);
     out->invitation_url = arena_strdup(rq->mem, secret->url);
     out->expires_at = timestamp(rq->mem, invitation->expires_us);
     out->user_id = user_id_text(rq->mem, account->id);

@@ -123,6 +123,17 @@ section_logins() {
     note "these logins: median (ms)" "$(median logins.p50)"
 }
 
+# --- pairs: who has an account cannot be told by the time it takes to refuse -----------------------------------------
+section_pairs() {
+    local pairs=${BENCH_PAIRS:-500} name value
+    progress "pairs, $pairs of them"
+    "$here/pairs.py" "$port" "$pairs" >"$work/pairs" || failure "pairs"
+    while read -r name value; do sample "pairs.$name" "$value"; done <"$work/pairs"
+    goal "a wrong password, median of $pairs (ms); beside it an unknown name" \
+        "$(median pairs.known) : $(median pairs.unknown)" "within 5 %" 'a < b * 1.05 && b < a * 1.05' \
+        a="$(median pairs.known)" b="$(median pairs.unknown)"
+}
+
 # --- soak: nothing grows ---------------------------------------------------------------------------------------------
 soak_processes=(gateway auth)
 
