@@ -516,6 +516,7 @@ Err bus_publish(Bus *bus, const char *subject, const char *reply, const BusHeade
     if (header_count == 0) {
         s = reply ? natsConnection_PublishRequest(bus->nc, subject, reply, body.ptr, (int)body.len)
                   : natsConnection_Publish(bus->nc, subject, body.ptr, (int)body.len);
+        bus_loop_published(bus);
         return bus_err(s, "publish");
     }
     s = natsMsg_Create(&msg, subject, reply, body.ptr, (int)body.len);

@@ -3,6 +3,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "shared/client_internal.h"
+#include "shared/fiber.h"
 
 enum { TIMEOUT_MIN_MS = 1, FROM_BUS_INTERNAL = 13, LOSS_CHECK_MS = 100 };
 
@@ -148,6 +149,7 @@ Err client_send(Client *c, Arena *mem, const RpcMethod *method, Outgoing *out, W
     int64_t left_ms = deadline_ms - client_now_ms();
     Err e;
 
+    assert(!fiber_current()); /* whoever waits in one stops the loop that brings the answer */
     if (left_ms < TIMEOUT_MIN_MS)
         return err_make(&DEADLINE_EXCEEDED, "%s.%s: no time left", method->domain, method->name);
     remember(c, waiter);

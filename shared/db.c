@@ -253,6 +253,31 @@ static void give_back(DbConn *conn)
     pthread_mutex_unlock(&db->lock);
 }
 
+typedef struct Connecting {
+    DbConn *conn;
+    int64_t deadline_ms;
+    Err err;
+} Connecting;
+
+static void run_connect(void *data)
+{
+    Connecting *c = data;
+
+    c->err = db_conn_connect(c->conn, c->deadline_ms);
+}
+
+/* libpq looks names up as it connects, for as long as that takes: no loop may wait for it. */
+static Err connect_anywhere(DbConn *conn, int64_t deadline_ms)
+{
+    Connecting c = {.conn = conn, .deadline_ms = deadline_ms};
+
+    if (fiber_current())
+        fiber_run_blocking(run_connect, &c);
+    else
+        run_connect(&c);
+    return c.err;
+}
+
 static Err acquire(Db *db, int64_t deadline_ms, DbConn **out)
 {
     int64_t now_ms = db_now_ms();
@@ -276,7 +301,7 @@ static Err acquire(Db *db, int64_t deadline_ms, DbConn **out)
         db_conn_disconnect(conn);
     }
     if (!conn->pg)
-        e = db_conn_connect(conn, deadline_ms);
+        e = connect_anywhere(conn, deadline_ms);
     if (conn->pg && db->busy)
         gauge_add(db->busy, 1);
     if (err_failed(e))

@@ -37,7 +37,8 @@ Err db_ping(Db *db, int64_t timeout_ms) MUST_CHECK;
  * connections that only read. Both from the loop's thread, or while it does not run; the second when no fiber runs any
  * more. */
 void db_batch_open(Db *db, Loop *loop);
-void db_batch_close(Db *db); /* nothing when it is not open */
+void db_batch_close(Db *db);            /* nothing when it is not open */
+bool db_batch_connecting(const Db *db); /* then it must not be closed yet; any thread */
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
 typedef struct DbValue {

@@ -43,6 +43,7 @@ typedef struct BatchConn {
     struct DbBatch *batch;
     DbConn conn;
     bool connecting, ready;
+    Err connected;      /* what came of the last attempt */
     ReadList sent;      /* empty: idle */
     Read *at;           /* whose answer comes next */
     int64_t give_up_ms; /* a cancel request is out; 0 */
@@ -53,6 +54,7 @@ struct DbBatch {
     Db *db;
     Loop *loop;
     LoopTimer *timer;
+    Fibers *fibers; /* that connect */
     bool flush_posted, looking;
     ReadList waiting;
     BatchConn conns[BATCH_CONNECTIONS];
@@ -151,66 +153,60 @@ static void send_batch(BatchConn *c)
     want_write(c);
 }
 
-/* Reads wait, and no connection is free or about to be. */
-static BatchConn *worth_connecting(DbBatch *b)
-{
-    BatchConn *missing = NULL;
-
-    if (!b->waiting.first)
-        return NULL;
-    for (int i = 0; i < BATCH_CONNECTIONS; i++) {
-        BatchConn *c = &b->conns[i];
-
-        if (c->connecting || (c->ready && c->sent.count == 0))
-            return NULL;
-        if (!c->ready && !missing)
-            missing = c;
-    }
-    return missing;
-}
-
-static void flush(void *data)
-{
-    DbBatch *b = data;
-
-    b->flush_posted = false;
-    for (int i = 0; i < BATCH_CONNECTIONS && b->waiting.first; i++)
-        if (b->conns[i].ready && b->conns[i].sent.count == 0)
-            send_batch(&b->conns[i]);
-    if (worth_connecting(b))
-        fiber_wake(b->waiting.first->fiber); /* it does it, since that takes a stack to wait on */
-}
-
 /* --- answers ----------------------------------------------------------------------------------------------------- */
+/* What came of a failed read. False: it is sent again. */
+static bool settle_failed(BatchConn *c, Read *read)
+{
+    Err e = db_conn_fail_result(&c->conn, read->failed, read->sql);
+
+    PQclear(read->failed);
+    read->failed = NULL;
+    /* The cancel request was for another of its batch. */
+    if (e.reason == &DEADLINE_EXCEEDED && read->deadline_ms > db_now_ms())
+        return false;
+    finish(read, e);
+    return true;
+}
+
+/* False: it is sent again. */
+static bool settle(BatchConn *c, Read *read)
+{
+    if (read->failed)
+        return settle_failed(c, read);
+    if (read->aborted)
+        return false;
+    c->batch->db->last_success_ms = db_now_ms();
+    finish(read, OK);
+    return true;
+}
+
+/* The next batch may bring as many new statements as it has reads. */
+static bool statements_full(const BatchConn *c)
+{
+    bool full = c->conn.statement_count > DB_STATEMENTS_MAX - BATCH_MAX;
+
+    if (full)
+        LOG_WARN(c->batch->db->log, "db_statements_full", "count", c->conn.statement_count);
+    return full;
+}
+
 /* The sync came: the batch is over. */
 static void end_batch(BatchConn *c)
 {
     DbBatch *b = c->batch;
-    ReadList again;
 
-    list_clear(&again);
     while (c->sent.first) {
         Read *read = list_take(&c->sent);
 
-        if (read->failed) {
-            Err e = db_conn_fail_result(&c->conn, read->failed, read->sql);
-
-            PQclear(read->failed);
-            read->failed = NULL;
-            finish(read, e);
-        } else if (!read->aborted) {
-            b->db->last_success_ms = db_now_ms();
-            finish(read, OK);
-        } else if (++read->tries < BATCH_TRIES) {
-            list_append(&again, read);
-        } else {
+        if (settle(c, read))
+            continue;
+        if (++read->tries < BATCH_TRIES)
+            list_append(&b->waiting, read);
+        else
             finish(read, err_make(&UNAVAILABLE, "busy, try again"));
-        }
     }
-    while (again.first)
-        list_append(&b->waiting, list_take(&again));
     c->at = NULL;
-    if (c->conn.broken || c->give_up_ms) /* a cancel request may come late, and hit another */
+    if (c->conn.broken || c->give_up_ms || statements_full(c)) /* a cancel request may come late, and hit another */
         drop(c);
     else if (b->waiting.first)
         flush_soon(b);
@@ -226,6 +222,8 @@ static void take_result(BatchConn *c, PGresult *result)
         end_batch(c);
         return;
     case PGRES_PIPELINE_ABORTED:
+        if (read->preparing)
+            db_conn_unprepare(&c->conn, read->sql, read->params);
         read->aborted = true;
         PQclear(result);
         return;
@@ -239,7 +237,7 @@ static void take_result(BatchConn *c, PGresult *result)
         return;
     default:
         if (read->preparing)
-            c->conn.broken = true; /* it is on the list of prepared ones, and is not */
+            db_conn_unprepare(&c->conn, read->sql, read->params);
         if (read->failed)
             PQclear(result);
         else
@@ -260,7 +258,8 @@ static void on_socket(void *data, uint32_t events)
         drop(c);
         return;
     }
-    while (c->at && !PQisBusy(c->conn.pg)) {
+    /* A connection that libpq gave up is not busy, and would say "no more" for ever. */
+    while (c->at && PQstatus(c->conn.pg) == CONNECTION_OK && !PQisBusy(c->conn.pg)) {
         PGresult *result = PQgetResult(c->conn.pg);
 
         if (result)
@@ -325,27 +324,20 @@ static void look(void *data)
 }
 
 /* --- connecting -------------------------------------------------------------------------------------------------- */
-/* In the fiber that found too few. */
-static Err connect_one(BatchConn *c)
+/* In a thread: libpq looks names up as it connects, and the loop must not wait for that. */
+static void connect_now(void *data)
 {
     static const char READ_ONLY[] = "SET default_transaction_read_only = on";
+    BatchConn *c = data;
     int64_t deadline_ms = db_now_ms() + BATCH_CONNECT_MS;
-    Err e;
 
-    c->connecting = true;
-    e = db_conn_connect(&c->conn, deadline_ms);
-    if (!err_failed(e))
-        e = db_conn_run(&c->conn, deadline_ms, READ_ONLY, DB_NO_ARGS, NULL);
-    c->connecting = false;
-    if (err_failed(e) || !PQenterPipelineMode(c->conn.pg)) {
+    c->connected = db_conn_connect(&c->conn, deadline_ms);
+    if (!err_failed(c->connected))
+        c->connected = db_conn_run(&c->conn, deadline_ms, READ_ONLY, DB_NO_ARGS, NULL);
+    if (!err_failed(c->connected) && !PQenterPipelineMode(c->conn.pg))
+        c->connected = err_make(&UNAVAILABLE, "the database is not available");
+    if (err_failed(c->connected))
         db_conn_disconnect(&c->conn);
-        return err_failed(e) ? e : err_make(&UNAVAILABLE, "the database is not available");
-    }
-    c->fd = PQsocket(c->conn.pg);
-    c->ready = true;
-    loop_add_fd(c->batch->loop, c->fd, EPOLLIN, on_socket, c);
-    flush_soon(c->batch);
-    return OK;
 }
 
 static bool any_usable(const DbBatch *b)
@@ -357,13 +349,56 @@ static bool any_usable(const DbBatch *b)
     return usable;
 }
 
-static void connect_missing(DbBatch *b)
+static void run_connect(void *data)
 {
-    BatchConn *missing = worth_connecting(b);
-    Err e = missing ? connect_one(missing) : OK;
+    BatchConn *c = data;
+    DbBatch *b = c->batch;
 
-    while (err_failed(e) && !any_usable(b) && b->waiting.first)
-        finish(list_take(&b->waiting), e);
+    fiber_run_blocking(connect_now, c);
+    c->connecting = false;
+    if (err_failed(c->connected)) {
+        while (!any_usable(b) && b->waiting.first)
+            finish(list_take(&b->waiting), c->connected);
+        return;
+    }
+    c->fd = PQsocket(c->conn.pg);
+    c->ready = true;
+    loop_add_fd(b->loop, c->fd, EPOLLIN, on_socket, c);
+    flush_soon(b);
+}
+
+/* Reads wait, and no connection is free or about to be. */
+static BatchConn *worth_connecting(DbBatch *b)
+{
+    BatchConn *missing = NULL;
+
+    if (!b->waiting.first)
+        return NULL;
+    for (int i = 0; i < BATCH_CONNECTIONS; i++) {
+        BatchConn *c = &b->conns[i];
+
+        if (c->connecting || (c->ready && c->sent.count == 0))
+            return NULL;
+        if (!c->ready && !missing)
+            missing = c;
+    }
+    return missing;
+}
+
+static void flush(void *data)
+{
+    DbBatch *b = data;
+    BatchConn *missing;
+
+    b->flush_posted = false;
+    for (int i = 0; i < BATCH_CONNECTIONS && b->waiting.first; i++)
+        if (b->conns[i].ready && b->conns[i].sent.count == 0)
+            send_batch(&b->conns[i]);
+    missing = worth_connecting(b);
+    if (missing) {
+        missing->connecting = true;
+        (void)fibers_start(b->fibers, run_connect, missing); /* there is one for each connection */
+    }
 }
 
 /* --- what db.c calls --------------------------------------------------------------------------------------------- */
@@ -383,12 +418,8 @@ Err db_batch_read(DbBatch *b, int64_t deadline_ms, const char *sql, DbArgs args,
         loop_timer_set(b->timer, BATCH_LOOK_MS, BATCH_LOOK_MS);
         b->looking = true;
     }
-    for (;;) {
-        connect_missing(b);
-        if (read.done)
-            break;
+    while (!read.done)
         (void)fiber_park(-1); /* deadlines are looked at here, for all */
-    }
     db_params_done(&params);
     if (b->db->seconds)
         histogram_observe(b->db->seconds, (double)(clock_monotonic_us(&SYSTEM_CLOCK) - start_us) / 1e6);
@@ -407,6 +438,7 @@ void db_batch_open(Db *db, Loop *loop)
     b->db = db;
     b->loop = loop;
     b->timer = loop_timer_new(loop, look, b);
+    b->fibers = fibers_new(loop, BATCH_CONNECTIONS);
     list_clear(&b->waiting);
     for (int i = 0; i < BATCH_CONNECTIONS; i++) {
         b->conns[i].batch = b;
@@ -414,6 +446,11 @@ void db_batch_open(Db *db, Loop *loop)
         list_clear(&b->conns[i].sent);
     }
     db->batch = b;
+}
+
+bool db_batch_connecting(const Db *db)
+{
+    return db->batch && fibers_running(db->batch->fibers) > 0;
 }
 
 void db_batch_close(Db *db)
@@ -428,6 +465,7 @@ void db_batch_close(Db *db)
             drop(&b->conns[i]);
     loop_unpost(b->loop, flush, b);
     loop_timer_free(b->timer);
+    fibers_free(b->fibers);
     db->batch = NULL;
     free(b);
 }

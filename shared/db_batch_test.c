@@ -94,7 +94,7 @@ static void start(World *w, Job *job, const char *sql, int64_t argument)
 
 static void turn_until_idle(World *w)
 {
-    for (int i = 0; i < 5000 && fibers_running(w->fibers) > 0; i++)
+    for (int i = 0; i < 5000 && (fibers_running(w->fibers) > 0 || db_batch_connecting(w->db)); i++)
         loop_turn(w->loop, TURN_MS);
     assert_int_equal(fibers_running(w->fibers), 0);
 }
@@ -105,6 +105,7 @@ static const char SLEEP[] = "SELECT 1 FROM pg_sleep($1::bigint / 1000.0)";
 static const char PID[] = "SELECT pg_backend_pid() + 0 * $1";
 static const char END[] = "SELECT count(pg_terminate_backend($1::bigint::int))";
 static const char MAKE[] = "SELECT count(*) FROM (SELECT set_config('a.b', $1::text, false)) x";
+static const char TRIPLE[] = "SELECT $1 * 3";
 static const char WRITE[] = "INSERT INTO db_batch_test VALUES ($1)";
 
 static void each_of_many_gets_its_own_answer(void **state)
@@ -155,6 +156,56 @@ static void a_statement_that_is_wrong_fails_alone(void **state)
     start(w, &wrong, "SELECT nonsense($1)", 1); /* it was not remembered as prepared */
     turn_until_idle(w);
     assert_reason(wrong.err, &INTERNAL);
+}
+
+static void what_was_to_be_prepared_behind_a_failure_is_prepared_again(void **state)
+{
+    World *w = *state;
+    Job warm = {0}, failing = {0}, unprepared = {0};
+
+    start(w, &warm, INVERSE, 1);
+    turn_until_idle(w);
+    start(w, &failing, INVERSE, 0);
+    start(w, &unprepared, TRIPLE, 7);
+    turn_until_idle(w);
+    assert_reason(failing.err, &INVALID_ARGUMENT);
+    assert_ok(unprepared.err);
+    assert_int_equal(unprepared.value, 21);
+}
+
+/* More than a connection keeps prepared, a few batches at a time. */
+static void statements_without_end_are_answered(void **state)
+{
+    enum { STATEMENTS = 1200 };
+    static char texts[STATEMENTS][32];
+    World *w = *state;
+    Job jobs[MANY] = {0};
+
+    for (int at = 0; at < STATEMENTS; at += MANY) {
+        for (int i = 0; i < MANY; i++) {
+            snprintf(texts[at + i], sizeof texts[at + i], "SELECT $1 + %d", at + i);
+            start(w, &jobs[i], texts[at + i], 1);
+        }
+        turn_until_idle(w);
+        for (int i = 0; i < MANY; i++) {
+            assert_ok(jobs[i].err);
+            assert_int_equal(jobs[i].value, at + i + 1);
+        }
+    }
+}
+
+static void a_deadline_ends_no_other_read_of_its_batch(void **state)
+{
+    World *w = *state;
+    Job slow = {0}, hasty = {.timeout_ms = 200}, patient = {0};
+
+    start(w, &slow, SLEEP, 600);
+    start(w, &hasty, DOUBLE, 1);
+    start(w, &patient, DOUBLE, 2);
+    turn_until_idle(w);
+    assert_reason(hasty.err, &DEADLINE_EXCEEDED);
+    assert_ok(slow.err);
+    assert_ok(patient.err);
 }
 
 static void a_slow_statement_ends_at_its_deadline_and_holds_nobody_up_for_good(void **state)
@@ -288,6 +339,9 @@ int main(void)
         CASE(each_of_many_gets_its_own_answer),
         CASE(a_failure_takes_no_other_with_it),
         CASE(a_statement_that_is_wrong_fails_alone),
+        CASE(what_was_to_be_prepared_behind_a_failure_is_prepared_again),
+        CASE(statements_without_end_are_answered),
+        CASE(a_deadline_ends_no_other_read_of_its_batch),
         CASE(a_slow_statement_ends_at_its_deadline_and_holds_nobody_up_for_good),
         CASE(a_connection_that_ends_is_made_anew),
         CASE(an_idle_connection_that_ends_costs_no_request),

@@ -255,11 +255,18 @@ static DbStatement *find_statement(DbConn *conn, const char *sql, const DbParams
     return &conn->statements[at];
 }
 
+static void name_statement(DbConn *conn, DbStatement *s)
+{
+    assert(conn->statement_count < DB_STATEMENTS_MAX);
+    snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
+}
+
 static void remember_statement(DbConn *conn, DbStatement *s, const char *sql, const DbParams *params)
 {
     size_t bytes = sizeof(Oid) * (size_t)params->count;
 
     s->sql = sql;
+    s->prepared = true;
     s->copy = xstrdup(sql);
     s->count = params->count;
     s->types = xmalloc(bytes);
@@ -436,8 +443,7 @@ static Err prepare(DbConn *conn, int64_t deadline_ms, const char *sql, const DbP
         *out = s;
         return OK;
     }
-    assert(conn->statement_count < DB_STATEMENTS_MAX);
-    snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
+    name_statement(conn, s);
     if (!PQsendPrepare(conn->pg, s->name, sql, params->count, params->types))
         return fail(conn, &LOST, "", PQerrorMessage(conn->pg), sql);
     collect(conn, deadline_ms, 1, false, &o);
@@ -456,15 +462,22 @@ bool db_conn_send_read(DbConn *conn, const char *sql, const DbParams *params, bo
 {
     DbStatement *s = find_statement(conn, sql, params);
 
-    *out_preparing = !s->sql;
-    if (!s->sql) {
-        assert(conn->statement_count < DB_STATEMENTS_MAX);
-        snprintf(s->name, sizeof s->name, "s%u", ++conn->statement_number);
-        if (!PQsendPrepare(conn->pg, s->name, sql, params->count, params->types))
+    *out_preparing = !s->prepared;
+    if (!s->prepared) {
+        if (!s->sql) {
+            name_statement(conn, s);
+            remember_statement(conn, s, sql, params);
+        }
+        s->prepared = PQsendPrepare(conn->pg, s->name, sql, params->count, params->types);
+        if (!s->prepared)
             return false;
-        remember_statement(conn, s, sql, params);
     }
     return send_statement(conn, s, params);
+}
+
+void db_conn_unprepare(DbConn *conn, const char *sql, const DbParams *params)
+{
+    find_statement(conn, sql, params)->prepared = false;
 }
 
 /* BEGIN and SAVEPOINT travel with the statement, in one write and one read. */
@@ -516,6 +529,20 @@ static Err exchange(DbConn *conn, int64_t deadline_ms, const char *sql, const Db
     return OK;
 }
 
+static Err drop_statements(DbConn *conn, int64_t deadline_ms)
+{
+    static const char ALL[] = "DEALLOCATE ALL";
+    CLEANUP(outcome_done) Outcome o = {0};
+
+    LOG_WARN(conn->db->log, "db_statements_full", "count", conn->statement_count);
+    if (!PQsendQuery(conn->pg, ALL))
+        return fail(conn, &LOST, "", PQerrorMessage(conn->pg), ALL);
+    collect(conn, deadline_ms, 1, false, &o);
+    TRY(outcome_err(conn, &o, ALL));
+    forget_statements(conn);
+    return OK;
+}
+
 Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
 {
     int64_t start_us = clock_monotonic_us(&SYSTEM_CLOCK);
@@ -529,11 +556,8 @@ Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args,
     }
     if (start_us / 1000 >= deadline_ms)
         return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
-    if (conn->statement_count >= DB_STATEMENTS_MAX - 4) {
-        LOG_WARN(conn->db->log, "db_statements_full", "count", conn->statement_count);
-        PQclear(PQexec(conn->pg, "DEALLOCATE ALL"));
-        forget_statements(conn);
-    }
+    if (conn->statement_count >= DB_STATEMENTS_MAX - 4)
+        TRY(drop_statements(conn, deadline_ms));
     db_params_init(&params, args);
     e = exchange(conn, deadline_ms, sql, &params, out);
     db_params_done(&params);

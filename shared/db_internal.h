@@ -34,6 +34,7 @@ typedef struct DbStatement {
     const char *sql; /* the constant's address is the key */
     char *copy;      /* owned; proves that the address still holds the same text */
     char name[12];
+    bool prepared; /* false: known, but the server did not take it */
     int count;
     Oid *types; /* owned */
 } DbStatement;
@@ -93,6 +94,8 @@ Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args,
 /* For db_batch.c, whose connections are in pipeline mode: queues one statement, prepared before where it is new. False:
  * the connection is lost. */
 bool db_conn_send_read(DbConn *conn, const char *sql, const DbParams *params, bool *out_preparing);
+/* The server did not come to prepare it, or refused: it is prepared again at its next use. */
+void db_conn_unprepare(DbConn *conn, const char *sql, const DbParams *params);
 /* The error of a failed result; of a read whose connection ended; of one that nobody got to. Logged and counted. */
 Err db_conn_fail_result(DbConn *conn, const PGresult *result, const char *sql);
 Err db_conn_fail_read(DbConn *conn, const char *sql, bool too_late);

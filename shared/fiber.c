@@ -290,3 +290,35 @@ bool fiber_wait_fd(int fd, uint32_t epoll_events, int64_t deadline_ms)
     loop_remove_fd(loop, fd);
     return wait.ready;
 }
+
+typedef struct Blocking {
+    void (*run)(void *data);
+    void *data;
+    Fiber *fiber;
+    atomic_bool done;
+} Blocking;
+
+static void *run_blocking(void *data)
+{
+    Blocking *b = data;
+    Fiber *fiber = b->fiber;
+
+    b->run(b->data);
+    atomic_store(&b->done, true);
+    fiber_wake(fiber); /* it waits for the thread's end, too, so it is still there */
+    return NULL;
+}
+
+void fiber_run_blocking(void (*run)(void *data), void *data)
+{
+    Blocking b = {.run = run, .data = data, .fiber = current};
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_blocking, &b) != 0) {
+        run(data); /* the machine is out of threads: then it blocks */
+        return;
+    }
+    while (!atomic_load(&b.done))
+        (void)fiber_park(-1);
+    pthread_join(thread, NULL); /* at its last instruction */
+}

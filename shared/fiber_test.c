@@ -164,6 +164,33 @@ static void a_fiber_waits_for_a_descriptor(void **state)
     close(ends[1]);
 }
 
+static void block(void *data)
+{
+    World *w = data;
+
+    usleep(20 * 1000);
+    w->in_time = fiber_current() == NULL; /* in a thread */
+}
+
+static void run_what_blocks(void *data)
+{
+    World *w = data;
+
+    fiber_run_blocking(block, w);
+    note(w, 'z');
+}
+
+static void what_blocks_runs_beside_the_loop(void **state)
+{
+    World *w = *state;
+
+    assert_true(fibers_start(w->fibers, run_what_blocks, w));
+    note(w, 'a'); /* meanwhile */
+    turn_until_idle(w);
+    assert_string_equal(w->text, "az");
+    assert_true(w->in_time);
+}
+
 typedef struct Counter {
     World *world;
     int number, rounds;
@@ -217,6 +244,7 @@ int main(void)
         CASE(a_deadline_ends_the_wait),
         CASE(another_thread_may_wake),
         CASE(a_fiber_waits_for_a_descriptor),
+        CASE(what_blocks_runs_beside_the_loop),
         CASE(many_fibers_keep_their_stacks_and_log_contexts_apart),
     };
 

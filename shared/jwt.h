@@ -1,5 +1,6 @@
-/* jwt: JSON Web Tokens, HS256 only (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Any
- * other algorithm, a missing exp, or a positive-looking token of the wrong shape is refused. Leeway 0. Thread-safe. */
+/* jwt: JSON Web Tokens (RFC 7519, RFC 8725): what the auth service mints and the gateway verifies. Signed by HS256
+ * here, or by the keys of jws.h with the same claims. Any other algorithm, a missing exp, or a positive-looking token
+ * of the wrong shape is refused. Leeway 0. Thread-safe. */
 #pragma once
 #include "shared/clock.h"
 #include "shared/err.h"
@@ -19,6 +20,12 @@ typedef struct JwtClaims {
     size_t role_count;                         /* JWT_ROLES_MAX at most */
     int64_t issued_s, not_before_s, expires_s; /* Unix seconds; 0 when absent, expires_s never is */
 } JwtClaims;
+
+/* The claims alone, as JSON: for tokens that jws.h signs. Borrowed from `mem`. */
+char *jwt_claims_write(Arena *mem, const JwtClaims *claims);
+/* The other way, of a payload whose signature was checked: UNAUTHENTICATED unless it is of a live token. Claims are
+ * borrowed from `mem`. */
+Err jwt_claims_read(Arena *mem, const Clock *clock, Slice json, JwtClaims *out) MUST_CHECK;
 
 /* Borrowed from `mem`. */
 char *jwt_mint(const JwtKey *key, Arena *mem, const JwtClaims *claims);

@@ -173,22 +173,30 @@ static void close_fibers(void *data)
     }
 }
 
-static bool fibers_busy(Lane *lane)
-{
+typedef struct FiberLook {
+    Lane *lane;
     bool busy;
+} FiberLook;
 
-    pthread_mutex_lock(&lane->lock);
-    busy = lane->count > 0 || fibers_running(lane->fibers) > 0;
-    pthread_mutex_unlock(&lane->lock);
-    return busy;
+/* In the loop: from elsewhere, a request just taken off the ring would be neither there nor in a fiber. */
+static void look_at_fibers(void *data)
+{
+    FiberLook *look = data;
+
+    pthread_mutex_lock(&look->lane->lock);
+    look->busy = look->lane->count > 0 || fibers_running(look->lane->fibers) > 0;
+    pthread_mutex_unlock(&look->lane->lock);
 }
 
 /* Each ends by its deadline. */
 static void stop_fibers(Lane *lane)
 {
-    while (fibers_busy(lane))
+    Loop *loop = bus_io_loop(lane->server->o.bus);
+    FiberLook look = {.lane = lane};
+
+    for (loop_call(loop, look_at_fibers, &look); look.busy; loop_call(loop, look_at_fibers, &look))
         nats_Sleep(STOP_LOOK_MS);
-    loop_call(bus_io_loop(lane->server->o.bus), close_fibers, lane);
+    loop_call(loop, close_fibers, lane);
 }
 
 /* --- starting and stopping a lane -------------------------------------------------------------------------------- */
@@ -485,6 +493,8 @@ void rpc_server_free(RpcServer *server)
         bus_unsubscribe(server->endpoints[i].sub);
     for (size_t i = 0; i < server->lane_count; i++)
         lane_stop(&server->lanes[i]);
+    while (server->batches && db_batch_connecting(server->o.db))
+        nats_Sleep(STOP_LOOK_MS);
     if (server->batches)
         loop_call(bus_io_loop(server->o.bus), close_batches, server->o.db);
     stream_hub_stop(server->streams);

@@ -426,6 +426,26 @@ static void fibers_take_many_requests_in_one_thread_and_the_rest_in_turn(void **
     natsSubscription_Destroy(replies);
 }
 
+/* Without waiting for them first: a drain that was too short for all that there is. */
+static void a_server_that_is_freed_lets_its_fibers_end(void **state)
+{
+    World *w = *state;
+    natsSubscription *replies = NULL;
+    natsMsg *msg = NULL;
+
+    assert_int_equal(natsConnection_SubscribeSync(&replies, bus_nats(w->gateway), "_INBOX.gateway.f"), NATS_OK);
+    for (int i = 0; i < 3 * ECHO_FIBERS; i++)
+        assert_ok(bus_publish(w->gateway, raw_subject(w->mem, w->gateway, "rpc", "Nap"), "_INBOX.gateway.f", NULL, 0,
+                              SLICE_LIT("")));
+    WAIT_UNTIL(atomic_load(&w->echo.napping) == ECHO_FIBERS);
+    rpc_server_free(MOVE(w->server));
+    for (int i = 0; i < 3 * ECHO_FIBERS; i++) {
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies, 5000), NATS_OK);
+        natsMsg_Destroy(msg);
+    }
+    natsSubscription_Destroy(replies);
+}
+
 static void expired_work_is_dropped(void **state)
 {
     World *w = *state;
@@ -822,6 +842,7 @@ int main(void)
         cmocka_unit_test(a_handler_can_be_called_through_its_row),
         WITH_WORLD(a_full_queue_answers_at_once),
         WITH_WORLD(fibers_take_many_requests_in_one_thread_and_the_rest_in_turn),
+        WITH_WORLD(a_server_that_is_freed_lets_its_fibers_end),
         WITH_WORLD(expired_work_is_dropped),
         WITH_WORLD(a_deferred_request_is_answered_later),
         WITH_WORLD(a_drain_finishes_what_was_taken),

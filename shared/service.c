@@ -319,8 +319,8 @@ static Err open_observability(Process *p)
     service->log = log_new(&log);
     LOG_INFO(service->log, "starting", "version", service->version, "commit", service->commit, "slot", s->slot);
     config_note_originals(note_original, service->log);
-    /* After the log, which it writes to; before all that inherits the signal mask. */
     memory_open();
+    /* After the log, which it writes to; before all that inherits the signal mask. */
     TRY(catch_signals(p));
     service->metrics = metrics_new();
     metrics_add_process(service->metrics, service->name, service->version, service->commit);

@@ -62,3 +62,17 @@ char **answer_words(Arena *mem, const char *const *words, size_t count)
         copy[i] = arena_strdup(mem, words[i]);
     return copy;
 }
+
+Auth__V1__LoginInfo *answer_login(Request *rq, const LoginRow *row)
+{
+    Auth__V1__LoginInfo *info = MESSAGE_NEW(rq->mem, Auth__V1__LoginInfo, auth__v1__login_info__init);
+
+    info->id = uuid_text(rq->mem, row->id);
+    info->user_agent = arena_strdup(rq->mem, row->user_agent);
+    info->address = arena_strdup(rq->mem, row->address);
+    info->created_at = timestamp(rq->mem, row->created_us);
+    info->last_used_at = timestamp(rq->mem, row->last_used_us);
+    info->expires_at = timestamp(rq->mem, row->expires_us);
+    SET(info, current, slice_eq(slice(info->id), slice(rq->caller.login_id)));
+    return info;
+}

@@ -8,3 +8,4 @@ void answer_user_in(Request *rq, Manner manner, const Account *account, Auth__V1
 void answer_tokens(Request *rq, const Tokens *tokens, const Account *account, Auth__V1__AuthResult *out);
 /* A copy in the form that messages have. */
 char **answer_words(Arena *mem, const char *const *words, size_t count);
+Auth__V1__LoginInfo *answer_login(Request *rq, const LoginRow *row);

@@ -34,7 +34,8 @@ typedef struct Auth {
     Breach *breach; /* NULL: no password is known to have leaked */
     const JwtKey *key;
     IdSource *ids;
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+    struct SigningKeys *signing; /* NULL: HS256 by `key` */
+    OutboxRelay *outbox;         /* may be NULL: nothing is nudged */
     /* Of no password: checked when there is no account, so that both take the same time. */
     char dummy_hash[DUMMY_HASH_BYTES];
 } Auth;

@@ -331,16 +331,15 @@ Err auth_v1_exchange_key(Request *rq, const Auth__V1__ExchangeKeyRequest *in, Au
     expires_us = now_us + auth->settings->token_exchange_minutes * 60 * 1000000;
     if (key.expires_us)
         expires_us = MIN(expires_us, key.expires_us);
-    out->token = jwt_mint(auth->key, rq->mem,
-                          &(JwtClaims){.user_id = owner.id,
-                                       .username = owner.username,
-                                       .role = role_name(owner.role),
-                                       .roles = owner.roles,
-                                       .role_count = owner.role_count,
-                                       .login_id = uuid_text(rq->mem, key.id),
-                                       .issuer = auth->settings->jwt_issuer,
-                                       .issued_s = now_us / 1000000,
-                                       .expires_s = expires_us / 1000000});
+    out->token = tokens_sign_jwt(rq, &(JwtClaims){.user_id = owner.id,
+                                                  .username = owner.username,
+                                                  .role = role_name(owner.role),
+                                                  .roles = owner.roles,
+                                                  .role_count = owner.role_count,
+                                                  .login_id = uuid_text(rq->mem, key.id),
+                                                  .issuer = auth->settings->jwt_issuer,
+                                                  .issued_s = now_us / 1000000,
+                                                  .expires_s = expires_us / 1000000});
     out->expires_at = timestamp(rq->mem, expires_us / 1000000 * 1000000);
     return OK;
 }

@@ -81,8 +81,8 @@ static Err refresh_by_token(Request *rq, const char *presented, Auth__V1__AuthRe
     Uuid old_id;
     bool done;
 
-    if (err_failed(jwt_verify(auth->key, rq->mem, rq->clock, slice(presented), &claims)) ||
-        !uuid_parse(slice(claims.login_id), &old_id) || !claims.jti || !claims.jti[0])
+    if (err_failed(tokens_read_jwt(rq, presented, &claims)) || !uuid_parse(slice(claims.login_id), &old_id) ||
+        !claims.jti || !claims.jti[0])
         return invalid_refresh();
     TRY(auth_store_replace_login(rq, old_id, claims.jti, &login, auth->ids, &done, &account));
     if (!done)
@@ -153,20 +153,6 @@ Err auth_v1_end_other_logins(Request *rq, const Auth__V1__EndOtherLoginsRequest 
 }
 
 /* ---------------------------------------------------------------------------------------------------- reading */
-static Auth__V1__LoginInfo *answer_login(Request *rq, const LoginRow *row)
-{
-    Auth__V1__LoginInfo *info = MESSAGE_NEW(rq->mem, Auth__V1__LoginInfo, auth__v1__login_info__init);
-
-    info->id = uuid_text(rq->mem, row->id);
-    info->user_agent = arena_strdup(rq->mem, row->user_agent);
-    info->address = arena_strdup(rq->mem, row->address);
-    info->created_at = timestamp(rq->mem, row->created_us);
-    info->last_used_at = timestamp(rq->mem, row->last_used_us);
-    info->expires_at = timestamp(rq->mem, row->expires_us);
-    SET(info, current, slice_eq(slice(info->id), slice(rq->caller.login_id)));
-    return info;
-}
-
 Err auth_v1_list_logins(Request *rq, const Auth__V1__ListLoginsRequest *in, Auth__V1__ListLoginsReply *out)
 {
     LoginRow *rows;

@@ -4,6 +4,7 @@
 
 #include "atrium/auth/v1/access.service.h"
 #include "atrium/auth/v1/admin.service.h"
+#include "atrium/auth/v1/console.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
 #include "atrium/auth/v1/mail.service.h"
@@ -14,6 +15,7 @@
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
 #include "services/auth/registration.h"
+#include "services/auth/signing_keys.h"
 #include "services/auth/smtp.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
@@ -61,6 +63,13 @@ static Err check_settings(const CommonSettings *common, const void *settings)
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "AUTH_SECRET_KEY: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     TRY(mail_check_settings(s));
+    if (strcmp(s->jwt_algorithm, "HS256") != 0 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_ALGORITHM: \"%s\" is none of HS256, EdDSA, ES256", s->jwt_algorithm);
+    if (!s->jwt_hs256 && !signing_is_asymmetric(s))
+        return err_make(&INVALID_ARGUMENT, "JWT_HS256: false, while JWT_ALGORITHM is HS256");
+    if (!slice_starts_with(slice(s->public_url), SLICE_LIT("http")) ||
+        slice_ends_with(slice(s->public_url), SLICE_LIT("/")))
+        return err_make(&INVALID_ARGUMENT, "PUBLIC_URL: http(s)://host, without a slash at the end");
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -74,16 +83,18 @@ static Err make_dummy_hash(Auth *auth, Arena *mem)
     return OK;
 }
 
-static Err bootstrap(Service *service, const Auth *auth)
+static Err bootstrap(Service *service, Running *running)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     Request rq = {.mem = mem,
-                  .service = auth,
+                  .service = &running->auth,
                   .clock = service->clock,
                   .db = service->db,
                   .log = service->log,
                   .deadline_ms = clock_monotonic_ms(service->clock) + BOOTSTRAP_TIMEOUT_MS};
 
+    if (signing_is_asymmetric(running->auth.settings))
+        TRY(err_wrap(signing_keys_open(&rq, &running->auth.signing), "JWT_ALGORITHM"));
     return admin_bootstrap(&rq);
 }
 
@@ -107,7 +118,7 @@ static Err open_auth(Service *service, void **out_context)
                    &running->breach));
     auth->breach = running->breach;
     TRY(make_dummy_hash(auth, service->mem));
-    TRY(bootstrap(service, auth));
+    TRY(bootstrap(service, running));
     *out_context = running;
     return OK;
 }
@@ -124,6 +135,11 @@ static Err start_background(Service *service, void *context)
                                                    .metrics = service->metrics,
                                                    .send = smtp_send},
                               &running->mail_sender));
+    if (running->auth.signing)
+        TRY(signing_keys_start(running->auth.signing, &(SigningKeysOptions){.auth = &running->auth,
+                                                                            .db = service->db,
+                                                                            .clock = service->clock,
+                                                                            .log = service->log}));
     return purge_start(&(PurgeOptions){.auth = &running->auth,
                                        .db = service->db,
                                        .clock = service->clock,
@@ -138,6 +154,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     mail_sender_stop(MOVE(running->mail_sender));
+    signing_keys_stop(running->auth.signing);
     purge_stop(MOVE(running->purge));
 }
 
@@ -146,6 +163,7 @@ static void close_auth(void *context)
     Running *running = context;
 
     breach_free(running->breach);
+    signing_keys_free(running->auth.signing);
     jwt_key_free(running->key);
 }
 
@@ -158,8 +176,10 @@ static int hash_threads(void)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE};
+    static const RpcService *const RPCS[] = {
+        &AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE, &AUTH_V1_CONSOLE_SERVICE,
+        &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE,
+    };
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},

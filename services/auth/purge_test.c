@@ -25,7 +25,7 @@ static void expired_logins_go_by_themselves(void **state)
                            "INSERT INTO login (id, family_id, user_id, profile, user_agent, address, created_at,"
                            "  last_used_at, expires_at)"
                            " SELECT gen_random_uuid(), gen_random_uuid(), 1, 'all', '', '', now(), now(),"
-                           "  now() - interval '1 s' FROM generate_series(1, 1200)");
+                           "  now() - interval '25 h' FROM generate_series(1, 1200)");
     assert_ok(purge_start(
         &(PurgeOptions){.auth = &auth, .db = s->db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
         &purge));

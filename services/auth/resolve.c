@@ -102,14 +102,23 @@ static Err resolve_key(Request *rq, const char *token, Atrium__ResolveTokenReply
 }
 
 /* ---------------------------------------------------------------------------------------------------- the rpcs */
+static Err refuse(Request *rq, Slice hash)
+{
+    bool expired;
+
+    TRY(auth_store_opaque_has_expired(rq, hash, clock_unix_us(rq->clock), &expired));
+    return expired ? err_make(&SESSION_EXPIRED, "the token has expired") : err_make(&UNAUTHENTICATED, "invalid token");
+}
+
 static Err resolve_opaque(Request *rq, const char *token, Atrium__ResolveTokenReply *out)
 {
     LoginRow login;
     Account account;
+    Slice hash = token_hash(rq->mem, token);
 
-    TRY(auth_store_resolve_opaque(rq, token_hash(rq->mem, token), clock_unix_us(rq->clock), &login, &account));
+    TRY(auth_store_resolve_opaque(rq, hash, clock_unix_us(rq->clock), &login, &account));
     if (account.id == 0)
-        return err_make(&UNAUTHENTICATED, "invalid or expired token");
+        return refuse(rq, hash);
     answer_owner(rq, &account, login.id, login.expires_us / 1000, out);
     return OK;
 }

@@ -7,7 +7,7 @@
 #include "services/auth/store_access.h"
 #include "services/auth/store_registration.h"
 
-/* Rows of ended logins stay a day, for questions about them. */
+/* Rows of ended and expired logins stay a day, for questions about them. */
 enum { ENDED_KEEP_S = 86400, TOUCH_INTERVAL_US = 60 * 1000000 };
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
@@ -396,10 +396,22 @@ Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, Lo
     return OK;
 }
 
+static const char OPAQUE_HAS_EXPIRED[] =
+    "SELECT id FROM login WHERE opaque_hash = $1 AND ended_at IS NULL AND expires_at <= $2";
+
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, OPAQUE_HAS_EXPIRED, DB_ARGS(db_bytes(opaque_hash), db_time_us(now_us)), &rows));
+    *out = rows.count > 0;
+    return OK;
+}
+
 /* ---------------------------------------------------------------------------------------------------- purge */
 static const char PURGE_LOGINS[] = "DELETE FROM login WHERE id IN ("
-                                   "  (SELECT id FROM login WHERE expires_at < $1 LIMIT $3) UNION ALL"
-                                   "  (SELECT id FROM login WHERE ended_at < $2 LIMIT $3) LIMIT $3)";
+                                   "  (SELECT id FROM login WHERE expires_at < $1 LIMIT $2) UNION ALL"
+                                   "  (SELECT id FROM login WHERE ended_at < $1 LIMIT $2) LIMIT $2)";
 
 static const char PURGE_REFRESH_TOKENS[] =
     "DELETE FROM refresh_token WHERE hash IN (SELECT hash FROM refresh_token WHERE expires_at < $1 LIMIT $2)";
@@ -407,12 +419,11 @@ static const char PURGE_REFRESH_TOKENS[] =
 Err auth_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
-    int64_t logins, tokens, ended_before_us = now_us - (int64_t)ENDED_KEEP_S * 1000000;
+    int64_t logins, tokens, before_us = now_us - (int64_t)ENDED_KEEP_S * 1000000;
 
     TRY(db_tx_begin(rq, &tx));
     TRY(db_exec_count(&tx, PURGE_REFRESH_TOKENS, DB_ARGS(db_time_us(now_us), db_int64(limit)), &tokens));
-    TRY(db_exec_count(&tx, PURGE_LOGINS, DB_ARGS(db_time_us(now_us), db_time_us(ended_before_us), db_int64(limit)),
-                      &logins));
+    TRY(db_exec_count(&tx, PURGE_LOGINS, DB_ARGS(db_time_us(before_us), db_int64(limit)), &logins));
     TRY(db_tx_commit(&tx));
     *out_deleted = logins + tokens;
     return OK;

@@ -103,5 +103,8 @@ Err auth_store_list_logins(Request *rq, int64_t user_id, int64_t now_us, int64_t
 Err auth_store_resolve_opaque(Request *rq, Slice opaque_hash, int64_t now_us, LoginRow *out_login,
                               Account *out_account) MUST_CHECK;
 
+/* Of a login that has ended by itself, not long ago. */
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out) MUST_CHECK;
+
 /* Deletes at most `limit` logins and `limit` refresh tokens that nobody can use any more. */
 Err auth_store_purge(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted) MUST_CHECK;

@@ -39,6 +39,12 @@ int fake_setup(void **state)
         .token_ttl_ms = 86400000,
         .refresh_token_ttl_ms = 604800000,
         .session_expires_days = 7,
+        .jwt_algorithm = "HS256",
+        .jwt_hs256 = true,
+        .jwt_key_rotation_ms = 86400000,
+        .jwt_key_lead_ms = 60000,
+        .jwt_expiry_hours = 24,
+        .public_url = "https://atrium.example",
         .registration = "open",
         .max_logins = 100,
         .hash_ops = 1,
@@ -290,6 +296,13 @@ Err auth_store_list_logins(Request *rq, int64_t user_id, int64_t now_us, int64_t
                              .expires_us = fake.logins[i].expires_us};
     *out = rows;
     *out_count = fake.login_count;
+    return OK;
+}
+
+Err auth_store_opaque_has_expired(Request *rq, Slice opaque_hash, int64_t now_us, bool *out)
+{
+    (void)rq, (void)opaque_hash, (void)now_us;
+    *out = false;
     return OK;
 }
 

@@ -578,6 +578,28 @@ static void reuse_ends_replacements_too(void **state)
 }
 
 /* ---------------------------------------------------------------------------------------------------- purge */
+static void an_expired_token_is_told_from_one_that_was_ended(void **state)
+{
+    Fixture *f = *state;
+    Request rq = request(f);
+    Account ann = stored_account(f, "ann", NULL, NULL);
+    NewLogin lapsed = login_with(f, ann.id, NULL, "o1", NULL), over = login_with(f, ann.id, NULL, "o2", NULL);
+    Ending end = ending(f);
+    bool expired;
+
+    assert_ok(auth_store_insert_login(&rq, &lapsed, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &over, 100, f->ids));
+    assert_ok(auth_store_end_login_of_opaque_token(&rq, hash_of(f, "o2"), &end));
+    assert_ok(auth_store_opaque_has_expired(&rq, hash_of(f, "o1"), lapsed.expires_us - 1, &expired));
+    assert_false(expired);
+    assert_ok(auth_store_opaque_has_expired(&rq, hash_of(f, "o1"), lapsed.expires_us, &expired));
+    assert_true(expired);
+    assert_ok(auth_store_opaque_has_expired(&rq, hash_of(f, "o2"), lapsed.expires_us, &expired));
+    assert_false(expired);
+    assert_ok(auth_store_opaque_has_expired(&rq, hash_of(f, "o3"), lapsed.expires_us, &expired));
+    assert_false(expired);
+}
+
 static void only_dead_rows_are_purged(void **state)
 {
     Fixture *f = *state;
@@ -593,8 +615,10 @@ static void only_dead_rows_are_purged(void **state)
     assert_ok(auth_store_end_login(&rq, other.user_id, other.id, &end, &ended));
     assert_ok(auth_store_purge(&rq, f->now_us + DAY_S * INT64_C(1000000) + 1, 100, &deleted));
     assert_int_equal(deleted, 1);
+    /* An expired one can be told from an unknown one for a day. */
     assert_ok(auth_store_purge(&rq, login.expires_us + 1, 100, &deleted));
-    assert_int_equal(deleted, 2);
+    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login"), 1);
+    assert_ok(auth_store_purge(&rq, login.expires_us + DAY_S * INT64_C(1000000) + 1, 100, &deleted));
     assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login"), 0);
     assert_int_equal(store_schema_count(f, "SELECT count(*) FROM refresh_token"), 0);
 }
@@ -611,7 +635,7 @@ static void a_purge_is_bounded(void **state)
         login = login_with(f, ann.id, NULL, NULL, NULL);
         assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
     }
-    assert_ok(auth_store_purge(&rq, login.expires_us + 1, 3, &deleted));
+    assert_ok(auth_store_purge(&rq, login.expires_us + DAY_S * INT64_C(1000000) + 1, 3, &deleted));
     assert_int_equal(deleted, 3);
 }
 
@@ -639,6 +663,7 @@ int main(void)
         STORE_TEST(reuse_ends_replacements_too),
         STORE_TEST(a_replacement_does_not_slip_past_a_new_password),
         STORE_TEST(a_password_that_was_changed_meanwhile_logs_nobody_in),
+        STORE_TEST(an_expired_token_is_told_from_one_that_was_ended),
         STORE_TEST(only_dead_rows_are_purged),
         STORE_TEST(a_purge_is_bounded),
     };

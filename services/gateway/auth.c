@@ -20,7 +20,6 @@ enum {
 
 struct Auth {
     AuthOptions options;
-    JwtKey *key;
     CallerSigner *signer;
     char resolve_subject[SUBJECT_MAX_BYTES], login_subject[SUBJECT_MAX_BYTES];
     Arena *scratch;
@@ -31,8 +30,10 @@ struct Auth {
 /* --- verdicts ---------------------------------------------------------------------------------------------------- */
 static AuthVerdict judge(Auth *a, Credential *c, Identity *out)
 {
-    if (c->state == CREDENTIAL_REFUSED || c->expires_ms <= clock_unix_ms(a->options.clock))
-        return AUTH_BAD;
+    if (c->state == CREDENTIAL_REFUSED)
+        return c->expired ? AUTH_EXPIRED : AUTH_BAD;
+    if (c->expires_ms <= clock_unix_ms(a->options.clock))
+        return AUTH_EXPIRED;
     if (!revocations_ready(a->options.revocations) || !grants_ready(a->options.grants))
         return AUTH_UNAVAILABLE;
     if (c->has_login && revocations_has(a->options.revocations, c->login)) {
@@ -93,13 +94,40 @@ static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
     return true;
 }
 
+/* To all who wait. */
+static void tell(Credential *c, AuthVerdict verdict, const Identity *identity)
+{
+    Waiting *list = MOVE(c->waiting);
+
+    while (list) {
+        Waiting *w = list;
+
+        list = w->next;
+        w->done(w->data, verdict, identity);
+        free(w);
+    }
+}
+
+/* Why it is refused. */
+static bool says_expired(Auth *a, natsMsg *msg)
+{
+    ProtobufCMessage *message;
+    const char *reason;
+
+    arena_reset(a->scratch);
+    if (err_failed(message_unpack(a->scratch, &atrium__status__descriptor,
+                                  slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)), &message)))
+        return false;
+    reason = ((const Atrium__Status *)message)->reason;
+    return reason && strcmp(reason, IDENTITY_EXPIRED_REASON) == 0;
+}
+
 static void resolved(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Credential *c = data;
     Auth *a = c->auth;
     const char *code = outcome == UPSTREAM_REPLIED ? bus_header(msg, "Nats-Service-Error-Code") : NULL;
     bool told = false;
-    Waiting *list = c->waiting;
     Identity identity = {.user_id = 0};
     AuthVerdict verdict;
 
@@ -108,19 +136,13 @@ static void resolved(void *data, UpstreamOutcome outcome, natsMsg *msg)
         counter_add(a->resolved, 1);
     } else if (code && strcmp(code, "16") == 0) {
         c->state = CREDENTIAL_REFUSED;
+        c->expired = says_expired(a, msg);
         c->known_until_ms = clock_unix_ms(a->options.clock) + BAD_TTL_MS;
         counter_add(a->refused, 1);
         told = true;
     }
-    c->waiting = NULL;
     verdict = told ? judge(a, c, &identity) : AUTH_UNAVAILABLE;
-    while (list) {
-        Waiting *w = list;
-
-        list = w->next;
-        w->done(w->data, verdict, &identity);
-        free(w);
-    }
+    tell(c, verdict, &identity);
     /* Not before: the identity is of it. */
     if (!told)
         credentials_drop(a->cache, c);
@@ -135,7 +157,7 @@ static AuthVerdict wait_for(Credential *c, AuthDone done, void *data)
     return AUTH_WAIT;
 }
 
-static AuthVerdict ask(Auth *a, Credential *c, const char *subject, Slice body, AuthDone done, void *data)
+static bool send_question(Auth *a, Credential *c, const char *subject, Slice body)
 {
     static const BusHeader HEADERS[] = {{"Atrium-Timeout-Ms", "2000"}};
     const UpstreamRequest rq = {.subject = subject,
@@ -148,12 +170,18 @@ static AuthVerdict ask(Auth *a, Credential *c, const char *subject, Slice body, 
                                 .data = c};
 
     c->change_number = grants_change_of(a->options.grants, c->user_id).number;
-    if (!a->options.upstream || err_failed(upstream_send(a->options.upstream, &rq))) {
-        credentials_drop(a->cache, c);
-        return AUTH_UNAVAILABLE;
-    }
+    if (!a->options.upstream || err_failed(upstream_send(a->options.upstream, &rq)))
+        return false;
     c->state = CREDENTIAL_ASKED;
-    return wait_for(c, done, data);
+    return true;
+}
+
+static AuthVerdict wait_if(Auth *a, Credential *c, bool asked, AuthDone done, void *data)
+{
+    if (asked)
+        return wait_for(c, done, data);
+    credentials_drop(a->cache, c);
+    return AUTH_UNAVAILABLE;
 }
 
 static AuthVerdict ask_about_token(Auth *a, Credential *c, Slice token, AuthDone done, void *data)
@@ -162,53 +190,111 @@ static AuthVerdict ask_about_token(Auth *a, Credential *c, Slice token, AuthDone
 
     arena_reset(a->scratch);
     request.token = slice_cstr(a->scratch, token);
-    return ask(a, c, a->resolve_subject, message_pack(a->scratch, &request.base), done, data);
+    return wait_if(a, c, send_question(a, c, a->resolve_subject, message_pack(a->scratch, &request.base)), done, data);
 }
 
-static AuthVerdict ask_about_login(Auth *a, Credential *c, AuthDone done, void *data)
+static bool send_login(Auth *a, Credential *c)
 {
     Atrium__ResolveLoginRequest request = ATRIUM__RESOLVE_LOGIN_REQUEST__INIT;
 
     arena_reset(a->scratch);
     request.login_id = c->login_id;
-    return ask(a, c, a->login_subject, message_pack(a->scratch, &request.base), done, data);
+    return send_question(a, c, a->login_subject, message_pack(a->scratch, &request.base));
+}
+
+static AuthVerdict ask_about_login(Auth *a, Credential *c, AuthDone done, void *data)
+{
+    return wait_if(a, c, send_login(a, c), done, data);
 }
 
 /* --- JWTs -------------------------------------------------------------------------------------------------------- */
+/* False unless its claims are ours. */
+static bool take_claims(Credential *c, const JwtClaims *claims)
+{
+    Role role = ROLE_USER; /* chat's tokens have no role */
+
+    if (claims->role[0] && !role_parse(slice(claims->role), &role))
+        return false;
+    c->is_jwt = true;
+    credential_set(c, &(CredentialFacts){.user_id = claims->user_id,
+                                         .expires_ms = claims->expires_s * 1000,
+                                         .issued_ms = MAX(claims->issued_s * 1000, 1),
+                                         .role = role,
+                                         .username = claims->username,
+                                         .login_id = claims->login_id,
+                                         .roles = claims->roles,
+                                         .role_count = claims->role_count});
+    c->known_until_ms = c->expires_ms;
+    return true;
+}
+
+/* The keys that a JWT waited for are there, or cannot be had. */
+static void keys_came(void *data, bool there)
+{
+    Credential *c = data;
+    Auth *a = c->auth;
+    Identity identity = {.user_id = 0};
+    AuthVerdict verdict = there ? AUTH_BAD : AUTH_UNAVAILABLE;
+    bool good = false;
+    JwtClaims claims;
+
+    arena_reset(a->scratch);
+    if (jwt_keys_check(a->options.jwt_keys, a->scratch, slice(c->unverified), &claims) == JWT_GOOD)
+        good = take_claims(c, &claims);
+    counter_add(good ? a->verified : a->refused, 1);
+    if (good && is_outdated(a, c)) {
+        if (send_login(a, c))
+            return; /* resolved() tells them */
+        good = false;
+        verdict = AUTH_UNAVAILABLE;
+    } else if (good) {
+        verdict = judge(a, c, &identity);
+    }
+    tell(c, verdict, &identity);
+    if (!good)
+        credentials_drop(a->cache, c);
+}
+
+static AuthVerdict wait_for_key(Auth *a, Slice token, const uint8_t hash[CREDENTIAL_HASH_BYTES], AuthDone done,
+                                void *data)
+{
+    Credential *c = credentials_insert(a->cache, hash);
+
+    c->state = CREDENTIAL_ASKED;
+    c->unverified = xmalloc(token.len + 1);
+    memcpy(c->unverified, token.ptr, token.len);
+    c->unverified[token.len] = '\0';
+    return wait_if(a, c, jwt_keys_wait(a->options.jwt_keys, keys_came, c), done, data);
+}
+
 static AuthVerdict check_jwt(Auth *a, Slice token, const uint8_t hash[CREDENTIAL_HASH_BYTES], AuthDone done, void *data,
                              Identity *out)
 {
     JwtClaims claims;
-    Role role = ROLE_USER; /* chat's tokens have no role */
+    JwtVerdict verdict;
     Credential *c;
 
     arena_reset(a->scratch);
-    if (err_failed(jwt_verify(a->key, a->scratch, a->options.clock, token, &claims)) ||
-        (claims.role[0] && !role_parse(slice(claims.role), &role))) {
+    verdict = jwt_keys_check(a->options.jwt_keys, a->scratch, token, &claims);
+    if (verdict == JWT_KEY_UNKNOWN)
+        return wait_for_key(a, token, hash, done, data);
+    if (verdict == JWT_BAD) {
         counter_add(a->refused, 1);
         return AUTH_BAD; /* not remembered: guesses must not push good ones out */
     }
-    counter_add(a->verified, 1);
     c = credentials_insert(a->cache, hash);
-    c->is_jwt = true;
-    credential_set(c, &(CredentialFacts){.user_id = claims.user_id,
-                                         .expires_ms = claims.expires_s * 1000,
-                                         .issued_ms = MAX(claims.issued_s * 1000, 1),
-                                         .role = role,
-                                         .username = claims.username,
-                                         .login_id = claims.login_id,
-                                         .roles = claims.roles,
-                                         .role_count = claims.role_count});
-    c->known_until_ms = c->expires_ms;
+    if (!take_claims(c, &claims)) {
+        credentials_drop(a->cache, c);
+        counter_add(a->refused, 1);
+        return AUTH_BAD;
+    }
+    counter_add(a->verified, 1);
     return is_outdated(a, c) ? ask_about_login(a, c, done, data) : judge(a, c, out);
 }
 
 /* --- every credential --------------------------------------------------------------------------------------------- */
-/* A mistyped or made-up key costs nobody a question. */
 static bool looks_opaque(Slice token)
 {
-    if (api_key_looks(token) && !api_key_well_formed(token))
-        return false;
     for (size_t i = 0; i < token.len; i++)
         if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
             return false;
@@ -248,6 +334,8 @@ AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity
             credentials_drop(a->cache, c);
         return check_jwt(a, token, hash, done, data, out);
     }
+    if (api_key_looks(token) && !api_key_well_formed(token))
+        return AUTH_BAD; /* mistyped or made up: that costs nobody a question */
     return ask_about_token(a, c ? c : credentials_insert(a->cache, hash), token, done, data);
 }
 
@@ -342,7 +430,6 @@ Err auth_new(const AuthOptions *options, Auth **out)
     a->revoked = metrics_counter(options->metrics, NAME, HELP, "result=\"revoked\"");
     snprintf(a->resolve_subject, SUBJECT_MAX_BYTES, "rpc.%s." IDENTITY_RESOLVE_RPC, options->slot);
     snprintf(a->login_subject, SUBJECT_MAX_BYTES, "rpc.%s." IDENTITY_RESOLVE_LOGIN_RPC, options->slot);
-    TRY(err_wrap(jwt_key_new(slice(options->jwt_secret), &a->key), "JWT_SECRET"));
     TRY(err_wrap(caller_signer_new(slice(options->signing_key), &a->signer), "GATEWAY_SIGNING_KEY"));
     *out = MOVE(a);
     return OK;
@@ -353,7 +440,6 @@ void auth_free(Auth *a)
     if (!a)
         return;
     credentials_free(a->cache);
-    jwt_key_free(a->key);
     caller_signer_free(a->signer);
     arena_free(a->scratch);
     free(a);

@@ -1,15 +1,15 @@
-/* auth: whose credential is this? JWTs are verified here; opaque tokens are resolved by the auth service, once for all
- * requests that wait for the same one. Both are remembered: JWTs until they expire, opaque ones (and their refusal) for
- * seconds. A revoked login is refused at once; when what its owner holds changed since, the auth service is asked what
- * that is now. For each credential the signed identities (Atrium-Caller) are kept, one
+/* auth: whose credential is this? JWTs are verified here (jwt_keys.h has the keys); opaque tokens are resolved by the
+ * auth service, once for all requests that wait for the same one. Both are remembered: JWTs until they expire, opaque
+ * ones (and their refusal) for seconds. A revoked login is refused at once; when what its owner holds changed since,
+ * the auth service is asked what that is now. For each credential the signed identities (Atrium-Caller) are kept, one
  * per domain. Loop thread only. */
 #pragma once
 #include "services/gateway/grants.h"
+#include "services/gateway/jwt_keys.h"
 #include "services/gateway/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
 #include "shared/caller.h"
-#include "shared/jwt.h"
 
 enum { AUTH_TOKEN_MAX_BYTES = 4096, AUTH_OPAQUE_MAX_BYTES = 512 };
 
@@ -21,8 +21,9 @@ typedef struct AuthOptions {
     Upstream *upstream; /* may be NULL in tests: opaque tokens are then nobody's */
     Revocations *revocations;
     Grants *grants;
+    JwtKeys *jwt_keys;
     const char *slot;
-    const char *jwt_secret, *signing_key; /* the settings */
+    const char *signing_key; /* the setting */
     int64_t caller_ttl_ms, token_cache_ttl_ms;
     size_t entries_max;
 } AuthOptions;
@@ -44,7 +45,8 @@ bool identity_may(const Identity *identity, const Operation *op);
 
 typedef enum AuthVerdict {
     AUTH_GOOD,
-    AUTH_BAD,         /* nobody's, expired, revoked */
+    AUTH_BAD,         /* nobody's, revoked */
+    AUTH_EXPIRED,     /* it was good once */
     AUTH_UNAVAILABLE, /* cannot be told now */
     AUTH_WAIT         /* `done` will be called */
 } AuthVerdict;

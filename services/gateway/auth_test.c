@@ -29,6 +29,7 @@ typedef struct Fixture {
     Metrics *metrics;
     Revocations *revocations;
     Grants *grants;
+    JwtKeys *jwt_keys;
     Auth *auth;
     JwtKey *key;
 } Fixture;
@@ -46,12 +47,14 @@ static void set_up(Fixture *f, size_t entries)
             .clock = &CLOCK, .metrics = f->metrics, .slot = "main", .age_ms = 86400000, .changes_max = 1000},
         &f->grants));
     grants_set(f->grants, ROLES, ARRAY_LEN(ROLES));
+    assert_ok(jwt_keys_new(
+        &(JwtKeysOptions){.clock = &CLOCK, .metrics = f->metrics, .slot = "main", .jwt_secret = SECRET}, &f->jwt_keys));
     assert_ok(auth_new(&(AuthOptions){.clock = &CLOCK,
                                       .metrics = f->metrics,
                                       .revocations = f->revocations,
                                       .grants = f->grants,
+                                      .jwt_keys = f->jwt_keys,
                                       .slot = "main",
-                                      .jwt_secret = SECRET,
                                       .signing_key = SEED,
                                       .caller_ttl_ms = 60000,
                                       .token_cache_ttl_ms = 5000,
@@ -64,6 +67,7 @@ static void tear_down(Fixture *f)
 {
     jwt_key_free(f->key);
     auth_free(f->auth);
+    jwt_keys_free(f->jwt_keys);
     revocations_stop(f->revocations);
     grants_stop(f->grants);
     metrics_free(f->metrics);
@@ -391,8 +395,8 @@ static void without_knowing_what_roles_grant_nobody_is_told(void **state)
                             .metrics = f.metrics,
                             .revocations = f.revocations,
                             .grants = unknown,
+                            .jwt_keys = f.jwt_keys,
                             .slot = "main",
-                            .jwt_secret = SECRET,
                             .signing_key = SEED,
                             .caller_ttl_ms = 60000,
                             .entries_max = 16};
@@ -420,17 +424,117 @@ static void the_memory_of_credentials_is_bounded(void **state)
     tear_down(&f);
 }
 
+/* --- tokens by keys ---------------------------------------------------------------------------------------------- */
+typedef struct Signed {
+    JwsSigner *signer;
+    JwtKeyRow row;
+} Signed;
+
+static Signed make_key(Fixture *f, JwsAlgs alg, const char *kid, int64_t until_ms)
+{
+    uint8_t secret[JWS_PRIVATE_BYTES];
+    Signed made = {.row = {.alg = alg, .kid = kid, .until_ms = until_ms}};
+
+    jws_private_make(alg, secret);
+    assert_ok(jws_signer_new(alg, slice_of(secret, sizeof(secret)), kid, &made.signer));
+    made.row.public_key = jws_signer_public(made.signer, f->mem);
+    return made;
+}
+
+static Slice mint_by(Fixture *f, const Signed *key, int64_t user_id)
+{
+    const JwtClaims claims = {
+        .user_id = user_id, .role = "operator", .login_id = LOGIN, .expires_s = now_us / 1000000 + 900};
+
+    return slice(jws_sign(key->signer, f->mem, slice(jwt_claims_write(f->mem, &claims))));
+}
+
+static void tokens_by_keys_are_good_beside_those_by_the_secret(void **state)
+{
+    Fixture f;
+    Identity who;
+    Signed keys[2];
+    (void)state;
+
+    set_up(&f, 100);
+    keys[0] = make_key(&f, JWS_EDDSA, "one", 0);
+    keys[1] = make_key(&f, JWS_ES256, "two", 0);
+    /* No key is known, and nobody can be asked. */
+    assert_int_equal(auth_check(f.auth, mint_by(&f, &keys[0], 5), NULL, NULL, &who), AUTH_BAD);
+    jwt_keys_set(f.jwt_keys, (const JwtKeyRow[]){keys[0].row, keys[1].row}, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(auth_check(f.auth, mint_by(&f, &keys[i], 7 + i), NULL, NULL, &who), AUTH_GOOD);
+        assert_int_equal(who.user_id, 7 + i);
+        assert_int_equal(who.role, ROLE_OPERATOR);
+        assert_string_equal(who.login_id, LOGIN);
+    }
+    assert_int_equal(auth_check(f.auth, mint(&f, 9, "", LOGIN, 900), NULL, NULL, &who), AUTH_GOOD);
+    jws_signer_free(keys[0].signer);
+    jws_signer_free(keys[1].signer);
+    tear_down(&f);
+}
+
+static void a_key_verifies_until_its_end(void **state)
+{
+    Fixture f;
+    Identity who;
+    Signed key;
+    (void)state;
+
+    set_up(&f, 100);
+    key = make_key(&f, JWS_EDDSA, "one", now_us / 1000 + 60000);
+    jwt_keys_set(f.jwt_keys, &key.row, 1);
+    assert_int_equal(auth_check(f.auth, mint_by(&f, &key, 7), NULL, NULL, &who), AUTH_GOOD);
+    now_us += INT64_C(60000) * 1000;
+    assert_int_equal(auth_check(f.auth, mint_by(&f, &key, 8), NULL, NULL, &who), AUTH_BAD);
+    /* Gone from the list, too. */
+    now_us -= INT64_C(1000) * 1000;
+    assert_int_equal(auth_check(f.auth, mint_by(&f, &key, 9), NULL, NULL, &who), AUTH_GOOD);
+    jwt_keys_set(f.jwt_keys, NULL, 0);
+    assert_int_equal(auth_check(f.auth, mint_by(&f, &key, 10), NULL, NULL, &who), AUTH_BAD);
+    jws_signer_free(key.signer);
+    tear_down(&f);
+}
+
+static void the_secret_can_be_out_of_use(void **state)
+{
+    Fixture f;
+    Signed key;
+    JwtKeys *keys;
+    JwtClaims claims;
+    Slice by_public_key;
+    (void)state;
+
+    set_up(&f, 100);
+    key = make_key(&f, JWS_ES256, "one", 0);
+    assert_ok(jwt_keys_new(
+        &(JwtKeysOptions){
+            .clock = &CLOCK, .metrics = f.metrics, .slot = "main", .jwt_secret = SECRET, .no_secret = true},
+        &keys));
+    jwt_keys_set(keys, &key.row, 1);
+    assert_int_equal(jwt_keys_check(keys, f.mem, mint(&f, 9, "", LOGIN, 900), &claims), JWT_BAD);
+    assert_int_equal(jwt_keys_check(keys, f.mem, mint_by(&f, &key, 7), &claims), JWT_GOOD);
+    /* HS256 with the public key for a secret: what everybody could make. */
+    jwt_key_free(f.key);
+    assert_ok(jwt_key_new(key.row.public_key, &f.key));
+    by_public_key = mint(&f, 9, "", LOGIN, 900);
+    assert_int_equal(jwt_keys_check(keys, f.mem, by_public_key, &claims), JWT_BAD);
+    assert_int_equal(jwt_keys_check(f.jwt_keys, f.mem, by_public_key, &claims), JWT_BAD);
+    jwt_keys_free(keys);
+    jws_signer_free(key.signer);
+    tear_down(&f);
+}
+
 static void bad_keys_stop_the_start(void **state)
 {
     CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
-    AuthOptions options = {
-        .metrics = metrics, .slot = "main", .jwt_secret = "short", .signing_key = SEED, .entries_max = 16};
+    const AuthOptions options = {.metrics = metrics, .slot = "main", .signing_key = "0011", .entries_max = 16};
     Auth *auth;
+    JwtKeys *keys;
     (void)state;
 
-    assert_reason(auth_new(&options, &auth), &INVALID_ARGUMENT);
-    options.jwt_secret = SECRET;
-    options.signing_key = "0011";
+    assert_reason(jwt_keys_new(&(JwtKeysOptions){.metrics = metrics, .slot = "main", .jwt_secret = "short"}, &keys),
+                  &INVALID_ARGUMENT);
     assert_reason(auth_new(&options, &auth), &INVALID_ARGUMENT);
 }
 
@@ -451,6 +555,9 @@ int main(void)
         cmocka_unit_test(changes_older_than_any_token_are_forgotten),
         cmocka_unit_test(without_knowing_what_roles_grant_nobody_is_told),
         cmocka_unit_test(the_memory_of_credentials_is_bounded),
+        cmocka_unit_test(tokens_by_keys_are_good_beside_those_by_the_secret),
+        cmocka_unit_test(a_key_verifies_until_its_end),
+        cmocka_unit_test(the_secret_can_be_out_of_use),
         cmocka_unit_test(bad_keys_stop_the_start),
     };
 

@@ -1,7 +1,6 @@
 /* connections: see connections.h. */
 #include "services/gateway/connections.h"
 
-#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <utlist.h>
@@ -10,7 +9,6 @@
 
 enum {
     LOOK_EVERY_MS = 1000,
-    MANY = 1024,            /* connections whose memory is worth giving back */
     HEAD_FAIR_MS = 1000,    /* a new connection has at least so long to ask before it makes room for others */
     DESCRIPTORS_SPARE = 128 /* for the bus, files, the admin listener */
 };
@@ -18,9 +16,9 @@ enum {
 struct Connections {
     Gateway *gateway;
     LoopTimer *timer;
-    size_t count, limit, most; /* at a time, since memory was given back last */
-    Connection *head, *idle;   /* the longest waiting first */
-    Connection *busy;          /* has a request */
+    size_t count, limit;
+    Connection *head, *idle; /* the longest waiting first */
+    Connection *busy;        /* has a request */
 };
 
 static Connection **list_of(Connections *cs, ConnectionPhase phase)
@@ -84,15 +82,6 @@ static void end_slow(Connections *cs)
     }
 }
 
-/* After a flood: the allocator keeps what thousands of connections had, scattered. */
-static void give_back(Connections *cs)
-{
-    if (cs->most < MANY || cs->count > cs->most / 4)
-        return;
-    (void)malloc_trim(0); /* tells whether there was any */
-    cs->most = cs->count;
-}
-
 static void look(void *data)
 {
     Connections *cs = data;
@@ -102,20 +91,16 @@ static void look(void *data)
     end_older(cs, cs->head, now_ms - s->head_timeout_ms, CONNECTIONS_END_HEAD);
     end_older(cs, cs->idle, now_ms - s->connection_timeout_ms, CONNECTIONS_END_IDLE);
     end_slow(cs);
-    give_back(cs);
 }
 
-/* Who has asked for nothing yet goes first, then who has been idle longest, then any but the newest. */
-static void make_room(Connections *cs, Connection *newest)
+/* Who has asked for nothing yet goes first, then who has been idle longest; else the oldest of those that came just
+ * now, at worst the newest, when all others have requests. */
+static void make_room(Connections *cs)
 {
     int64_t now_ms = loop_now_ms(cs->gateway->loop);
+    bool fair = cs->head && now_ms - cs->head->since_ms >= HEAD_FAIR_MS;
 
-    if (cs->head && now_ms - cs->head->since_ms >= HEAD_FAIR_MS)
-        end(cs, cs->head, CONNECTIONS_END_FULL);
-    else if (cs->idle)
-        end(cs, cs->idle, CONNECTIONS_END_FULL);
-    else
-        end(cs, cs->head ? cs->head : newest, CONNECTIONS_END_FULL);
+    end(cs, cs->idle && !fair ? cs->idle : cs->head, CONNECTIONS_END_FULL);
 }
 
 /* --- their ways -------------------------------------------------------------------------------------------------- */
@@ -128,9 +113,8 @@ Connection *connections_add(Connections *cs, int fd)
     DL_APPEND(cs->head, c);
     gauge_add(cs->gateway->metrics.connections, 1);
     cs->count++;
-    cs->most = MAX(cs->most, cs->count);
     if (cs->count > cs->limit)
-        make_room(cs, c);
+        make_room(cs);
     return c;
 }
 

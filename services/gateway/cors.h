@@ -2,7 +2,7 @@
 #pragma once
 #include "services/gateway/profiles.h"
 
-enum { HEADERS_MAX = 32 };
+enum { HEADERS_MAX = 34 };
 
 /* Headers of an answer under construction; values are borrowed until it is sent. */
 typedef struct HeaderList {

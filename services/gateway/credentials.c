@@ -72,7 +72,8 @@ static void forget_facts(Credential *c)
     free(c->roles);
     free(c->own);
     free(c->permissions);
-    c->username = c->login_id = NULL;
+    free(c->unverified);
+    c->username = c->login_id = c->unverified = NULL;
     c->roles = c->own = c->permissions = NULL;
     c->role_count = c->own_count = c->permission_count = 0;
     c->generation = 0;

@@ -28,6 +28,7 @@ struct Credential {
     uint8_t hash[CREDENTIAL_HASH_BYTES];
     CredentialState state;
     bool is_jwt;
+    bool expired;                /* of one that is refused: it was good once */
     int64_t user_id, expires_ms; /* of the credential itself */
     int64_t known_until_ms;      /* then it is verified, or asked for, again */
     int64_t issued_ms;           /* of a JWT whose claims are believed; 0: the identity provider was asked */
@@ -46,6 +47,7 @@ struct Credential {
     SignedCaller callers[SIGNED_MAX];
     size_t caller_count;
     Waiting *waiting;
+    char *unverified; /* a JWT whose key is being fetched; NULL else */
 };
 
 typedef struct Credentials Credentials;

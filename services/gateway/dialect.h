@@ -33,7 +33,13 @@ typedef struct Failure {
     uint32_t max_bytes; /* of PAYLOAD_TOO_LARGE */
 } Failure;
 
-typedef enum AuthFault { AUTH_FAULT_MISSING, AUTH_FAULT_MALFORMED, AUTH_FAULT_INVALID, AUTH_FAULT_COUNT } AuthFault;
+typedef enum AuthFault {
+    AUTH_FAULT_MISSING,
+    AUTH_FAULT_MALFORMED,
+    AUTH_FAULT_INVALID,
+    AUTH_FAULT_EXPIRED,
+    AUTH_FAULT_COUNT
+} AuthFault;
 
 typedef enum SchemeRule {
     SCHEME_BEARER,       /* "Bearer" in any case, one token */
@@ -74,9 +80,10 @@ typedef struct Dialect {
     const char *(*fault_text)(Arena *mem, const Fault *fault);
     /* Credentials and limits. */
     SchemeRule scheme;
-    const char *cookie; /* that may hold the credential; NULL none */
+    const char *cookie;      /* that may hold the credential; NULL none */
+    const char *csrf_cookie; /* that tells a token for writing by cookie, as the header does; NULL: none are told */
     bool www_authenticate;
-    const char *auth_texts[AUTH_FAULT_COUNT];
+    const char *auth_texts[AUTH_FAULT_COUNT]; /* EXPIRED: NULL where it is told as INVALID */
     RateHeaders rate_headers;
     /* Answers. */
     bool escape_html, newline;

@@ -130,12 +130,21 @@ static void take_request_id(Exchange *x)
         uuid_format(uuid_v4(), x->request_id);
 }
 
+/* The last word: that of the nearest proxy. */
+static bool is_https(const char *forwarded)
+{
+    const char *comma = forwarded ? strrchr(forwarded, ',') : NULL;
+
+    return forwarded && slice_eq_nocase(slice_trim(slice(comma ? comma + 1 : forwarded)), SLICE_LIT("https"));
+}
+
 static void take_client(Exchange *x)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     Address peer;
 
     (void)address_of(info ? info->client_addr : NULL, &peer); /* false leaves ::, which nobody trusts */
+    x->over_tls = is_https(exchange_header(x, "x-forwarded-proto")) && networks_contain(x->gateway->trusted, &peer);
     x->client = client_address(x->gateway->trusted, &peer, exchange_header_joined(x, "x-forwarded-for"));
     address_format(&x->client, x->client_text);
 }
@@ -284,7 +293,9 @@ static StepResult refuse_stranger(Exchange *x, AuthFault fault)
 {
     if (x->dialect->www_authenticate)
         header_add(&x->out, "WWW-Authenticate", "Bearer");
-    return exchange_fail_with(x, "UNAUTHENTICATED", x->dialect->auth_texts[fault]);
+    return exchange_fail_with(x, "UNAUTHENTICATED",
+                              x->dialect->auth_texts[fault] ? x->dialect->auth_texts[fault]
+                                                            : x->dialect->auth_texts[AUTH_FAULT_INVALID]);
 }
 
 /* What can be told from the head alone, so that no body is kept for it. */
@@ -390,6 +401,13 @@ static StepResult check_syntax(Exchange *x)
     return STEP_NEXT;
 }
 
+/* Tokens are of the login; what has none, of the user. */
+static Slice csrf_owner(Exchange *x, const Identity *identity)
+{
+    return slice(identity->login_id[0] ? arena_strdup(x->mem, identity->login_id)
+                                       : arena_printf(x->mem, "user %" PRId64, identity->user_id));
+}
+
 static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity *identity)
 {
     switch (verdict) {
@@ -398,6 +416,7 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
         x->role = identity->role;
         x->key_id = identity->api_key ? arena_strdup(x->mem, identity->login_id) : NULL;
         x->rate_tier = arena_strdup(x->mem, identity->rate_tier);
+        x->csrf_owner = csrf_owner(x, identity);
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -410,11 +429,12 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
     case AUTH_WAIT:
         return STEP_WAIT;
     case AUTH_BAD:
+    case AUTH_EXPIRED:
         break;
     }
     if (x->op && !needs_credential(x))
         return STEP_NEXT; /* OPTIONAL: a bad credential is as none */
-    return refuse_stranger(x, AUTH_FAULT_INVALID);
+    return refuse_stranger(x, verdict == AUTH_EXPIRED ? AUTH_FAULT_EXPIRED : AUTH_FAULT_INVALID);
 }
 
 static void verdict_came(void *data, AuthVerdict verdict, const Identity *identity)
@@ -441,13 +461,23 @@ static StepResult authenticate(Exchange *x)
     return take_verdict(x, verdict, &identity);
 }
 
-/* A page of another origin can make a browser send a cookie, but not an Authorization header. */
+/* Only a page that may read our answers has the token. */
+static bool has_csrf_token(const Exchange *x)
+{
+    const char *token = exchange_header(x, "x-csrf-token");
+
+    return token && csrf_matches(x->gateway->csrf, x->mem, x->csrf_owner, clock_unix_ms(x->gateway->service->clock),
+                                 slice(token));
+}
+
+/* A page of another origin can make a browser send a cookie, but neither an Authorization header nor what it cannot
+ * read. */
 static bool is_forgeable(const Exchange *x)
 {
     const char *origin = exchange_header(x, "origin"), *host = exchange_header(x, "host");
     const char *scheme_end = origin ? strstr(origin, "://") : NULL;
 
-    if (!x->by_cookie || slice_eq_cstr(x->lookup_method, "GET"))
+    if (!x->by_cookie || slice_eq_cstr(x->lookup_method, "GET") || has_csrf_token(x))
         return false;
     if (!origin)
         return true;
@@ -459,7 +489,8 @@ static StepResult authorize(Exchange *x)
     if (!x->op)
         return answer_unmatched(x); /* a known caller may know that there is nothing */
     if (x->user_id && is_forgeable(x))
-        return exchange_fail_with(x, "PERMISSION_DENIED", "a cookie alone does not allow this from another page");
+        return exchange_fail_with(x, "CSRF_FAILURE",
+                                  "a cookie alone does not allow this: send X-CSRF-Token, or a known Origin");
     if ((x->op->caller == ATRIUM__CALLER_POLICY__OPERATOR && x->role < ROLE_OPERATOR) ||
         (x->op->caller == ATRIUM__CALLER_POLICY__ADMIN && x->role < ROLE_ADMIN))
         return exchange_fail_with(x, "PERMISSION_DENIED",

@@ -49,6 +49,7 @@ struct Exchange {
     char request_id[REQUEST_ID_MAX_BYTES + 1];
     Address client;
     char client_text[ADDRESS_TEXT_BYTES];
+    bool over_tls; /* so says a proxy that is believed */
     Span span;
     char trace_id[33];
 
@@ -76,6 +77,7 @@ struct Exchange {
     const char *key_id;        /* of an API key; NULL: it was none */
     const char *rate_tier;     /* NULL none */
     const char *caller_header; /* NULL nobody */
+    Slice csrf_owner;          /* whose tokens count: empty for nobody */
 
     /* In between. */
     bool transcoded;

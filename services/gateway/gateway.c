@@ -27,6 +27,10 @@ static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
     TRY(profiles_parse(mem, s->hosts, &into->profiles));
     TRY(err_wrap(networks_parse(mem, s->trusted_proxies, &into->trusted), "TRUSTED_PROXY_CIDRS"));
     TRY(err_wrap(networks_parse(mem, s->metrics_from, &into->metrics_from), "METRICS_ALLOWED_CIDRS"));
+    TRY(err_wrap(csrf_new(mem, slice(s->signing_key), &into->csrf), "GATEWAY_SIGNING_KEY"));
+    if (strcmp(s->cookie_secure, "on") != 0 && strcmp(s->cookie_secure, "off") != 0 &&
+        strcmp(s->cookie_secure, "auto") != 0)
+        return err_make(&INVALID_ARGUMENT, "COOKIE_SECURE: \"%s\" is none of on, off, auto", s->cookie_secure);
     into->cors = cors_new(mem, s->cors_origins, s->allowed_origins, development);
     return OK;
 }
@@ -188,14 +192,22 @@ static Err open_parts(Gateway *g)
     TRY(open_bus(g));
     TRY(upstream_new(g->bus, g->loop, service->metrics, &g->upstream));
     grants_connect(g->grants, g->upstream);
+    TRY(jwt_keys_new(&(JwtKeysOptions){.clock = service->clock,
+                                       .log = service->log,
+                                       .metrics = service->metrics,
+                                       .slot = g->slot,
+                                       .jwt_secret = s->jwt_secret,
+                                       .no_secret = !s->jwt_hs256},
+                     &g->jwt_keys));
+    jwt_keys_connect(g->jwt_keys, g->upstream, g->loop);
     TRY(auth_new(&(AuthOptions){.clock = service->clock,
                                 .log = service->log,
                                 .metrics = service->metrics,
                                 .upstream = g->upstream,
                                 .revocations = g->revocations,
                                 .grants = g->grants,
+                                .jwt_keys = g->jwt_keys,
                                 .slot = g->slot,
-                                .jwt_secret = s->jwt_secret,
                                 .signing_key = s->signing_key,
                                 .caller_ttl_ms = s->caller_ttl_ms,
                                 .token_cache_ttl_ms = s->token_cache_ttl_ms,
@@ -370,6 +382,7 @@ void gateway_close(void *context)
     key_usage_free(g->key_usage);
     upstream_free(g->upstream);
     auth_free(g->auth);
+    jwt_keys_free(g->jwt_keys);
     bus_close(g->bus);
     revocations_stop(g->revocations);
     grants_stop(g->grants);

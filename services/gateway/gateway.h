@@ -7,6 +7,7 @@
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/csrf.h"
 #include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
@@ -47,11 +48,13 @@ typedef struct Gateway {
     Bus *bus; /* on the loop; service->bus is the threaded one */
     const Profiles *profiles;
     const Cors *cors;
+    const Csrf *csrf;
     const Networks *trusted, *metrics_from;
     Tables *tables; /* in use; exchanges hold references to theirs */
     Assets *assets;
     Revocations *revocations;
     Grants *grants;
+    JwtKeys *jwt_keys;
     Auth *auth;
     Rates *rates;
     Upstream *upstream;

@@ -18,6 +18,7 @@
 static const char SECRET[] = "0123456789012345678901234567890123456789";
 static const char KEY[] = "sel_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA3Jy7iC";
 static const char KEY_ID[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa";
+static const char LAPSED[] = "it-was-good-once";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 typedef struct Fixture {
@@ -62,6 +63,12 @@ static const RouteSpec ROUTES[] = {
     {"GET", "/nobody", "Nobody", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 200, 1000, ""},
     {"GET", "/fails", "Fails", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, ""},
     {"GET", "/limited", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 2000, 200, 1000, "few"},
+    {"GET", "/events", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__TOGATHER, 2000, 200, 1000, ""},
+    {"POST", "/events", "Who", "*", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__TOGATHER, 2000, 200, 1000, ""},
+    {"POST", "/portal", "Who", "*", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__TOGATHER, 2000, 200, 1000, ""},
+    {"POST", "/baker", "Baker", "*", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__TOGATHER, 2000, 200, 1000, ""},
+    {"GET", "/sessions", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__STREAMSPACE, 2000, 200, 1000, ""},
+    {"GET", "/vault", "Who", "", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__MEDIAVAULT, 2000, 200, 1000, ""},
     {"DELETE", "/gone", "Empty", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 2000, 204, 1000, ""},
 };
 static const RouteSpec LATER = {"GET", "/later", "Echo", "", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM,
@@ -90,6 +97,8 @@ static Atrium__RouteRow *route_row(Arena *mem, const RouteSpec *spec)
     row->rate = arena_strdup(mem, spec->rate);
     if (strcmp(spec->path, "/seen") == 0)
         row->permission = arena_strdup(mem, "edgetest.see");
+    if (strcmp(spec->path, "/portal") == 0)
+        row->cookie = arena_strdup(mem, "dev_auth_token");
     SET(row, request, 0);
     SET(row, reply, 0);
     SET(row, caller, (Atrium__CallerPolicy)spec->caller);
@@ -223,6 +232,67 @@ static void take_report(natsConnection *nc, natsMsg *msg)
     reply_wire(nc, msg, "", 0);
 }
 
+/* Nobody knows the key before the test says so. */
+static atomic_bool key_is_known;
+static const char KEY_SEED[] = "0123456789abcdef0123456789abcdef";
+
+static JwsSigner *test_signer(void)
+{
+    JwsSigner *signer;
+
+    assert_ok(jws_signer_new(JWS_EDDSA, slice_of(KEY_SEED, JWS_PRIVATE_BYTES), "fresh", &signer));
+    return signer;
+}
+
+static void reply_code(natsConnection *nc, natsMsg *msg, const char *code, const char *reason)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    Atrium__Status status = ATRIUM__STATUS__INIT;
+    natsMsg *reply;
+    Slice wire;
+
+    status.reason = arena_strdup(mem, reason);
+    wire = message_pack(mem, &status.base);
+    if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, wire.ptr, (int)wire.len) != NATS_OK)
+        return;
+    natsMsgHeader_Set(reply, "Nats-Service-Error-Code", code);
+    natsConnection_PublishMsg(nc, reply);
+    natsMsg_Destroy(reply);
+}
+
+static void reply_cookies(natsConnection *nc, natsMsg *msg)
+{
+    natsMsg *reply;
+
+    if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, NULL, 0) != NATS_OK)
+        return;
+    natsMsgHeader_Add(reply, "Http-Set-Cookie", "one=1; Path=/");
+    natsMsgHeader_Add(reply, "Http-Set-Cookie", "__Host-two=2; Path=/; Secure");
+    natsConnection_PublishMsg(nc, reply);
+    natsMsg_Destroy(reply);
+}
+
+static void reply_keys(natsConnection *nc, natsMsg *msg)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(jws_signer_free_at) JwsSigner *signer = test_signer();
+    Atrium__GetSigningKeysReply reply = ATRIUM__GET_SIGNING_KEYS_REPLY__INIT;
+    Atrium__SigningKey key = ATRIUM__SIGNING_KEY__INIT, *keys[] = {&key};
+    Slice public = jws_signer_public(signer, mem), wire;
+
+    if (!atomic_load(&key_is_known)) {
+        reply_code(nc, msg, "14", "UNAVAILABLE");
+        return;
+    }
+    key.kid = arena_strdup(mem, "fresh");
+    key.algorithm = arena_strdup(mem, "EdDSA");
+    SET(&key, public_key, ((ProtobufCBinaryData){.len = public.len, .data = (uint8_t *)(uintptr_t) public.ptr}));
+    reply.keys = keys;
+    reply.n_keys = 1;
+    wire = message_pack(mem, &reply.base);
+    reply_wire(nc, msg, wire.ptr, wire.len);
+}
+
 static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *subject = natsMsg_GetSubject(msg), *rpc = strrchr(subject, '.') + 1;
@@ -242,6 +312,8 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         reply_text(nc, msg, text);
     } else if (strcmp(rpc, "Fails") == 0) {
         reply_failure(nc, msg);
+    } else if (strcmp(rpc, "Baker") == 0) {
+        reply_cookies(nc, msg);
     } else if (strcmp(rpc, "Empty") == 0) {
         reply_wire(nc, msg, "", 0);
     } else if (strcmp(rpc, "GetGrants") == 0) {
@@ -267,15 +339,12 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         wire = message_pack(mem, &owner.base);
         if (known)
             reply_wire(nc, msg, wire.ptr, wire.len);
-        else {
-            natsMsg *reply;
-
-            if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, NULL, 0) == NATS_OK) {
-                natsMsgHeader_Set(reply, "Nats-Service-Error-Code", "16");
-                natsConnection_PublishMsg(nc, reply);
-                natsMsg_Destroy(reply);
-            }
-        }
+        else
+            reply_code(nc, msg, "16",
+                       memmem(body.ptr, body.len, LAPSED, strlen(LAPSED)) ? "auth.v1.SESSION_EXPIRED"
+                                                                          : "UNAUTHENTICATED");
+    } else if (strcmp(rpc, "GetSigningKeys") == 0) {
+        reply_keys(nc, msg);
     }
     natsMsg_Destroy(msg);
 }
@@ -298,10 +367,11 @@ static void *run_gateway(void *data)
 
 static int start_all(void **state)
 {
-    static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",  "rpc.edgetest.edgetest.v1.Who",
-                                           "rpc.edgetest.edgetest.v1.Fails", "rpc.edgetest.edgetest.v1.Silent",
-                                           "rpc.edgetest.edgetest.v1.Empty", "rpc.edgetest.auth.v1.ResolveToken",
-                                           "rpc.edgetest.auth.v1.GetGrants", "rpc.edgetest.auth.v1.ReportKeyUsage"};
+    static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",       "rpc.edgetest.edgetest.v1.Who",
+                                           "rpc.edgetest.edgetest.v1.Fails",      "rpc.edgetest.edgetest.v1.Silent",
+                                           "rpc.edgetest.edgetest.v1.Empty",      "rpc.edgetest.auth.v1.ResolveToken",
+                                           "rpc.edgetest.auth.v1.GetGrants",      "rpc.edgetest.auth.v1.ReportKeyUsage",
+                                           "rpc.edgetest.auth.v1.GetSigningKeys", "rpc.edgetest.edgetest.v1.Baker"};
     const char *subjects[] = {"evt.auth.>"};
     jsStreamConfig stream;
     (void)state;
@@ -323,6 +393,7 @@ static int start_all(void **state)
                                    .asyncapi_file = "",
                                    .docs_dir = "",
                                    .jwt_secret = SECRET,
+                                   .jwt_hs256 = true,
                                    .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
                                    .caller_ttl_ms = 60000,
                                    .token_cache_ttl_ms = 1000,
@@ -333,7 +404,8 @@ static int start_all(void **state)
                                    .rate_table_max = 100,
                                    .cors_origins = "http://good.example",
                                    .allowed_origins = "",
-                                   .trusted_proxies = "",
+                                   .trusted_proxies = "127.0.0.1",
+                                   .cookie_secure = "auto",
                                    .metrics_from = "127.0.0.0/8",
                                    .environment = "production",
                                    .connections_max = 64,
@@ -990,6 +1062,208 @@ static void callers_are_known_by_their_tokens(void **state)
     assert_int_equal(a.status, 401);
 }
 
+/* After callers_are_known_by_their_tokens: by then credentials can be judged. */
+static void a_token_waits_for_the_key_that_it_names(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(jws_signer_free_at) JwsSigner *signer = test_signer();
+    CLEANUP(jws_signer_free_at) JwsSigner *stranger = NULL;
+    int64_t now_s = clock_unix_ms(&SYSTEM_CLOCK) / 1000;
+    const JwtClaims claims = {.user_id = 7, .expires_s = now_s + 900};
+    const char *jwt = jws_sign(signer, mem, slice(jwt_claims_write(mem, &claims)));
+    const char *other = jws_sign(signer, mem, SLICE_LIT("{}"));
+    Answer a;
+    (void)state;
+
+    /* Who cannot be asked says nothing about the token. */
+    assert_int_equal(ask_as("/who", jwt).status, 503);
+    atomic_store(&key_is_known, true);
+    a = ask_as("/who", jwt);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "{\"text\":\"7\"}");
+    assert_int_equal(ask_as("/who", jwt).status, 200);
+    assert_int_equal(ask_as("/who", other).status, 401);
+    /* Names that nobody knows are refused when the keys are there anew, not before. */
+    assert_ok(jws_signer_new(JWS_EDDSA, slice_of(KEY_SEED, JWS_PRIVATE_BYTES), "stale", &stranger));
+    other = jws_sign(stranger, mem, slice(jwt_claims_write(mem, &claims)));
+    assert_int_equal(ask_as("/who", other).status, 401);
+    assert_int_equal(ask_as("/who", other).status, 401);
+}
+
+/* --- cookies ----------------------------------------------------------------------------------------------------- */
+/* Up to the end of its line or `end`; borrowed from `mem`. */
+static char *after(Arena *mem, const Answer *a, const char *begin, char end)
+{
+    const char *at = strstr(a->head, begin);
+    Slice head, rest;
+
+    if (!at)
+        fail_msg("no \"%s\" in:\n%s", begin, a->head);
+    (void)slice_cut(slice(at + strlen(begin)), end, &head, &rest);
+    return slice_cstr(mem, head);
+}
+
+static Answer write_by_cookie(const char *path, const char *cookie, const char *more)
+{
+    char head[1024];
+
+    snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nContent-Length: 0\r\nCookie: other=1; %s=%s%s%s", path, cookie,
+             OPAQUE, more[0] ? "\r\n" : "", more);
+    return ask(head);
+}
+
+static void a_cookie_alone_writes_nothing(void **state)
+{
+    static const struct {
+        const char *more;
+        int status;
+    } CASES[] = {
+        {"", 403},
+        {"Origin: http://bad.example", 403},
+        {"Origin: null", 403},
+        {"X-CSRF-Token: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 403},
+        {"X-CSRF-Token:", 403},
+        {"Origin: http://t", 200},
+        {"Origin: http://good.example", 200},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    char *token, *cookie;
+    Answer a;
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        a = write_by_cookie("/events", "auth_token", CASES[i].more);
+        if (a.status != CASES[i].status)
+            fail_msg("%s: %d", CASES[i].more, a.status);
+        if (a.status == 403)
+            assert_non_null(strstr(a.body, "CSRF_FAILURE"));
+    }
+    /* What reads tell opens writes, wherever they come from. */
+    a = ask(arena_printf(mem, "GET /events HTTP/1.1\r\nCookie: auth_token=%s", OPAQUE));
+    assert_int_equal(a.status, 200);
+    token = after(mem, &a, "\r\nX-CSRF-Token: ", '\r');
+    cookie = after(mem, &a, "\r\nSet-Cookie: csrf=", '\r');
+    assert_string_equal(cookie, arena_printf(mem, "%s; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax", token));
+    a = write_by_cookie("/events", "auth_token", arena_printf(mem, "X-CSRF-Token: %s", token));
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "{\"text\":\"42\"}\n");
+    assert_null(strstr(a.head, "X-CSRF-Token"));
+    a = write_by_cookie("/events", "auth_token",
+                        arena_printf(mem, "Origin: http://bad.example\r\nX-CSRF-Token: %s", token));
+    assert_int_equal(a.status, 200);
+    /* Who sends a header himself is asked for nothing. */
+    a = ask(arena_printf(mem, "POST /events HTTP/1.1\r\nContent-Length: 0\r\nAuthorization: Bearer %s", OPAQUE));
+    assert_int_equal(a.status, 200);
+}
+
+static void an_rpc_may_have_a_cookie_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(write_by_cookie("/portal", "dev_auth_token", "Origin: http://t").status, 200);
+    assert_int_equal(write_by_cookie("/portal", "auth_token", "Origin: http://t").status, 401);
+    assert_int_equal(write_by_cookie("/events", "dev_auth_token", "Origin: http://t").status, 401);
+    assert_int_equal(write_by_cookie("/portal", "dev_auth_token", "").status, 403);
+}
+
+static void reads_tell_the_token_in_the_dialects_way(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Answer a = ask_as("/sessions", OPAQUE);
+    (void)state;
+
+    assert_int_equal(a.status, 200);
+    assert_header(
+        &a, arena_printf(mem, "\r\nSet-Cookie: csrf_token=%s; Path=/; ", after(mem, &a, "\r\nX-CSRF-Token: ", '\r')));
+    a = ask_as("/who", OPAQUE);
+    assert_null(strstr(a.head, "Set-Cookie"));
+    a = ask_as("/sessions", "bbbb");
+    assert_int_equal(a.status, 401);
+    assert_null(strstr(a.head, "Set-Cookie"));
+}
+
+typedef struct SettingChange {
+    const char *value;
+    atomic_bool done;
+} SettingChange;
+
+static void change_cookie_secure(void *data)
+{
+    SettingChange *change = data;
+
+    f.settings.cookie_secure = change->value;
+    atomic_store(&change->done, true);
+}
+
+/* In the thread that reads it. */
+static void set_cookie_secure(const char *value)
+{
+    SettingChange change = {.value = value};
+
+    loop_post(((Gateway *)f.context)->loop, change_cookie_secure, &change);
+    while (!atomic_load(&change.done))
+        sched_yield();
+}
+
+static void cookies_are_secure_over_tls(void **state)
+{
+    static const char PLAIN[] = "\r\nSet-Cookie: one=1; Path=/\r\n",
+                      SECURE[] = "\r\nSet-Cookie: one=1; Path=/; Secure\r\n";
+    static const struct {
+        const char *forwarded, *setting, *wanted;
+    } CASES[] = {
+        {"X-Other: 1", "auto", PLAIN},
+        {"X-Forwarded-Proto: http", "auto", PLAIN},
+        {"X-Forwarded-Proto: https", "auto", SECURE},
+        {"X-Forwarded-Proto: HTTPS", "auto", SECURE},
+        {"X-Forwarded-Proto: http, https", "auto", SECURE},
+        {"X-Forwarded-Proto: https, http", "auto", PLAIN}, /* the client's own word, before the proxy's */
+        {"X-Forwarded-Proto: https", "off", PLAIN},
+        {"X-Other: 1", "on", SECURE},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        Answer a;
+
+        set_cookie_secure(CASES[i].setting);
+        a = ask(arena_printf(mem, "POST /baker HTTP/1.1\r\nContent-Length: 0\r\n%s", CASES[i].forwarded));
+        assert_header(&a, CASES[i].wanted);
+        assert_header(&a, "\r\nSet-Cookie: __Host-two=2; Path=/; Secure\r\n");
+    }
+    set_cookie_secure("auto");
+}
+
+static void media_tells_five_ways_of_being_nobody(void **state)
+{
+    static const struct {
+        const char *header;
+        int status;
+        const char *text;
+    } CASES[] = {
+        {"X-Other: 1", 401, "missing auth param"},
+        {"Authorization:", 401, "missing auth param"},
+        {"Authorization: Bearer nobody-knows", 401, "invalid session"},
+        {"Authorization: nobody-knows", 401, "invalid session"},
+        {"Authorization: Bearer", 401, "invalid session"},
+        {"Authorization: Bearer it-was-good-once", 401, "session expired"},
+        {"Authorization: it-was-good-once", 401, "session expired"},
+        {"Authorization: bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 200, "42"},
+        {"Authorization: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 200, "42"},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        Answer a = ask(arena_printf(mem, "GET /vault HTTP/1.1\r\n%s", CASES[i].header));
+
+        if (a.status != CASES[i].status || !strstr(a.body, CASES[i].text))
+            fail_msg("%s: %d %s", CASES[i].header, a.status, a.body);
+    }
+    /* Others do not tell the difference. */
+    assert_non_null(strstr(ask_as("/sessions", LAPSED).body, "Invalid or expired token"));
+}
+
 static void origins_are_answered(void **state)
 {
     Answer a = ask("GET /echo/1 HTTP/1.1\r\nOrigin: http://good.example");
@@ -1068,6 +1342,12 @@ int main(void)
         cmocka_unit_test(limits_count_and_say_so),
         cmocka_unit_test(requests_of_keys_are_counted_and_told_until_that_is_confirmed),
         cmocka_unit_test(callers_are_known_by_their_tokens),
+        cmocka_unit_test(a_token_waits_for_the_key_that_it_names),
+        cmocka_unit_test(a_cookie_alone_writes_nothing),
+        cmocka_unit_test(an_rpc_may_have_a_cookie_of_its_own),
+        cmocka_unit_test(reads_tell_the_token_in_the_dialects_way),
+        cmocka_unit_test(cookies_are_secure_over_tls),
+        cmocka_unit_test(media_tells_five_ways_of_being_nobody),
         cmocka_unit_test(origins_are_answered),
         cmocka_unit_test(own_paths_answer),
         cmocka_unit_test(tables_change_while_serving),

@@ -79,6 +79,27 @@ static void add_trace_headers(Exchange *x)
         header_add(&x->out, d->echo_header, slice_cstr(x->mem, slice_take(slice(given), 64)));
 }
 
+static bool is_secure(const Exchange *x)
+{
+    Slice wanted = slice(x->gateway->settings->cookie_secure);
+
+    return slice_eq_cstr(wanted, "on") || (x->over_tls && !slice_eq_cstr(wanted, "off"));
+}
+
+/* What a caller needs to write by cookie, with every answer to what he reads. */
+static void add_csrf_token(Exchange *x)
+{
+    char *token;
+
+    if (!x->op || !x->dialect->csrf_cookie || !x->csrf_owner.len || !slice_eq_cstr(x->lookup_method, "GET"))
+        return;
+    token = csrf_token(x->gateway->csrf, x->mem, x->csrf_owner, clock_unix_ms(x->gateway->service->clock));
+    header_add(&x->out, "X-CSRF-Token", token);
+    header_add(&x->out, "Set-Cookie",
+               arena_printf(x->mem, "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s", x->dialect->csrf_cookie,
+                            token, CSRF_MAX_AGE_S, is_secure(x) ? "; Secure" : ""));
+}
+
 static void add_common_headers(Exchange *x)
 {
     header_add(&x->out, "X-Request-ID", x->request_id);
@@ -87,6 +108,7 @@ static void add_common_headers(Exchange *x)
     header_add(&x->out, "Referrer-Policy", "strict-origin-when-cross-origin");
     header_add(&x->out, "X-Atrium-Slot", x->gateway->slot);
     add_trace_headers(x);
+    add_csrf_token(x);
     add_rate_headers(x);
     add_cors_headers(x);
     if (x->unread || x->gateway->draining)
@@ -215,6 +237,13 @@ static bool is_allowed(const char *name)
     return false;
 }
 
+/* A service does not know how the request came: that its cookie is for TLS only is added here. */
+static const char *cookie_of_service(const Exchange *x, const char *value)
+{
+    return is_secure(x) && !strcasestr(value, "; secure") ? arena_printf(x->mem, "%s; Secure", value)
+                                                          : arena_strdup(x->mem, value);
+}
+
 static void take_header(Exchange *x, natsMsg *msg, const char *key)
 {
     const char **values = NULL;
@@ -226,6 +255,8 @@ static void take_header(Exchange *x, natsMsg *msg, const char *key)
     for (int i = 0; i < count; i++) {
         if (slice_eq_nocase(slice(name), SLICE_LIT("vary")))
             header_join(x->mem, &x->out, "Vary", values[i]);
+        else if (slice_eq_nocase(slice(name), SLICE_LIT("set-cookie")))
+            header_add(&x->out, name, cookie_of_service(x, values[i]));
         else
             header_add(&x->out, name, arena_strdup(x->mem, values[i]));
     }

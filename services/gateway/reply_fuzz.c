@@ -5,10 +5,9 @@
 
 #include "services/gateway/edge_metrics.h"
 #include "services/gateway/exchange.h"
+#include "services/gateway/fuzz_tables.h"
 #include "tests/fuzz/bus_message.h"
 #include "tests/fuzz/json_check.h"
-
-enum { FILE_MAX_BYTES = 1 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct MHD_Response *__real_MHD_create_response_from_buffer(size_t len, void *bytes, enum MHD_ResponseMemoryMode mode);
@@ -70,20 +69,6 @@ static void check_answer(const Exchange *x, bool raw)
 }
 
 /* --- the request it is for --------------------------------------------------------------------------------------- */
-static Tables *load_tables(void)
-{
-    static char bytes[FILE_MAX_BYTES];
-    FILE *file = fopen(FUZZ_TABLES, "re");
-    Tables *t = NULL;
-    size_t len;
-
-    check(file != NULL);
-    len = fread(bytes, 1, sizeof(bytes), file);
-    fclose(file);
-    check(!err_failed(tables_load(slice_of(bytes, len), "main", "", &t)));
-    return t;
-}
-
 static Slice take_line(Slice *rest)
 {
     Slice line;
@@ -124,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!tables) {
         check(nats_Open(0) == NATS_OK);
-        tables = load_tables();
+        tables = fuzz_tables();
         kept = arena_new(1 << 12);
         gateway.cors = cors_new(kept, "http://good.example", "", false);
         gateway.metrics.rate_limited =

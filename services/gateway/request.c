@@ -38,11 +38,12 @@ static Slice find_cookie(Slice header, const char *name)
 void request_find_credential(Exchange *x)
 {
     Slice value = slice(exchange_header(x, "authorization"));
+    const char *cookie = x->op && x->op->cookie ? x->op->cookie : x->dialect->cookie;
 
     if (value.len) {
         x->credential = take_scheme(x->dialect->scheme, value, &x->token) ? CREDENTIAL_GIVEN : CREDENTIAL_MALFORMED;
-    } else if (x->dialect->cookie) {
-        x->token = find_cookie(exchange_header_joined(x, "cookie"), x->dialect->cookie);
+    } else if (cookie) {
+        x->token = find_cookie(exchange_header_joined(x, "cookie"), cookie);
         x->by_cookie = x->token.len > 0;
         x->credential = x->token.len ? CREDENTIAL_GIVEN : CREDENTIAL_NONE;
     }

@@ -3,9 +3,10 @@
  * parsers, and the bus, are played by this file. What is sent must be a message of the rpc's type; what is refused must
  * get an error body that can be read. */
 #include "services/gateway/exchange.h"
+#include "services/gateway/fuzz_tables.h"
 #include "services/gateway/problems.h"
 
-enum { OUT_MAX = 1 << 24, FILE_MAX_BYTES = 1 << 20 };
+enum { OUT_MAX = 1 << 24 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,20 +50,6 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
 }
 
 /* --- the request ------------------------------------------------------------------------------------------------- */
-static Tables *load_tables(void)
-{
-    static char bytes[FILE_MAX_BYTES];
-    FILE *file = fopen(FUZZ_TABLES, "re");
-    Tables *t = NULL;
-    size_t len;
-
-    check(file != NULL);
-    len = fread(bytes, 1, sizeof(bytes), file);
-    fclose(file);
-    check(!err_failed(tables_load(slice_of(bytes, len), "main", "", &t)));
-    return t;
-}
-
 /* libmicrohttpd hands out C strings without line breaks. */
 static const char *take_line(Arena *mem, Slice *rest)
 {
@@ -122,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (!tables)
-        tables = load_tables();
+        tables = fuzz_tables();
     x = (Exchange){.mem = mem, .gateway = &gateway, .tables = tables, .profile = &PROFILE};
     x.dialect_id = data[1] % DIALECT_COUNT;
     x.dialect = dialect_get(x.dialect_id);

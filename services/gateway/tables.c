@@ -253,6 +253,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     TRY(bind_body(row, op));
     op->response_body = row->response_body ? arena_strdup(mem, row->response_body) : "";
     op->caller = (int)row->caller;
+    op->cookie = row->cookie && row->cookie[0] ? arena_strdup(mem, row->cookie) : NULL;
     op->permission = row->permission ? arena_strdup(mem, row->permission) : "";
     if (op->caller < ATRIUM__CALLER_POLICY__ANYONE || op->caller > ATRIUM__CALLER_POLICY__ADMIN)
         return err_make(&INVALID_ARGUMENT, "its caller policy is not for HTTP");

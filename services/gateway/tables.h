@@ -20,6 +20,7 @@ typedef struct Operation {
     const char *response_body;   /* "" is the whole message */
     int caller;                  /* Atrium__CallerPolicy */
     const char *permission;      /* "" none */
+    const char *cookie;          /* that may hold the credential; NULL: the dialect's, if it has one */
     uint32_t timeout_ms, status, max_bytes;
     const RateRule *rate;       /* NULL none */
     int dialect;                /* Atrium__Dialect */

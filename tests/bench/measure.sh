@@ -99,10 +99,11 @@ progress() {
 }
 
 goals=()
+missed=0
 # goal TEXT FIGURE GOAL CONDITION [NAME=VALUE…]: a row of the table of goals.
 goal() {
     local verdict=missed
-    if holds "${@:4}"; then verdict=met; fi
+    if holds "${@:4}"; then verdict=met; else missed=$((missed + 1)); fi
     add_row "$1" "$2" "$3" "$verdict"
 }
 

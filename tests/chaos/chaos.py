@@ -2,6 +2,7 @@
 import http.client
 import pathlib
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
@@ -31,8 +32,10 @@ class Chaos:
         # though nobody reaches them.
         self.stack = Stack(gateways=2, settings={"ATRIUM_PG_FSYNC": "on", "RATE_LIMITS": RATE_LIMITS})
         self.history, self.proxy, self.nemesis = History(), None, None
+        self.broken = []
 
     def __enter__(self):
+        threading.excepthook = self._note_broken
         try:
             self.stack.up()
             self._put_proxy_before("gateway-2")
@@ -44,7 +47,13 @@ class Chaos:
             raise
         return self
 
+    def _note_broken(self, thread):
+        """A client that ends by an exception, at an answer that makes no sense for instance, would find nothing more."""
+        self.broken.append(("client broken", f"{thread.thread.name}: {thread.exc_value!r}"))
+        threading.__excepthook__(thread)
+
     def __exit__(self, *_):
+        threading.excepthook = threading.__excepthook__
         if self.nemesis:
             self.nemesis.calm()
         try:
@@ -118,7 +127,7 @@ class Chaos:
             domain.finish()
         self.await_health()
         self.read_streams()
-        return checker.judge(self.history, CHECKS)
+        return self.broken + checker.judge(self.history, CHECKS)
 
     def read_streams(self):
         with Nats(self.stack.nats_url, "ops", self.stack.secret("nats_ops")) as ops:

@@ -14,6 +14,7 @@ types_FUZZ := shared/types_fuzz.c
 message_FUZZ := shared/message_fuzz.c
 values_FUZZ := shared/values_fuzz.c
 jwt_FUZZ := shared/jwt_fuzz.c
+jws_FUZZ := shared/jws_fuzz.c
 caller_FUZZ := shared/caller_fuzz.c
 api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c

@@ -68,6 +68,12 @@ class Client(threading.Thread):
             self.token = answer["access_token"]
 
     def run(self):
+        try:
+            self.work()
+        except Exception as error:  # an answer that it could not make sense of, for instance
+            self.failures.append(f"a client gave up: {error!r}")
+
+    def work(self):
         i = 0
         while not self.load.stopped.is_set():
             began = time.monotonic()

@@ -104,6 +104,7 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     SET(row, idempotency, rpc->rules->idempotency);
     SET(row, streams, rpc->streams);
     row->permission = rpc->rules->permission;
+    row->cookie = rpc->rules->cookie;
     return row;
 }
 

@@ -1,0 +1,27 @@
+/* store_console: see store_console.h. */
+#include "services/auth/store_console.h"
+
+static const char EMAIL_IS_VERIFIED[] = "SELECT email_verified_at IS NOT NULL FROM account WHERE id = $1";
+
+Err auth_store_email_is_verified(Request *rq, int64_t user_id, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, EMAIL_IS_VERIFIED, DB_ARGS(db_int64(user_id)), &rows));
+    *out = rows.count > 0 && db_get_bool(&rows, 0, 0);
+    return OK;
+}
+
+static const char LINKED_FACE[] = "SELECT subject, avatar_url FROM identity WHERE user_id = $1 AND provider = $2"
+                                  " ORDER BY created_at, id LIMIT 1";
+
+Err auth_store_linked_face(Request *rq, int64_t user_id, const char *provider, const char **out_subject,
+                           const char **out_avatar_url)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, LINKED_FACE, DB_ARGS(db_int64(user_id), db_text(slice(provider))), &rows));
+    *out_subject = rows.count > 0 ? db_get_cstr(rq->mem, &rows, 0, 0) : "";
+    *out_avatar_url = rows.count > 0 ? db_get_cstr(rq->mem, &rows, 0, 1) : "";
+    return OK;
+}
