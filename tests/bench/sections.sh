@@ -123,6 +123,17 @@ section_logins() {
     note "these logins: median (ms)" "$(median logins.p50)"
 }
 
+# --- pairs: is somebody of this name here? ---------------------------------------------------------------------------
+section_pairs() {
+    local known unknown
+    register somebody >/dev/null
+    progress "500 pairs of wrong logins"
+    read -r known unknown < <("$here/pairs.py" "$url" somebody 500)
+    note "a wrong password, median (us)" "$known"
+    goal "a name that nobody has, median (us)" "$unknown" "within 5 %" 'a >= 0.95 * b && a <= 1.05 * b' a="$unknown" \
+        b="$known"
+}
+
 # --- soak: nothing grows ---------------------------------------------------------------------------------------------
 soak_processes=(gateway auth)
 
