@@ -51,9 +51,10 @@ SHARED_SRC := $(filter-out %_test.c %_fuzz.c,$(wildcard shared/*.c))
 SHARED_TESTS := $(wildcard shared/*_test.c)
 # Two libraries: the platform's, and what is generated for the domains. The gateway links only the first, so that a new
 # rpc in any domain does not rebuild it.
-LIB_SRC := $(filter-out shared/migrate.c,$(SHARED_SRC)) $(PLATFORM_STEMS:%=$(G)/%.pb-c.c) $(G)/atrium/reasons.atrium.c
+DOMAINS_SHARED := shared/erasure.c shared/migrate.c
+LIB_SRC := $(filter-out $(DOMAINS_SHARED),$(SHARED_SRC)) $(PLATFORM_STEMS:%=$(G)/%.pb-c.c) $(G)/atrium/reasons.atrium.c
 LIB := $(B)/libatrium.a
-DOMAINS_SRC := $(DOMAIN_STEMS:%=$(G)/%.pb-c.c) $(DOMAIN_STEMS:%=$(G)/%.atrium.c) shared/migrate.c $(G)/migrations.c
+DOMAINS_SRC := $(DOMAIN_STEMS:%=$(G)/%.pb-c.c) $(DOMAIN_STEMS:%=$(G)/%.atrium.c) $(DOMAINS_SHARED) $(G)/migrations.c
 DOMAINS_LIB := $(B)/libatrium-domains.a
 
 .PHONY: help

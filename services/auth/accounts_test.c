@@ -272,9 +272,11 @@ static void the_first_start_makes_an_admin(void **state)
     assert_ok(admin_bootstrap(&rq));
     assert_int_equal(fake.account_count, 0);
     f->settings.admin_password = "first secret";
+    f->settings.admin_email = "root@example.org";
     assert_ok(admin_bootstrap(&rq));
     assert_int_equal(fake.account_count, 1);
     assert_string_equal(fake.accounts[0].username, "admin");
+    assert_string_equal(fake.accounts[0].email, "root@example.org");
     assert_int_equal(fake.accounts[0].role, ROLE_ADMIN);
     f->settings.admin_password = "another secret";
     assert_ok(admin_bootstrap(&rq));

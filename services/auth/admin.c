@@ -8,8 +8,10 @@
 static Err make_first_admin(Request *rq)
 {
     const Auth *auth = rq->service;
-    AccountDraft draft = {
-        .username = auth->settings->admin_username, .password = auth->settings->admin_password, .role = ROLE_ADMIN};
+    AccountDraft draft = {.username = auth->settings->admin_username,
+                          .email = auth->settings->admin_email,
+                          .password = auth->settings->admin_password,
+                          .role = ROLE_ADMIN};
     OutboxRow announce;
     Account account;
     bool made = false;
@@ -18,7 +20,7 @@ static Err make_first_admin(Request *rq)
     TRY(account_prepare(rq, &draft, &account));
     announce = user_registered_event(rq->mem, auth->ids, account.id, account.role, account.created_us);
     e = auth_store_insert_first_admin(rq, &account, &announce, &made);
-    if (e.reason == &USERNAME_TAKEN) {
+    if (e.reason == &USERNAME_TAKEN || e.reason == &EMAIL_TAKEN) {
         LOG_ERROR(rq->log, "admin_name_taken", "username", draft.username);
         return OK;
     }

@@ -44,6 +44,7 @@ Err audit_insert(DbTx *tx, const Request *rq, AuditAction action, const char *ta
 {
     const Auth *auth = rq->service;
     const Caller *caller = &rq->caller;
+    Uuid id;
     AuditRow row = {
         .id = uuid_v7(auth->ids),
         .at_us = clock_unix_us(rq->clock),
@@ -56,8 +57,8 @@ Err audit_insert(DbTx *tx, const Request *rq, AuditAction action, const char *ta
         .request_id = rq->id,
     };
 
-    if (caller->api_key && !uuid_parse(slice(caller->login_id), &row.actor_key_id))
-        row.actor_key_id = (Uuid){{0}};
+    if (uuid_parse(slice(caller->login_id), &id))
+        *(caller->api_key ? &row.actor_key_id : &row.login_id) = id;
     return auth_store_insert_audit(tx, &row);
 }
 

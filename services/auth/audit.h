@@ -31,7 +31,10 @@
     ROW(USER_CREATED, "user.created")                                                                                  \
     ROW(USER_DEACTIVATED, "user.deactivated")                                                                          \
     ROW(USER_DELETED, "user.deleted")                                                                                  \
+    ROW(USER_EMAIL_VERIFIED, "user.email_verified")                                                                    \
+    ROW(USER_IMPERSONATED, "user.impersonated")                                                                        \
     ROW(USER_PASSWORD_RESET, "user.password_reset")                                                                    \
+    ROW(USER_RESET_LINK_MADE, "user.reset_link_made")                                                                  \
     ROW(USER_ROLE_GRANTED, "user.role_granted")                                                                        \
     ROW(USER_ROLE_REVOKED, "user.role_revoked")                                                                        \
     ROW(USER_UPDATED, "user.updated")
@@ -40,9 +43,9 @@
 typedef enum AuditAction { AUDIT_ACTIONS(AUDIT_ACTION_VALUE) AUDIT_ACTION_COUNT } AuditAction;
 const char *audit_action_name(AuditAction action);
 
-/* The actor is the caller; of nobody's and services' calls there is none. `target_kind` is "user", "key", "role",
- * "group", "invitation", "setting" or "signing_key"; a user's id is the plain number. `detail_json` is an object of
- * texts (audit_detail), NULL for none: names of fields, ids, roles; never what a private field holds. */
+/* The actor is the caller, or who acts in his name; of nobody's and services' calls there is none. `target_kind` is
+ * "user", "key", "role", "group", "invitation", "setting" or "signing_key"; a user's id is the plain number. `detail_json` is an
+ * object of texts (audit_detail), NULL for none: names of fields, ids, roles; never what a private field holds. */
 Err audit_insert(DbTx *tx, const Request *rq, AuditAction action, const char *target_kind, const char *target_id,
                  const char *detail_json) MUST_CHECK;
 Err audit_insert_user(DbTx *tx, const Request *rq, AuditAction action, int64_t user_id,

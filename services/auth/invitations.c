@@ -5,6 +5,7 @@
 #include "services/auth/access.h"
 #include "services/auth/audit.h"
 #include "services/auth/events.h"
+#include "services/auth/mail.h"
 #include "services/auth/pages.h"
 #include "services/auth/registration.h"
 #include "services/auth/store_admin.h"
@@ -12,7 +13,7 @@
 #include "services/auth/users.h"
 #include "services/auth/users_events.h"
 
-enum { TOKEN_BYTES = 32, USES_MAX = 1000, LIFE_MIN_S = 60, LIFE_MAX_S = 30 * 86400 };
+enum { USES_MAX = 1000, LIFE_MIN_S = 60, LIFE_MAX_S = 30 * 86400 };
 static const char REGISTER_PAGE[] = "/register", ACCEPT_PAGE[] = "/accept-invitation";
 static const PasswordRule INVITED_PASSWORD = {
     .min_chars = 12, .max_chars = 128, .refusal = "password must have 12 to 128 characters"};
@@ -21,18 +22,18 @@ static const PasswordRule INVITED_PASSWORD = {
 Err invitation_insert(Request *rq, DbTx *tx, Invitation *invitation, const char *path, InvitationSecret *out)
 {
     const Auth *auth = rq->service;
-    Slice base = slice(auth->settings->public_url);
-    uint8_t bytes[TOKEN_BYTES];
-    const char *token;
+    const char *token = link_token(rq->mem);
+    InvitationSecret secret = {.token = token, .url = link_make(auth, rq->mem, path, token)};
 
-    random_bytes(bytes, sizeof(bytes));
-    token = base64url_encode(rq->mem, slice_of(bytes, sizeof(bytes)));
     invitation->id = uuid_v7(auth->ids);
     TRY(auth_store_insert_invitation(tx, invitation, token_hash(rq->mem, token), rq->caller.user_id));
-    if (base.len && base.ptr[base.len - 1] == '/')
-        base.len--;
-    *out = (InvitationSecret){.token = token,
-                              .url = arena_printf(rq->mem, "%.*s%s?token=%s", (int)base.len, base.ptr, path, token)};
+    if (invitation->email)
+        TRY(mail_insert(
+            tx, rq,
+            &(MailDraft){
+                .kind = MAIL_INVITATION, .user_id = invitation->user_id, .to = invitation->email, .detail = secret.url},
+            &secret.sent));
+    *out = secret;
     return OK;
 }
 
@@ -49,6 +50,17 @@ Err invitation_for_account(Request *rq, DbTx *tx, const Account *account, const 
                         .created_us = now_us,
                         .expires_us = now_us + auth->settings->invitation_ttl_ms * 1000};
     return invitation_insert(rq, tx, out, ACCEPT_PAGE, out_secret);
+}
+
+void invitation_answer(Request *rq, const Account *account, const Invitation *invitation,
+                       const InvitationSecret *secret, Auth__V1__AdminInvitation *out)
+{
+    out->status = arena_strdup(rq->mem, "pending");
+    out->email = account->email ? arena_strdup(rq->mem, account->email) : NULL;
+    SET(out, invitation_sent, secret->sent);
+    out->invitation_url = arena_strdup(rq->mem, secret->url);
+    out->expires_at = timestamp(rq->mem, invitation->expires_us);
+    out->user_id = user_id_text(rq->mem, account->id);
 }
 
 static Err check_request(Request *rq, const Auth__V1__CreateInvitationRequest *in, Invitation *out)
@@ -95,6 +107,7 @@ Err auth_v1_create_invitation(Request *rq, const Auth__V1__CreateInvitationReque
     answer_invitation(rq, &invitation, out);
     out->token = arena_strdup(rq->mem, secret.token);
     out->url = arena_strdup(rq->mem, secret.url);
+    SET(out, mail_sent, secret.sent);
     return OK;
 }
 

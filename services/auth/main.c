@@ -7,12 +7,16 @@
 #include "atrium/auth/v1/console.service.h"
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
+#include "atrium/auth/v1/mail.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
+#include "services/auth/mail.h"
+#include "services/auth/mail_sender.h"
 #include "services/auth/passwords.h"
 #include "services/auth/purge.h"
 #include "services/auth/registration.h"
 #include "services/auth/signing_keys.h"
+#include "services/auth/smtp.h"
 #include "services/auth/text.h"
 #include "shared/service.h"
 
@@ -30,6 +34,7 @@ typedef struct Running {
     Auth auth; /* first: handlers get it */
     Breach *breach;
     JwtKey *key;
+    MailSender *mail_sender; /* NULL where nothing can be sent */
     Purge *purge;
 } Running;
 
@@ -44,12 +49,15 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const AuthSettings *s = settings;
     RegistrationMode mode;
+    Slice email;
     (void)common;
 
     if (!registration_mode_parse(slice(s->registration), &mode))
         return err_make(&INVALID_ARGUMENT, "REGISTRATION: \"%s\" is none of open, closed, invite", s->registration);
     if (!username_valid(slice(s->admin_username)))
         return err_make(&INVALID_ARGUMENT, "ADMIN_USERNAME: 2 to 32 letters, digits or underscores");
+    if (s->admin_email[0] && email_parse(slice(s->admin_email), s->email_allow_reserved, &email))
+        return err_make(&INVALID_ARGUMENT, "ADMIN_EMAIL: no e-mail address that mail reaches");
     if (s->api_key_pepper[0] && strlen(s->api_key_pepper) < JWT_SECRET_MIN_BYTES)
         return err_make(&INVALID_ARGUMENT, "API_KEY_PEPPER: at least %d characters, or empty", JWT_SECRET_MIN_BYTES);
     if (s->auth_secret_key[0] && strlen(s->auth_secret_key) < JWT_SECRET_MIN_BYTES)
@@ -61,6 +69,7 @@ static Err check_settings(const CommonSettings *common, const void *settings)
     if (!slice_starts_with(slice(s->public_url), SLICE_LIT("http")) ||
         slice_ends_with(slice(s->public_url), SLICE_LIT("/")))
         return err_make(&INVALID_ARGUMENT, "PUBLIC_URL: http(s)://host, without a slash at the end");
+    TRY(mail_check_settings(s));
     TRY(check_admin_password("ADMIN_PASSWORD", s->admin_password));
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
@@ -123,6 +132,14 @@ static Err start_background(Service *service, void *context)
                                                                             .db = service->db,
                                                                             .clock = service->clock,
                                                                             .log = service->log}));
+    if (mail_configured(&running->auth))
+        TRY(mail_sender_start(&(MailSenderOptions){.auth = &running->auth,
+                                                   .db = service->db,
+                                                   .clock = service->clock,
+                                                   .log = service->log,
+                                                   .metrics = service->metrics,
+                                                   .send = smtp_send},
+                              &running->mail_sender));
     return purge_start(&(PurgeOptions){.auth = &running->auth,
                                        .db = service->db,
                                        .clock = service->clock,
@@ -137,6 +154,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     signing_keys_stop(running->auth.signing);
+    mail_sender_stop(MOVE(running->mail_sender));
     purge_stop(MOVE(running->purge));
 }
 
@@ -158,8 +176,10 @@ static int hash_threads(void)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&AUTH_V1_ACCESS_SERVICE,  &AUTH_V1_ADMIN_SERVICE,  &AUTH_V1_AUTH_SERVICE,
-                                             &AUTH_V1_CONSOLE_SERVICE, &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE};
+    static const RpcService *const RPCS[] = {
+        &AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE, &AUTH_V1_CONSOLE_SERVICE,
+        &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE,
+    };
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},

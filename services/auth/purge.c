@@ -4,22 +4,26 @@
 #include <pthread.h>
 
 #include "services/auth/store_defence.h"
+#include "services/auth/store_erasure.h"
 #include "services/auth/store_factors.h"
 #include "services/auth/store_keys.h"
+#include "services/auth/store_mail.h"
 #include "services/auth/store_registration.h"
 
 /* Small batches, so that no lock is held for long; a pause between full ones, so that a backlog takes no machine. */
-enum { PURGE_BATCH = 500, PURGE_PAUSE_MS = 100, PURGE_TIMEOUT_MS = 10000, LEASE_RETRY_MS = 5000 };
+enum { PURGE_BATCH = 500, PURGE_PAUSE_MS = 100, PURGE_TIMEOUT_MS = 10000, LEASE_RETRY_MS = 5000, LATE_AFTER_S = 86400 };
 
 /* Of each store that has rows which expire. */
 static Err (*const PURGES[])(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted) = {
-    auth_store_purge, defence_store_purge, auth_store_purge_reports, factors_store_purge, auth_store_purge_invitations,
+    auth_store_purge,    defence_store_purge,          auth_store_purge_reports,
+    factors_store_purge, auth_store_purge_invitations, mail_store_purge,
 };
 
 struct Purge {
     PurgeOptions options;
     Lease *lease;
     Counter *deleted;
+    Gauge *late;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -42,17 +46,22 @@ static bool wait_ms(Purge *purge, int64_t ms)
     return stopping;
 }
 
+static Request request_of(const PurgeOptions *o, Arena *mem)
+{
+    return (Request){.mem = mem,
+                     .service = o->auth,
+                     .clock = o->clock,
+                     .db = o->db,
+                     .log = o->log,
+                     .deadline_ms = clock_monotonic_ms(o->clock) + PURGE_TIMEOUT_MS};
+}
+
 /* False when there may be more. A failure is logged and tried again at the next turn. */
 static bool purge_batch(Purge *purge)
 {
     const PurgeOptions *o = &purge->options;
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
-    Request rq = {.mem = mem,
-                  .service = o->auth,
-                  .clock = o->clock,
-                  .db = o->db,
-                  .log = o->log,
-                  .deadline_ms = clock_monotonic_ms(o->clock) + PURGE_TIMEOUT_MS};
+    Request rq = request_of(o, mem);
     bool done = true;
 
     for (size_t i = 0; i < ARRAY_LEN(PURGES); i++) {
@@ -67,6 +76,23 @@ static bool purge_batch(Purge *purge)
     return done;
 }
 
+/* Of the instance that holds the lease; the others have none. */
+static void note_late_erasures(Purge *purge)
+{
+    const PurgeOptions *o = &purge->options;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Request rq = request_of(o, mem);
+    int64_t late = 0;
+    Err e = OK;
+
+    if (lease_held(purge->lease))
+        e = auth_store_count_late_erasures(&rq, clock_unix_us(o->clock) - (int64_t)LATE_AFTER_S * 1000000, &late);
+    if (err_failed(e))
+        LOG_WARN(o->log, "late_erasures_unknown", "error", e.text);
+    else
+        gauge_set(purge->late, (double)late);
+}
+
 static void *purge_loop(void *data)
 {
     Purge *purge = data;
@@ -75,6 +101,7 @@ static void *purge_loop(void *data)
         while (lease_held(purge->lease) && !purge_batch(purge))
             if (wait_ms(purge, PURGE_PAUSE_MS))
                 return NULL;
+        note_late_erasures(purge);
     }
     return NULL;
 }
@@ -88,6 +115,8 @@ Err purge_start(const PurgeOptions *options, Purge **out)
     purge->deleted =
         metrics_counter(options->metrics, "atrium_auth_purged_rows_total",
                         "Expired or ended rows that were deleted: logins, refresh tokens, failed attempts …", "");
+    purge->late = metrics_gauge(options->metrics, "atrium_auth_erasures_open",
+                                "Erasures of accounts that some domain has not reported for 24 hours.", "");
     pthread_mutex_init(&purge->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -1,5 +1,5 @@
-/* purge: deletes logins and refresh tokens that nobody can use any more, in the background, in one instance at a time.
- */
+/* purge: deletes what nobody can use any more, in the background, in one instance at a time; and counts the erasures
+ * that are late. */
 #pragma once
 #include "services/auth/auth.h"
 #include "shared/lease.h"

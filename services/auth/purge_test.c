@@ -34,10 +34,34 @@ static void expired_logins_go_by_themselves(void **state)
     purge_stop(NULL);
 }
 
+static void erasures_that_nobody_reports_show(void **state)
+{
+    StoreSchema *s = *state;
+    CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
+    Gauge *late = metrics_gauge(metrics, "atrium_auth_erasures_open",
+                                "Erasures of accounts that some domain has not reported for 24 hours.", "");
+    const Auth auth = {.ids = s->ids};
+    Purge *purge;
+    int left = 2000;
+
+    store_schema_script(s, "INSERT INTO erasure (id, user_id, requested_at, completed_at) VALUES"
+                           " (gen_random_uuid(), 1, now() - interval '25 hours', NULL),"
+                           " (gen_random_uuid(), 2, now() - interval '25 hours', now()),"
+                           " (gen_random_uuid(), 3, now() - interval '23 hours', NULL)");
+    assert_ok(purge_start(
+        &(PurgeOptions){.auth = &auth, .db = s->db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
+        &purge));
+    while (gauge_value(late) < 1 && left-- > 0)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_int_equal((int)gauge_value(late), 1);
+    purge_stop(purge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expired_logins_go_by_themselves),
+        cmocka_unit_test(erasures_that_nobody_reports_show),
     };
 
     return cmocka_run_group_tests_name("purge", tests, store_schema_make, store_schema_drop);

@@ -3,6 +3,7 @@
 
 #include "services/auth/audit.h"
 #include "services/auth/events.h"
+#include "services/auth/mail.h"
 #include "services/auth/store_access.h"
 #include "services/auth/store_registration.h"
 
@@ -67,6 +68,9 @@ Err auth_store_insert_account(Request *rq, const Account *account, const NewLogi
     if (rq->caller.kind != CALLER_NOBODY) /* for another, then */
         TRY(audit_insert_user(&tx, rq, AUDIT_USER_CREATED, account->id,
                               audit_detail(rq->mem, "role", role_name(account->role))));
+    else if (account->email) /* for himself: is it his? */
+        TRY(mail_insert(&tx, rq, &(MailDraft){.kind = MAIL_VERIFICATION, .user_id = account->id, .to = account->email},
+                        NULL));
     if (login)
         TRY(store_insert_login(&tx, login, login->family_id, account->id));
     TRY(outbox_insert(&tx, announce, false));

@@ -156,6 +156,21 @@ Err auth_store_finish_invited(DbTx *tx, int64_t id, const char *password_hash, i
     return OK;
 }
 
+static const char SET_IMPERSONATOR[] = "UPDATE login SET impersonator_id = $2 WHERE id = $1";
+
+Err auth_store_set_impersonator(DbTx *tx, Uuid login_id, int64_t impersonator_id)
+{
+    return db_exec(tx, SET_IMPERSONATOR, DB_ARGS(db_uuid(login_id), db_int64(impersonator_id)));
+}
+
+static const char END_IMPERSONATIONS[] = STORE_END_THE_LOGINS("impersonator_id = $3");
+
+Err auth_store_end_impersonations(Request *rq, DbTx *tx, int64_t impersonator_id, const Ending *ending)
+{
+    return store_end_logins(rq, tx, ending, END_IMPERSONATIONS,
+                            DB_ARGS(STORE_ENDING_ARGS(ending), db_int64(impersonator_id)), NULL);
+}
+
 /* ---------------------------------------------------------------------------------------------------- setup */
 static const char SELECT_SETUP[] =
     "SELECT count(*), count(password_hash),"

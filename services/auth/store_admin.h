@@ -42,6 +42,11 @@ Err auth_store_finish_invited(DbTx *tx, int64_t id, const char *password_hash, i
 /* An account that waits for its owner to accept an invitation. USERNAME_TAKEN, EMAIL_TAKEN. */
 Err auth_store_insert_pending(DbTx *tx, const Account *account) MUST_CHECK;
 
+/* Of a login of the same transaction: whoever is behind it. */
+Err auth_store_set_impersonator(DbTx *tx, Uuid login_id, int64_t impersonator_id) MUST_CHECK;
+/* Ends what he does in others' names. */
+Err auth_store_end_impersonations(Request *rq, DbTx *tx, int64_t impersonator_id, const Ending *ending) MUST_CHECK;
+
 /* --- the first administrator ---------------------------------------------------------------------------------------
  */
 typedef struct SetupRow {

@@ -15,7 +15,8 @@ static DbValue id_or_null(int64_t id)
 
 static const char INSERT_AUDIT[] =
     "INSERT INTO audit_entry (id, at, actor_id, actor_key_id, action, target_kind, target_id, detail, address,"
-    "  request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10)";
+    "  request_id) VALUES ($1, $2, coalesce((SELECT impersonator_id FROM login WHERE id = $11), $3), $4, $5, $6, $7, "
+    "$8::text::jsonb, $9, $10)";
 
 Err auth_store_insert_audit(DbTx *tx, const AuditRow *row)
 {
@@ -23,7 +24,8 @@ Err auth_store_insert_audit(DbTx *tx, const AuditRow *row)
                    DB_ARGS(db_uuid(row->id), db_time_us(row->at_us), id_or_null(row->actor_id),
                            uuid_or_null(row->actor_key_id), db_text(slice(row->action)),
                            db_text(slice(row->target_kind)), db_text(slice(row->target_id)),
-                           db_text(slice(row->detail)), db_text(slice(row->address)), db_text(slice(row->request_id))));
+                           db_text(slice(row->detail)), db_text(slice(row->address)), db_text(slice(row->request_id)),
+                           uuid_or_null(row->login_id)));
 }
 
 #define LIST_AUDIT(which)                                                                                              \

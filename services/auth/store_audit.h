@@ -4,6 +4,7 @@
 
 typedef struct AuditRow {
     Uuid id, actor_key_id;   /* the second nil: no API key */
+    Uuid login_id;           /* of one that is stored: whose impersonator, if there is one, is the actor; may be nil */
     int64_t at_us, actor_id; /* the second 0: nobody that there is */
     const char *action, *target_kind, *target_id, *detail, *address, *request_id;
 } AuditRow;

@@ -2,6 +2,7 @@
 #include "services/auth/store_defence.h"
 
 #include "services/auth/defence.h"
+#include "services/auth/mail.h"
 
 static const char LOOK[] = "SELECT EXISTS (SELECT 1 FROM known_network WHERE user_id = $1 AND hash = $2),"
                            "  EXISTS (SELECT 1 FROM totp WHERE user_id = $1 AND confirmed_at IS NOT NULL),"
@@ -50,15 +51,36 @@ Err defence_store_fail(Request *rq, const Slice keys[DEFENCE_SCOPES], int64_t no
 static const char KNOW_NETWORK[] =
     "WITH forgiven AS (DELETE FROM login_failure WHERE key = $1)"
     " INSERT INTO known_network (user_id, hash, last_at) SELECT id, $3, $4 FROM account WHERE id = $2"
-    " ON CONFLICT (user_id, hash) DO UPDATE SET last_at = excluded.last_at";
+    " ON CONFLICT (user_id, hash) DO UPDATE SET last_at = excluded.last_at"
+    /* The statement sees the networks that there were before it. */
+    " RETURNING CASE WHEN xmax = 0 AND EXISTS (SELECT 1 FROM known_network WHERE user_id = $2)"
+    "  THEN (SELECT email FROM account WHERE id = $2) END";
+
+/* Of the first login there is nothing to tell. */
+static Err tell_of_login(Request *rq, DbTx *tx, int64_t user_id, const char *email, int64_t now_us)
+{
+    char when[TIME_TEXT_BYTES];
+
+    time_format(now_us, 0, when);
+    return mail_insert(tx, rq,
+                       &(MailDraft){.kind = MAIL_NEW_LOGIN,
+                                    .user_id = user_id,
+                                    .to = email,
+                                    .detail = arena_printf(rq->mem, "%s, from %s", when,
+                                                           rq->client_address ? rq->client_address : "nowhere")},
+                       NULL);
+}
 
 Err defence_store_pass(Request *rq, Slice key, int64_t user_id, Slice network_hash, int64_t now_us)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(db_exec(&tx, KNOW_NETWORK,
-                DB_ARGS(db_bytes(key), db_int64(user_id), db_bytes(network_hash), db_time_us(now_us))));
+    TRY(db_query(&tx, KNOW_NETWORK,
+                 DB_ARGS(db_bytes(key), db_int64(user_id), db_bytes(network_hash), db_time_us(now_us)), &rows));
+    if (rows.count > 0 && !db_is_null(&rows, 0, 0))
+        TRY(tell_of_login(rq, &tx, user_id, db_get_cstr(rq->mem, &rows, 0, 0), now_us));
     return db_tx_commit(&tx);
 }
 

@@ -84,3 +84,14 @@ Err auth_store_erasure(Request *rq, Uuid id, ErasureRow *out, ErasureReportRow *
     *out_count = (size_t)rows.count;
     return OK;
 }
+
+static const char COUNT_LATE[] = "SELECT count(*) FROM erasure WHERE completed_at IS NULL AND requested_at < $1";
+
+Err auth_store_count_late_erasures(Request *rq, int64_t before_us, int64_t *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, COUNT_LATE, DB_ARGS(db_time_us(before_us)), &rows));
+    *out = db_get_int64(&rows, 0, 0);
+    return OK;
+}

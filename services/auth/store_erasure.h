@@ -22,3 +22,5 @@ Err auth_store_report_erasure(DbTx *tx, Uuid id, const char *domain, int64_t row
 /* out->id is nil when there is none. Reports by domain, borrowed from rq->mem. */
 Err auth_store_erasure(Request *rq, Uuid id, ErasureRow *out, ErasureReportRow **out_reports,
                        size_t *out_count) MUST_CHECK;
+/* Not complete, and asked for before that time. */
+Err auth_store_count_late_erasures(Request *rq, int64_t before_us, int64_t *out) MUST_CHECK;

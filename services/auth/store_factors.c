@@ -300,6 +300,7 @@ Err factors_store_take_challenge(Request *rq, Slice hash, bool *out_done)
 }
 
 static const char LOGIN_SINCE[] = "SELECT 1 FROM login WHERE id = $2 AND user_id = $1 AND created_at >= $3"
+                                  "  AND impersonator_id IS NULL"
                                   "  AND ended_at IS NULL";
 
 Err factors_store_login_since(Request *rq, int64_t user_id, Uuid login_id, int64_t since_us, bool *out)

@@ -50,6 +50,7 @@ int fake_setup(void **state)
         .hash_ops = 1,
         .hash_memory_bytes = 8192,
         .admin_username = "admin",
+        .admin_email = "",
         .admin_password = "",
         .admin_password_reset = "",
     };

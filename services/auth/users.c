@@ -44,6 +44,7 @@ Err user_end_access(Request *rq, DbTx *tx, int64_t id, Auth__V1__LoginEnd why)
     Ending ending = {.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
 
     TRY(store_end_logins_but(rq, tx, id, (Uuid){{0}}, &ending, NULL));
+    TRY(auth_store_end_impersonations(rq, tx, id, &ending));
     return keys_end_of_user(rq, tx, id, &ending);
 }
 
@@ -67,6 +68,15 @@ Err user_set_active(Request *rq, DbTx *tx, int64_t id, bool active)
     return audit_insert_user(tx, rq, active ? AUDIT_USER_ACTIVATED : AUDIT_USER_DEACTIVATED, id, NULL);
 }
 
+/* Of who is no administrator any more. */
+static Err end_impersonations(Request *rq, DbTx *tx, int64_t id)
+{
+    const Auth *auth = rq->service;
+    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__ENDED_BY_ADMIN, .at_us = clock_unix_us(rq->clock)};
+
+    return auth_store_end_impersonations(rq, tx, id, &ending);
+}
+
 Err user_set_rank(Request *rq, DbTx *tx, const UserRow *user, Role rank)
 {
     int64_t id = user->account.id;
@@ -79,6 +89,7 @@ Err user_set_rank(Request *rq, DbTx *tx, const UserRow *user, Role rank)
     if (user->account.role == ROLE_ADMIN)
         TRY(access_keep_an_admin(tx, id));
     TRY(auth_store_set_rank(tx, id, rank, clock_unix_us(rq->clock)));
+    TRY(end_impersonations(rq, tx, id));
     TRY(access_announce(tx, rq, id));
     return audit_insert_user(tx, rq, AUDIT_USER_UPDATED, id, audit_detail(rq->mem, "role", role_name(rank)));
 }

@@ -108,7 +108,7 @@ static Err check_name(const char *username)
 
 static void answer_secret(Request *rq, const InvitationSecret *secret, Auth__V1__AdminUser *out)
 {
-    SET(out, invitation_sent, false);
+    SET(out, invitation_sent, secret->sent);
     out->invitation_url = arena_strdup(rq->mem, secret->url);
 }
 
@@ -159,12 +159,7 @@ Err auth_v1_admin_resend_invitation(Request *rq, const Auth__V1__AdminUserId *in
     TRY(invitation_for_account(rq, &tx, &user.account, role_word(&user.account), &invitation, &secret));
     TRY(audit_insert_user(&tx, rq, AUDIT_INVITATION_RENEWED, id, NULL));
     TRY(db_tx_commit(&tx));
-    out->status = arena_strdup(rq->mem, "pending");
-    out->email = user.account.email ? arena_strdup(rq->mem, user.account.email) : NULL;
-    SET(out, invitation_sent, false);
-    out->invitation_url = arena_strdup(rq->mem, secret.url);
-    out->expires_at = timestamp(rq->mem, invitation.expires_us);
-    out->user_id = user_id_text(rq->mem, id);
+    invitation_answer(rq, &user.account, &invitation, &secret, out);
     return OK;
 }
 

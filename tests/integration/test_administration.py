@@ -289,3 +289,26 @@ def test_the_first_start():
         assert sorted(a.status_code for a in answers) == [200] * 3 + [400] * 7
     finally:
         own.destroy()
+
+
+# ---------------------------------------------------------------------------------------------- developers
+def test_a_developer_makes_as_many_keys_as_he_may(api, admin, email):
+    developers = "/api/v1/admin/developers"
+    made = api.post(f"{developers}/invite", {"email": email, "name": "Dev Eloper", "max_keys": 1}, admin)
+    assert made.status_code == 201, made.text
+    path = f"{developers}/{made.json()['user_id']}"
+    accepted = api.post("/api/v1/dev/accept-invitation",
+                        {"token": token_of(made.json()["invitation_url"]), "password": STRONG})
+    assert accepted.status_code == 200, accepted.text
+    token = api.login(email, STRONG).json()["access_token"]
+    keys = [api.post("/api/v1/dev/api-keys", {"name": "k"}, token) for _ in range(2)]
+    assert [k.status_code for k in keys] == [201, 403]
+    assert api.get(path, admin).json()["key_count"] == 1
+    assert api.call("PUT", path, admin, json={"max_keys": 2}).json()["max_keys"] == 2
+    assert api.post("/api/v1/dev/api-keys", {"name": "k"}, token).status_code == 201
+    listed = api.get(developers, admin, params={"q": email}).json()["items"]
+    assert [(d["email"], d["key_count"], d["is_active"]) for d in listed] == [(email, 2, True)]
+    assert api.call("DELETE", path, admin).status_code == 204
+    assert api.get(path, admin).status_code == 404
+    poll(lambda: api.post("/api/v1/dev/api-keys", {"name": "k"}, token).status_code == 403, CUT_S)
+    assert api.me(token).status_code == 200

@@ -28,6 +28,13 @@ def pending(scene):
     return answer.json()
 
 
+def developer(scene):
+    answer = scene.api.post("/api/v1/admin/developers/invite", {"email": address(), "name": "Some Body"},
+                            administrator(scene))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["user_id"]
+
+
 def do_setup(scene):
     administrator(scene)
     return {"password": STRONG, "passwordConfirm": STRONG, "email": address()}
@@ -47,13 +54,20 @@ BODIES = {
     "UpdateUser": lambda s: {"fullName": "Some Body"},
     "DoSetup": do_setup,
     "TalkerCreateUser": lambda s: {"email": address()},
-    "TalkerUpdateUser": lambda s: {"role": "user"},
+    "TalkerUpdateUser": lambda s: {"role": "admin"},
     "TalkerSetRegistration": lambda s: {"enabled": True},
     "CreateInvitation": lambda s: {},
+    "InviteDeveloper": lambda s: {"email": address(), "name": "Some Body"},
+    "UpdateDeveloper": lambda s: {"max_keys": 3},
+    "Impersonate": lambda s: {"reason": "to see what he sees", "password": PASSWORD},
     "DeleteMe": lambda s: {"password": PASSWORD},
 }
 VARIABLES = {
+    "AdminActivateUser.user_id": lambda s: pending(s)["id"],
     "AdminResendInvitation.user_id": lambda s: pending(s)["id"],
+    "GetDeveloper.user_id": developer,
+    "UpdateDeveloper.user_id": developer,
+    "DeleteDeveloper.user_id": developer,
     "RevokeInvitation.invitation_id": invitation,
     "erasure_id": lambda s: str(uuid.uuid4()),
 }

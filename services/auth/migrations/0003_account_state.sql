@@ -12,3 +12,4 @@ ALTER TABLE login
     ADD COLUMN method          text    NOT NULL DEFAULT 'password', -- or the provider's name, "passkey", "impersonation"
     ADD COLUMN second_factor   text,                                -- "totp", "recovery", "passkey"
     ADD COLUMN impersonator_id bigint  REFERENCES account (id) ON DELETE SET NULL;
+CREATE INDEX login_impersonator_idx ON login (impersonator_id) WHERE impersonator_id IS NOT NULL;

@@ -1,0 +1,165 @@
+/* Acting in another's name, through the dispatch table, on a real PostgreSQL (TEST_DATABASE_URL). */
+#include "atrium/auth/v1/admin.service.h"
+#include "atrium/auth/v1/factor.atrium.h"
+#include "services/auth/audit.h"
+#include "services/auth/second_factor.h"
+#include "services/auth/store_schema.h"
+
+static Account root, eve;
+
+static int fill_tables(void **state)
+{
+    StoreSchema *s = *state;
+
+    s->settings.allow_impersonation = true;
+    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, login_failure CASCADE");
+    root = store_schema_account(s, "root", NULL, "secret1");
+    eve = store_schema_account(s, "eve", NULL, NULL);
+    store_schema_script(s, "UPDATE account SET role = 3 WHERE username = 'root'");
+    return 0;
+}
+
+static Err impersonate(StoreSchema *s, int64_t user_id, const char *reason, const char *password,
+                       Auth__V1__AuthResult *out)
+{
+    Request rq = store_schema_request_of(s, root.id, ROLE_ADMIN);
+    Auth__V1__ImpersonateRequest in = AUTH__V1__IMPERSONATE_REQUEST__INIT;
+
+    auth__v1__auth_result__init(out);
+    SET(&in, user_id, user_id);
+    in.reason = (char *)(uintptr_t)reason;
+    in.password = (char *)(uintptr_t)password;
+    return rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "Impersonate", &in.base, &out->base);
+}
+
+static void it_is_refused_unless_the_operator_allows_it(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    s->settings.allow_impersonation = false;
+    assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &IMPERSONATION_OFF);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+}
+
+static void it_gives_one_short_token_and_is_noted(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
+    assert_non_null(out.access_token);
+    assert_null(out.refresh_token);
+    assert_null(out.token);
+    assert_int_equal(out.user->id, eve.id);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM refresh_token"), 0);
+    assert_int_equal(store_schema_count(s, "SELECT extract(epoch FROM expires_at - created_at)::bigint FROM login"
+                                           " WHERE method = 'impersonation'"),
+                     900);
+    assert_int_equal(store_schema_count(s, "SELECT impersonator_id FROM login"), root.id);
+    assert_int_equal(store_schema_count(s, "SELECT actor_id FROM audit_entry WHERE action = 'user.impersonated'"
+                                           " AND detail ->> 'reason' = 'a good reason'"),
+                     root.id);
+}
+
+static void it_needs_a_reason_and_the_administrators_password(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    assert_reason(impersonate(s, eve.id, NULL, "secret1", &out), &INVALID_ARGUMENT);
+    assert_reason(impersonate(s, eve.id, "  x  ", "secret1", &out), &INVALID_ARGUMENT);
+    assert_reason(impersonate(s, eve.id, "a good reason", "wrong", &out), &NOT_PROVED);
+    assert_reason(impersonate(s, eve.id, "a good reason", NULL, &out), &NOT_PROVED);
+}
+
+static void some_are_left_alone(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    assert_reason(impersonate(s, root.id, "a good reason", "secret1", &out), &NOT_ONESELF);
+    assert_reason(impersonate(s, 77, "a good reason", "secret1", &out), &USER_NOT_FOUND);
+    store_schema_script(s, "UPDATE account SET active = false WHERE username = 'eve'");
+    assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &PERMISSION_DENIED);
+    store_schema_script(s, "UPDATE account SET active = true, role = 3");
+    assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &PERMISSION_DENIED);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+}
+
+/* The log names who did it, and a fresh login of this kind proves nothing. */
+static void the_one_behind_it_stays_known(void **state)
+{
+    StoreSchema *s = *state;
+    Request rq = store_schema_user_request(s, eve.id);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    Auth__V1__AuthResult out;
+
+    assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
+    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
+    rq.caller.login_id = uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+    assert_reason(caller_prove(&rq, NULL, NULL), &NOT_PROVED);
+    assert_ok(db_tx_begin(&rq, &tx));
+    assert_ok(audit_insert_user(&tx, &rq, AUDIT_USER_UPDATED, eve.id, NULL));
+    assert_ok(db_tx_commit(&tx));
+    assert_int_equal(store_schema_count(s, "SELECT actor_id FROM audit_entry WHERE action = 'user.updated'"), root.id);
+}
+
+static Err update(StoreSchema *s, const char *who, const char *role, bool active)
+{
+    Account ada = store_schema_account(s, "ada", NULL, NULL);
+    Request rq = store_schema_request_of(s, ada.id, ROLE_ADMIN);
+    Auth__V1__UpdateUserRequest in = AUTH__V1__UPDATE_USER_REQUEST__INIT;
+    Auth__V1__User out = AUTH__V1__USER__INIT;
+
+    store_schema_script(s, "UPDATE account SET role = 3 WHERE username = 'ada'");
+    in.user_id = (char *)(uintptr_t)who;
+    in.role = (char *)(uintptr_t)role;
+    SET(&in, active, active);
+    return rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base);
+}
+
+static int64_t live_logins(StoreSchema *s)
+{
+    return store_schema_count(s, "SELECT count(*) FROM login WHERE ended_at IS NULL");
+}
+
+static void it_ends_with_the_account_behind_it(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
+    assert_int_equal(live_logins(s), 1);
+    assert_ok(update(s, "root", NULL, false));
+    assert_int_equal(live_logins(s), 0);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'"),
+                     1);
+}
+
+static void it_ends_with_the_rank(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AuthResult out;
+
+    assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
+    assert_ok(update(s, "root", "user", true));
+    assert_int_equal(live_logins(s), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup(f, fill_tables)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(it_is_refused_unless_the_operator_allows_it),
+        TEST(it_gives_one_short_token_and_is_noted),
+        TEST(it_needs_a_reason_and_the_administrators_password),
+        TEST(some_are_left_alone),
+        TEST(the_one_behind_it_stays_known),
+        TEST(it_ends_with_the_account_behind_it),
+        TEST(it_ends_with_the_rank),
+    };
+
+    return cmocka_run_group_tests_name("impersonate", tests, store_schema_make, store_schema_drop);
+}
