@@ -39,9 +39,7 @@ def stack(provider):
 @pytest.fixture
 def browser(stack):
     """Cookies and all, but it goes where the test says."""
-    own = Api(stack.url)
-    own.session.max_redirects = 0
-    return own
+    return Api(stack.url)
 
 
 def go(browser, path, params=None, **options):
@@ -173,6 +171,27 @@ def test_an_openid_provider(browser, provider):
     assert again.status_code == 400 and again.json()["code"] == "INVALID_STATE"
 
 
+def test_what_an_openid_provider_refuses_or_cannot(browser, provider):
+    def callback(**params):
+        state = parameters(go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"])["state"]
+        return go(browser, "/api/v1/auth/oidc/acme/callback", {"state": state, **params})
+
+    for params in ({"error": "access_denied", "error_description": "<b>no</b>"}, {"code": "made-up"},
+                   {"code": "x", "iss": "https://evil.example"}):
+        answer = callback(**params)
+        assert answer.status_code == 401 and answer.json()["code"] == "SIGN_IN_REFUSED" and "<b>" not in answer.text
+    provider.down = True
+    try:
+        answer = callback(code="x")
+        assert answer.status_code == 502 and answer.json()["code"] == "PROVIDER_UNAVAILABLE"
+    finally:
+        provider.down = False
+    for path in ("/api/v1/auth/oidc/nobody/login", "/api/v1/auth/oidc/discord/login", "/api/v1/auth/oidc/nobody/callback"):
+        assert go(browser, path).json()["code"] == "NO_SUCH_PROVIDER"
+    answer = go(browser, "/api/v1/auth/oidc/acme/login", {"return_to": "https://evil.example/"})
+    assert answer.status_code == 400 and answer.json()["code"] == "INVALID_RETURN_TO"
+
+
 def test_one_code_for_many_makes_one_login(browser, provider):
     code = parameters(come_from_acme(browser, provider, sub=new_id()).headers["Location"])["code"]
     statuses = []
@@ -215,25 +234,28 @@ def test_linking_and_unlinking(browser, provider, user):
 
 
 # ---------------------------------------------------------------------------------------------- GitHub
-def test_github_opens_the_portal_to_developers(stack, browser, provider):
-    who, name = int(new_id()[:9]), "g" + secrets.token_hex(6)
+def test_github_opens_the_portal_to_developers(stack, browser, provider, user):
+    who = int(new_id()[:9])
 
-    def come():
-        location = go(browser, "/auth/github").headers["Location"]
+    def come(path="/auth/github", **person):
+        location = go(browser, path).headers["Location"]
         assert parameters(location)["code_challenge_method"] == "S256"
-        return go(browser, "/auth/github/callback", provider.consent(location, id=who, login=name))
+        return go(browser, "/auth/github/callback", provider.consent(location, **person))
 
-    assert come().status_code == 403
+    stranger = come(id=who + 1, login="g" + secrets.token_hex(6))
+    assert stranger.status_code == 403 and "dev_auth_token" not in stranger.headers.get("Set-Cookie", "")
     admin = "a" + secrets.token_hex(6)
     stack.atrium("user", "create", admin, "--role", "admin", "--password", PASSWORD)
     token = browser.login(admin).json()["access_token"]
-    users = browser.get("/api/v1/admin/users", token, params={"search": name})
-    assert users.status_code == 200, users.text
-    user_id = next(u["id"] for u in users.json()["items"] if u["username"] == name)
-    assert browser.call("PUT", f"/api/v1/auth/users/{user_id}/roles/developer", token).status_code == 204
-    answer = come()
+    assert browser.call("PUT", f"/api/v1/auth/users/{user['user']['id']}/roles/developer", token).status_code == 204
+    link = browser.post("/api/v1/auth/identities/github", {"password": PASSWORD}, user["access_token"]).json()["url"]
+    path = urllib.parse.urlsplit(link)
+    linked = come(f"{path.path}?{path.query}", id=who, login="dev")
+    assert linked.status_code == 307 and linked.headers["Location"] == APP + "?linked=github"
+    answer = come(id=who, login="dev")
     assert answer.status_code == 307 and answer.headers["Location"] == "/dev"
     assert "dev_auth_token=" in answer.headers["Set-Cookie"]
+    assert go(browser, "/auth/github/callback", {"code": "x", "state": "y"}).json()["type"].endswith("validation-error")
 
 
 # ---------------------------------------------------------------------------------------------- a provider that hangs
@@ -262,6 +284,8 @@ def test_a_provider_that_hangs_keeps_nobody_else_waiting(stack, provider, user):
             assert api.me(token).status_code == 200
         assert time.monotonic() - began < 2 * PATIENCE
         assert provider.waiting >= 8
+        # Nobody waits for ever: 10 s a call.
+        poll(lambda: 500 in statuses, seconds=10 * PATIENCE, what="the end of the first calls")
     finally:
         provider.hang.clear()
         provider.released.set()
