@@ -22,7 +22,7 @@ typedef struct Kept {
     int64_t fetched_ms;
 } Kept;
 
-/* Documents are never changed once they are here, so their holders share them. */
+/* Whoever takes a document gets a copy: jansson's counting of holders is not safe between threads. */
 struct OidcCache {
     pthread_mutex_t lock;
     Kept discovery, keys;
@@ -53,18 +53,18 @@ static json_t *take_kept(OidcCache *cache, const Kept *kept, int64_t since_ms)
 
     pthread_mutex_lock(&cache->lock);
     if (kept->document && kept->fetched_ms >= since_ms)
-        document = json_incref(kept->document);
+        document = json_deep_copy(kept->document);
     pthread_mutex_unlock(&cache->lock);
     return document;
 }
 
-static void keep(OidcCache *cache, Kept *kept, json_t *document, int64_t now_ms)
+static void keep(OidcCache *cache, Kept *kept, const json_t *document, int64_t now_ms)
 {
-    json_t *old;
+    json_t *copy = json_deep_copy(document), *old;
 
     pthread_mutex_lock(&cache->lock);
     old = kept->document;
-    *kept = (Kept){.document = json_incref(document), .fetched_ms = now_ms};
+    *kept = (Kept){.document = copy, .fetched_ms = now_ms};
     pthread_mutex_unlock(&cache->lock);
     json_decref(old);
 }
