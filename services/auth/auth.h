@@ -36,6 +36,7 @@ typedef struct Auth {
     IdSource *ids;
     struct SigningKeys *signing; /* NULL: HS256 by `key` */
     OutboxRelay *outbox;         /* may be NULL: nothing is nudged */
+    struct Providers *providers; /* whom one can sign in with here */
     /* Of no password: checked when there is no account, so that both take the same time. */
     char dummy_hash[DUMMY_HASH_BYTES];
 } Auth;

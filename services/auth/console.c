@@ -1,7 +1,8 @@
 /* console: events' manner of logins (contracts/events.md sections 2.4 and 16.2), and what of sessions' is not offered.
  */
+#include "services/auth/console.h"
+
 #include "atrium/auth/v1/console.service.h"
-#include "services/auth/access.h"
 #include "services/auth/accounts.h"
 #include "services/auth/cookies.h"
 #include "services/auth/events.h"
@@ -24,6 +25,16 @@ static const char *word_for(const Access *access)
     return "user";
 }
 
+static void set_token_cookie(Request *rq, const Tokens *tokens, const char *cookie)
+{
+    cookie_set(rq, cookie, tokens->token, (tokens->token_expires_us - tokens->now_us + 999999) / 1000000, COOKIE_PLAIN);
+}
+
+void portal_set_cookie(Request *rq, const Tokens *tokens)
+{
+    set_token_cookie(rq, tokens, PORTAL_COOKIE);
+}
+
 static void answer_session(Request *rq, const Tokens *tokens, const Account *account, const Access *access,
                            const char *cookie, Auth__V1__ConsoleSession *out)
 {
@@ -34,7 +45,7 @@ static void answer_session(Request *rq, const Tokens *tokens, const Account *acc
     out->user->username = arena_strdup(rq->mem, account->username);
     out->user->email = account->email ? arena_strdup(rq->mem, account->email) : NULL;
     out->user->role = arena_strdup(rq->mem, word_for(access));
-    cookie_set(rq, cookie, tokens->token, (tokens->token_expires_us - tokens->now_us + 999999) / 1000000, COOKIE_PLAIN);
+    set_token_cookie(rq, tokens, cookie);
 }
 
 static Err log_in(Request *rq, const Auth__V1__ConsoleLoginRequest *in, Tokens *out_tokens, Account *out_account,
@@ -68,7 +79,7 @@ static Ending ending_now(const Request *rq)
     return (Ending){.ids = auth->ids, .why = AUTH__V1__LOGIN_END__LOGGED_OUT, .at_us = clock_unix_us(rq->clock)};
 }
 
-static bool is_developer(const Access *access)
+bool access_is_developer(const Access *access)
 {
     const Caller caller = {.kind = CALLER_PERSON,
                            .role = access->rank,
@@ -88,7 +99,7 @@ Err auth_v1_portal_login(Request *rq, const Auth__V1__ConsoleLoginRequest *in, A
     bool ended;
 
     TRY(log_in(rq, in, &tokens, &account, &access));
-    if (!is_developer(&access)) {
+    if (!access_is_developer(&access)) {
         TRY(auth_store_end_login(rq, account.id, tokens.login_id, &ending, &ended));
         auth_nudge(rq);
         return err_make(&PERMISSION_DENIED, "this account is no developer's");

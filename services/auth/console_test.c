@@ -167,11 +167,12 @@ static void media_shows_the_linked_face(void **state)
     assert_string_equal(out.username, "ann");
     assert_string_equal(out.discord_id, "");
     assert_string_equal(out.avatar_url, "");
-    store_schema_script(s, "INSERT INTO identity (id, user_id, provider, subject, avatar_url, created_at)"
-                           " SELECT gen_random_uuid(), id, p, p || '-7', 'https://cdn.example/' || p, now()"
+    store_schema_script(s, "INSERT INTO identity (id, user_id, provider, subject, name, avatar_url, created_at)"
+                           " SELECT gen_random_uuid(), id, p, p || '-7', 'Ann.', 'https://cdn.example/' || p, now()"
                            " FROM account, unnest(ARRAY['github', 'discord']) p");
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultMe", &in.base, &out.base));
     assert_string_equal(out.discord_id, "discord-7");
+    assert_string_equal(out.username, "Ann.");
     assert_string_equal(out.avatar_url, "https://cdn.example/discord");
     store_schema_script(s, "DELETE FROM account");
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultMe", &in.base, &out.base), &UNAUTHENTICATED);

@@ -8,11 +8,13 @@
 #include "atrium/auth/v1/factor.service.h"
 #include "atrium/auth/v1/keys.service.h"
 #include "atrium/auth/v1/mail.service.h"
+#include "atrium/auth/v1/signin.service.h"
 #include "services/auth/admin.h"
 #include "services/auth/auth.h"
 #include "services/auth/mail.h"
 #include "services/auth/mail_sender.h"
 #include "services/auth/passwords.h"
+#include "services/auth/providers.h"
 #include "services/auth/purge.h"
 #include "services/auth/registration.h"
 #include "services/auth/signing_keys.h"
@@ -21,6 +23,8 @@
 #include "shared/service.h"
 
 enum { ADMIN_PASSWORD_MIN_BYTES = 8, BOOTSTRAP_TIMEOUT_MS = 10000, FAST_THREADS = 4, READS_AT_ONCE = 256 };
+/* That wait for providers: of their own, so that nobody else does. */
+enum { OUTSIDE_THREADS = 8, OUTSIDE_QUEUE = 64 };
 
 #define CONFIG_STRUCT AuthSettings
 #define SETTING CONFIG_ROW
@@ -35,6 +39,7 @@ typedef struct Running {
     Breach *breach;
     JwtKey *key;
     MailSender *mail_sender; /* NULL where nothing can be sent */
+    Providers *providers;
     Purge *purge;
 } Running;
 
@@ -117,6 +122,8 @@ static Err open_auth(Service *service, void **out_context)
                                     .metrics = service->metrics},
                    &running->breach));
     auth->breach = running->breach;
+    TRY(providers_new(auth->settings, service->log, &running->providers));
+    auth->providers = running->providers;
     TRY(make_dummy_hash(auth, service->mem));
     TRY(bootstrap(service, running));
     *out_context = running;
@@ -163,6 +170,7 @@ static void close_auth(void *context)
     Running *running = context;
 
     breach_free(running->breach);
+    providers_free(running->providers);
     signing_keys_free(running->auth.signing);
     jwt_key_free(running->key);
 }
@@ -178,10 +186,11 @@ int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
         &AUTH_V1_ACCESS_SERVICE, &AUTH_V1_ADMIN_SERVICE, &AUTH_V1_AUTH_SERVICE, &AUTH_V1_CONSOLE_SERVICE,
-        &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE,
+        &AUTH_V1_FACTOR_SERVICE, &AUTH_V1_KEY_SERVICE,   &AUTH_V1_MAIL_SERVICE, &AUTH_V1_SIGN_IN_SERVICE,
     };
     const RpcLane lanes[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = 1024},
+        {.name = "outside", .threads = OUTSIDE_THREADS, .queue_max = OUTSIDE_QUEUE},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = 1024},
         {.name = "slow", .threads = hash_threads(), .queue_max = 64, .nice = 10},
     };

@@ -6,6 +6,7 @@
 #include "services/auth/store_defence.h"
 #include "services/auth/store_erasure.h"
 #include "services/auth/store_factors.h"
+#include "services/auth/store_identities.h"
 #include "services/auth/store_keys.h"
 #include "services/auth/store_mail.h"
 #include "services/auth/store_registration.h"
@@ -15,8 +16,9 @@ enum { PURGE_BATCH = 500, PURGE_PAUSE_MS = 100, PURGE_TIMEOUT_MS = 10000, LEASE_
 
 /* Of each store that has rows which expire. */
 static Err (*const PURGES[])(Request *rq, int64_t now_us, int64_t limit, int64_t *out_deleted) = {
-    auth_store_purge,    defence_store_purge,          auth_store_purge_reports,
-    factors_store_purge, auth_store_purge_invitations, mail_store_purge,
+    auth_store_purge,       defence_store_purge,          auth_store_purge_reports,
+    factors_store_purge,    auth_store_purge_invitations, mail_store_purge,
+    identities_store_purge,
 };
 
 struct Purge {

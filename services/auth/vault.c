@@ -6,18 +6,19 @@
 
 Err auth_v1_vault_me(Request *rq, const Auth__V1__VaultMeRequest *in, Auth__V1__VaultUser *out)
 {
-    const char *discord_id, *avatar_url;
+    LinkedFace face;
     Account account;
     (void)in;
 
     TRY(auth_store_account(rq, rq->caller.user_id, &account));
     if (account.id == 0 || !account.active)
         return err_make(&UNAUTHENTICATED, "user not found"); /* the contract's way: a session of nobody */
-    TRY(auth_store_linked_face(rq, account.id, "discord", &discord_id, &avatar_url));
+    TRY(auth_store_linked_face(rq, account.id, "discord", &face));
     SET(out, id, account.id);
-    out->discord_id = arena_strdup(rq->mem, discord_id);
-    out->username = arena_strdup(rq->mem, account.username);
-    out->avatar_url = arena_strdup(rq->mem, avatar_url);
+    out->discord_id = arena_strdup(rq->mem, face.subject);
+    /* The name there, as it was at the last login: ours may have had to be another. */
+    out->username = arena_strdup(rq->mem, face.name[0] ? face.name : account.username);
+    out->avatar_url = arena_strdup(rq->mem, face.avatar_url);
     return OK;
 }
 

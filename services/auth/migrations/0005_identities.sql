@@ -2,7 +2,7 @@
 CREATE TABLE identity (
     id             uuid        PRIMARY KEY,
     user_id        bigint      NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-    provider       text        NOT NULL, -- "discord", "github", or a name of OIDC_PROVIDERS
+    provider       text        NOT NULL, -- "discord", "github", or a name of OIDC_CONFIG
     issuer         text        NOT NULL DEFAULT '', -- iss of OpenID providers
     subject        text        COLLATE "C" NOT NULL,
     name           text        NOT NULL DEFAULT '',
@@ -23,7 +23,6 @@ CREATE TABLE signin_state (
     nonce        text        NOT NULL,
     verifier     text        NOT NULL,    -- PKCE
     return_to    text        NOT NULL,
-    profile      text        NOT NULL,
     link_user_id bigint      REFERENCES account (id) ON DELETE CASCADE, -- NULL: a login
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL
