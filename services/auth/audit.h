@@ -15,6 +15,8 @@
     ROW(GROUP_ROLE_GRANTED, "group.role_granted")                                                                      \
     ROW(GROUP_ROLE_REVOKED, "group.role_revoked")                                                                      \
     ROW(GROUP_UPDATED, "group.updated")                                                                                \
+    ROW(IDENTITY_LINKED, "identity.linked")                                                                            \
+    ROW(IDENTITY_UNLINKED, "identity.unlinked")                                                                        \
     ROW(INVITATION_ACCEPTED, "invitation.accepted")                                                                    \
     ROW(INVITATION_CREATED, "invitation.created")                                                                      \
     ROW(INVITATION_RENEWED, "invitation.renewed")                                                                      \
@@ -22,6 +24,7 @@
     ROW(KEY_CREATED, "key.created")                                                                                    \
     ROW(KEY_REVOKED, "key.revoked")                                                                                    \
     ROW(KEY_ROTATED, "key.rotated")                                                                                    \
+    ROW(PASSWORD_ADDED, "password.added")                                                                              \
     ROW(ROLE_CHANGED, "role.changed")                                                                                  \
     ROW(ROLE_DELETED, "role.deleted")                                                                                  \
     ROW(SETTING_CHANGED, "setting.changed")                                                                            \

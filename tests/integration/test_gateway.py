@@ -41,14 +41,14 @@ def test_unknown_paths_are_404_problems(api):
     assert answer.json()["status"] == 404 and answer.json()["title"]
 
 
-@pytest.mark.parametrize("path", ["/api/v1/users/@me/", "/api/v1//users/@me", "/api/v1/users", "/api/v1/users/@me/x"])
+@pytest.mark.parametrize("path", ["/api/v1/users/@me/", "/api/v1//users/@me", "/api/v1/userz", "/api/v1/users/@me/x"])
 def test_near_misses_are_404(api, user, path):
     assert api.get(path, user["access_token"]).status_code == 404
 
 
 @pytest.mark.parametrize("method, path, allowed", [
     ("GET", "/api/v1/auth/login", {"POST"}),
-    ("DELETE", "/api/v1/users/@me", {"GET", "PATCH"}),
+    ("DELETE", "/api/v1/auth/register", {"POST"}),
     ("PUT", "/api/v1/auth/logins", {"GET", "DELETE"}),
     ("POST", "/healthz", {"GET"}),
 ])
