@@ -51,6 +51,7 @@ static Auth *new_auth(void)
     static Metrics *metrics;
     static Revocations *nobody;
     static Grants *grants;
+    static JwtKeys *keys;
     Auth *a = NULL;
 
     if (!metrics) {
@@ -64,6 +65,11 @@ static Auth *new_auth(void)
                 .clock = &SYSTEM_CLOCK, .metrics = metrics, .slot = "main", .age_ms = 1000, .changes_max = 16},
             &grants)));
         grants_set(grants, &(RoleGrants){.name = "user"}, 1);
+        check(!err_failed(jwt_keys_new(&(JwtKeysOptions){.clock = &SYSTEM_CLOCK,
+                                                         .metrics = metrics,
+                                                         .slot = "main",
+                                                         .jwt_secret = "0123456789012345678901234567890123456789"},
+                                       &keys)));
     }
     check(!err_failed(
         auth_new(&(AuthOptions){.clock = &SYSTEM_CLOCK,
@@ -72,7 +78,7 @@ static Auth *new_auth(void)
                                 .revocations = nobody,
                                 .grants = grants,
                                 .slot = "main",
-                                .jwt_secret = "0123456789012345678901234567890123456789",
+                                .jwt_keys = keys,
                                 .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
                                 .caller_ttl_ms = 60000,
                                 .token_cache_ttl_ms = 1000,

@@ -33,7 +33,7 @@ gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
 	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
-	$(addprefix services/gateway/,auth.c credentials.c grants.c revocations.c tail.c)
+	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c revocations.c tail.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
 auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)
