@@ -47,8 +47,9 @@ typedef enum AuditAction { AUDIT_ACTIONS(AUDIT_ACTION_VALUE) AUDIT_ACTION_COUNT 
 const char *audit_action_name(AuditAction action);
 
 /* The actor is the caller, or who acts in his name; of nobody's and services' calls there is none. `target_kind` is
- * "user", "key", "role", "group", "invitation", "setting" or "signing_key"; a user's id is the plain number. `detail_json` is an
- * object of texts (audit_detail), NULL for none: names of fields, ids, roles; never what a private field holds. */
+ * "user", "key", "role", "group", "invitation", "setting" or "signing_key"; a user's id is the plain number.
+ * `detail_json` is an object of texts (audit_detail), NULL for none: names of fields, ids, roles; never what a private
+ * field holds. */
 Err audit_insert(DbTx *tx, const Request *rq, AuditAction action, const char *target_kind, const char *target_id,
                  const char *detail_json) MUST_CHECK;
 Err audit_insert_user(DbTx *tx, const Request *rq, AuditAction action, int64_t user_id,
