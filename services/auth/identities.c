@@ -16,14 +16,14 @@ static Account new_account(Request *rq, const Provider *provider, const Person *
 {
     const Auth *auth = rq->service;
     int64_t now_us = clock_unix_us(rq->clock);
-    const char *problem = "none";
-    Slice email;
+    Slice email = {NULL, 0};
 
-    if (person->email && person->email_verified)
-        problem = email_parse(slice(person->email), auth->settings->email_allow_reserved, &email);
+    if (person->email && person->email_verified &&
+        email_parse(slice(person->email), auth->settings->email_allow_reserved, &email))
+        email = (Slice){NULL, 0}; /* none that we would take */
     return (Account){
         .id = id_next_user(auth->ids),
-        .email = problem ? NULL : slice_cstr(rq->mem, email),
+        .email = email.len ? slice_cstr(rq->mem, email) : NULL,
         .provider = provider->name,
         .role = ROLE_USER,
         .active = true,

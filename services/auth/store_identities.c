@@ -3,6 +3,7 @@
 
 #include "atrium/auth/v1/signin.service.h"
 #include "services/auth/audit.h"
+#include "services/auth/mail.h"
 
 static Err write_one(Request *rq, const char *sql, DbArgs args)
 {
@@ -166,6 +167,9 @@ Err identities_store_create(Request *rq, const Account *account, const Person *p
     TRY(store_insert_account(&tx, account));
     if (email_trusted)
         TRY(db_exec(&tx, SET_VERIFIED, DB_ARGS(db_int64(account->id), db_time_us(account->created_us))));
+    else if (account->email) /* is it his? */
+        TRY(mail_insert(&tx, rq, &(MailDraft){.kind = MAIL_VERIFICATION, .user_id = account->id, .to = account->email},
+                        NULL));
     TRY(insert_identity(rq, &tx, account->id, account->provider, person, account->created_us));
     TRY(outbox_insert(&tx, announce, false));
     return db_tx_commit(&tx);
