@@ -6,6 +6,7 @@
 
 #include "atrium/auth/v1/admin.atrium.h"
 #include "atrium/auth/v1/mail.service.h"
+#include "services/auth/erasure.h"
 #include "services/auth/mail_sender.h"
 #include "services/auth/pages.h"
 #include "services/auth/passwords.h"
@@ -480,6 +481,21 @@ static void of_two_instances_one_sends(void **state)
     assert_int_equal(atomic_load(&counted), 20);
 }
 
+static void an_account_that_goes_leaves_no_address(void **state)
+{
+    StoreSchema *s = *state;
+    Request rq = store_schema_request_of(s, 1, ROLE_ADMIN);
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+
+    store_schema_account(s, "bob", "bob@example.org", OLD_PASSWORD);
+    (void)send_all();
+    assert_ok(ask_reset(s, "ADA@example.org", NULL));
+    assert_ok(ask_reset(s, "bob@example.org", NULL));
+    assert_ok(erasure_of_other(&rq, ada.id));
+    assert_int_equal(count(s, "SELECT count(*) FROM mail WHERE lower(recipient) = 'ada@example.org'"), 0);
+    assert_int_equal(count(s, "SELECT count(*) FROM mail WHERE recipient = 'bob@example.org'"), 2);
+}
+
 static void a_login_from_a_new_network_is_told_of(void **state)
 {
     static const char *const FROM[] = {"192.0.2.7", "192.0.2.99", "198.51.100.1", "198.51.100.1"};
@@ -588,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup(what_cannot_be_sent_comes_again_until_it_is_too_late, fresh),
         cmocka_unit_test_setup(a_mail_is_claimed_by_one, fresh),
         cmocka_unit_test_setup(of_two_instances_one_sends, fresh),
+        cmocka_unit_test_setup(an_account_that_goes_leaves_no_address, fresh),
         cmocka_unit_test_setup(a_login_from_a_new_network_is_told_of, fresh),
         cmocka_unit_test_setup(what_is_over_is_purged, fresh),
         cmocka_unit_test_setup(no_part_of_a_mail_begins_another_header, fresh),
