@@ -15,6 +15,6 @@ Err invitation_insert(Request *rq, DbTx *tx, Invitation *invitation, const char 
 /* For an account that is pending; those before it are no good any more. */
 Err invitation_for_account(Request *rq, DbTx *tx, const Account *account, const char *role, Invitation *out,
                            InvitationSecret *out_secret) MUST_CHECK;
-/* The answer to who made it; with the link, as long as no mail brings it. */
+/* The answer to who made it. */
 void invitation_answer(Request *rq, const Account *account, const Invitation *invitation,
                        const InvitationSecret *secret, Auth__V1__AdminInvitation *out);
