@@ -26,8 +26,8 @@ bool fiber_park(int64_t deadline_ms);
 /* Any thread, also before the fiber parks: it then does not. It goes on in one of the loop's next turns. The fiber must
  * not have ended. */
 void fiber_wake(Fiber *fiber);
-/* Runs what blocks (a look-up of a name, say) in a thread of its own, and parks until it has ended. For rare things: the
- * thread is made for it. */
+/* Runs what blocks (a look-up of a name, say) in a thread of its own, and parks until it has ended. For rare things:
+ * the thread is made for it. */
 void fiber_run_blocking(void (*run)(void *data), void *data);
 /* Until one of `epoll_events` happens on `fd`; false at the deadline. Errors and hang-ups count as having happened. */
 bool fiber_wait_fd(int fd, uint32_t epoll_events, int64_t deadline_ms);

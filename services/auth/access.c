@@ -66,12 +66,30 @@ Err access_of_user(Request *rq, DbTx *tx, int64_t user_id, Access *out)
     return OK;
 }
 
-Err access_may_hand_on(const Request *rq, const char *const *permissions, size_t count)
+/* The first that is lacking, or NULL. */
+static const char *lacking(const Caller *caller, const char *const *permissions, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!caller_may(&rq->caller, permissions[i]))
-            return err_make(&PERMISSION_DENIED, "nobody hands on what he lacks: %s", permissions[i]);
-    return OK;
+        if (!caller_may(caller, permissions[i]))
+            return permissions[i];
+    return NULL;
+}
+
+/* The identity that comes with a request lists permissions of this domain only. What a person has of others, the tables
+ * say; a key is no more than what it came with. */
+Err access_may_hand_on(Request *rq, DbTx *tx, const char *const *permissions, size_t count)
+{
+    const char *lacks = lacking(&rq->caller, permissions, count);
+    Caller person = rq->caller;
+    Access access;
+
+    if (lacks && !rq->caller.api_key) {
+        TRY(access_of_user(rq, tx, rq->caller.user_id, &access));
+        person.permissions = access.permissions;
+        person.permission_count = access.permission_count;
+        lacks = lacking(&person, permissions, count);
+    }
+    return lacks ? err_make(&PERMISSION_DENIED, "nobody hands on what he lacks: %s", lacks) : OK;
 }
 
 /* A key has its owner's rank for show: it hands on a rank only when it may everything. */
@@ -96,7 +114,7 @@ Err access_may_grant(Request *rq, DbTx *tx, Role rank, const char *const *roles,
         TRY(auth_store_role_grants(rq, tx, roles[i], &found, &permissions, &count));
         if (!found)
             return err_make(&NO_SUCH_ROLE, "there is no role %s", roles[i]);
-        TRY(access_may_hand_on(rq, permissions, count));
+        TRY(access_may_hand_on(rq, tx, permissions, count));
     }
     return OK;
 }

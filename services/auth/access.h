@@ -21,7 +21,7 @@ Err access_of_user(Request *rq, DbTx *tx, int64_t user_id, Access *out) MUST_CHE
  * NO_SUCH_ROLE for a name that is no role. A role that is a rank counts as the rank. `tx` may be NULL. */
 Err access_may_grant(Request *rq, DbTx *tx, Role rank, const char *const *roles, size_t role_count) MUST_CHECK;
 /* The same of permissions alone. */
-Err access_may_hand_on(const Request *rq, const char *const *permissions, size_t count) MUST_CHECK;
+Err access_may_hand_on(Request *rq, DbTx *tx, const char *const *permissions, size_t count) MUST_CHECK;
 
 /* In the transaction of whatever changes an account's rank or roles; `user_id` 0: what a role grants; -1: what many
  * people hold. Gateways hear of it and ask anew: nobody is logged out. After the commit: auth_settle. */

@@ -209,6 +209,11 @@ static void nobody_hands_on_what_he_lacks(void **state)
     assert_reason(access_may_grant(&rq, NULL, ROLE_USER, CURATOR, 1), &PERMISSION_DENIED); /* media.curate */
     assert_reason(access_may_grant(&rq, NULL, ROLE_USER, ADMIN, 1), &PERMISSION_DENIED);
     assert_reason(access_may_grant(&rq, NULL, ROLE_USER, NONE, 1), &NO_SUCH_ROLE);
+    /* What a person has of other domains is in the tables, not in his identity; of a key nothing is. */
+    assert_ok(grant(s, BOB, "curator"));
+    assert_ok(access_may_grant(&rq, NULL, ROLE_USER, CURATOR, 1));
+    rq.caller.api_key = true;
+    assert_reason(access_may_grant(&rq, NULL, ROLE_USER, CURATOR, 1), &PERMISSION_DENIED);
 }
 
 /* ---------------------------------------------------------------------------------------------------- roles */

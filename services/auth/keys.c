@@ -349,23 +349,19 @@ Err auth_v1_exchange_key(Request *rq, const Auth__V1__ExchangeKeyRequest *in, Au
 /* "full", or permissions that the caller has himself; what he loses later, his keys lose as well. */
 static Err check_scopes(Request *rq, const Auth__V1__CreateScopedKeyRequest *in)
 {
-    Access access;
-    Caller as_person = rq->caller;
+    const char **permissions = ARENA_ARRAY(rq->mem, const char *, in->n_scopes + 1);
+    size_t count = 0;
 
     if (in->n_scopes > KEY_SCOPES_MAX)
         return err_make(&INVALID_ARGUMENT, "scopes: %d at most", KEY_SCOPES_MAX);
-    for (size_t i = 0; i < in->n_scopes; i++)
-        if (strcmp(in->scopes[i], CALLER_FULL) != 0 && !permission_valid(slice(in->scopes[i])))
+    for (size_t i = 0; i < in->n_scopes; i++) {
+        if (strcmp(in->scopes[i], CALLER_FULL) == 0)
+            continue;
+        if (!permission_valid(slice(in->scopes[i])))
             return err_make(&INVALID_ARGUMENT, "scopes: permissions, or \"%s\"", CALLER_FULL);
-    /* The identity that came with the request lists permissions of this domain only. */
-    TRY(access_of_user(rq, NULL, rq->caller.user_id, &access));
-    as_person.permissions = access.permissions;
-    as_person.permission_count = access.permission_count;
-    as_person.role = access.rank;
-    for (size_t i = 0; i < in->n_scopes; i++)
-        if (strcmp(in->scopes[i], CALLER_FULL) != 0 && !caller_may(&as_person, in->scopes[i]))
-            return err_make(&PERMISSION_DENIED, "nobody hands on what he lacks: %s", in->scopes[i]);
-    return OK;
+        permissions[count++] = in->scopes[i];
+    }
+    return access_may_hand_on(rq, NULL, permissions, count);
 }
 
 static Err draft_scoped_key(Request *rq, const Auth__V1__CreateScopedKeyRequest *in, KeyRow *out)

@@ -109,7 +109,7 @@ static Err check_role(Request *rq, const Auth__V1__PutRoleRequest *in)
     for (size_t i = 0; i < in->n_permissions; i++)
         if (!permission_valid(slice(in->permissions[i])))
             return err_make(&INVALID_ARGUMENT, "permissions: \"domain.thing.verb\", \"domain.*\" or \"*\"");
-    return access_may_hand_on(rq, (const char *const *)in->permissions, in->n_permissions);
+    return access_may_hand_on(rq, NULL, (const char *const *)in->permissions, in->n_permissions);
 }
 
 /* What it granted before must be the caller's to hand on, too: else he could take it from those who hold it. */
@@ -122,7 +122,7 @@ static Err check_replaced(Request *rq, DbTx *tx, const char *name)
 
     TRY(auth_store_role_grants(rq, tx, name, &found, &before, &count));
     if (found)
-        return access_may_hand_on(rq, before, count);
+        return access_may_hand_on(rq, tx, before, count);
     TRY(auth_store_count_roles(tx, &roles));
     return roles < CUSTOM_ROLES_MAX ? OK : err_make(&CONFLICT, "there are %d roles already", CUSTOM_ROLES_MAX);
 }
@@ -162,7 +162,7 @@ Err auth_v1_delete_role(Request *rq, const Auth__V1__DeleteRoleRequest *in, Auth
     TRY(auth_store_role_grants(rq, &tx, in->name ? in->name : "", &found, &grants, &count));
     if (!found)
         return err_make(&NOT_FOUND, "there is no such role");
-    TRY(access_may_hand_on(rq, grants, count));
+    TRY(access_may_hand_on(rq, &tx, grants, count));
     TRY(auth_store_delete_role(&tx, in->name, &deleted));
     if (!deleted)
         return err_make(&CONFLICT, "a built-in role stays");

@@ -1,13 +1,15 @@
 """API keys over HTTP: what they may, how they end, how often they may ask, and what is told of them."""
 import concurrent.futures
+import csv
 import datetime
+import re
 import secrets
 
 import pytest
 
 from api import PASSWORD, Api, claims
 from polling import PATIENCE, poll
-from stack import Stack
+from stack import ROOT, Stack
 
 ADMIN_KEYS, MY_KEYS, SCOPED_KEYS = "/api/v1/admin/api-keys", "/api/v1/dev/api-keys", "/api/v1/api-keys"
 # A key that ends is refused everywhere within a second, and usage is told within 15; tests allow five times as much.
@@ -28,11 +30,17 @@ def admin(stack, api):
 
 
 @pytest.fixture
-def reader(api, admin):
+def reader(api, api2, admin):
     """The name of a role that may list keys, and nothing else."""
+    return new_reader(admin, api, api2)
+
+
+def new_reader(admin, *apis):
     name = "r" + secrets.token_hex(6)
-    answer = api.call("PUT", f"/api/v1/auth/roles/{name}", admin, json={"permissions": ["auth.keys.read"]})
+    answer = apis[0].call("PUT", f"/api/v1/auth/roles/{name}", admin, json={"permissions": ["auth.keys.read"]})
     assert answer.status_code == 200, answer.text
+    probe = make(apis[0], admin, role=name)["api_key"]
+    poll(lambda: statuses(ADMIN_KEYS, probe, *apis) == 200, SOON_S, "the gateways know the role")
     return name
 
 
@@ -90,6 +98,24 @@ def test_a_key_may_what_its_role_may_and_nothing_else(api, admin, reader):
     for key in (agent, reading, full):
         assert api.get("/api/v1/users/@me", key).status_code == 403
         assert api.call("DELETE", "/api/v1/auth/logins", key).status_code == 403
+
+
+def routes_for_people():
+    """Of every rpc that asks for a caller: method, path, and the permission that it needs."""
+    with open(ROOT / "build/gen/callers.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            for route in filter(None, row["routes"].split("; ") if row["policy"] in ("USER", "OPERATOR", "ADMIN") else ()):
+                method, path = route.split(" ", 1)
+                yield method, re.sub(r"{\w+}", "1", path), row["permission"]
+
+
+@pytest.mark.local
+def test_an_agent_reaches_no_route_of_people(api, admin):
+    """Its role grants events.submit alone: everything else is refused before anything is looked at."""
+    key = make(api, admin)["api_key"]
+    open_ = [(method, path) for method, path, permission in routes_for_people() if permission != "events.submit"
+             and api.call(method, path, key, json=None if method in ("GET", "DELETE") else {}).status_code != 403]
+    assert not open_
 
 
 def test_what_is_no_key_is_refused_without_asking(api, admin):
@@ -162,6 +188,23 @@ def test_a_developer_has_five_keys(api, api2, user, admin):
     assert usage.json() == {"key_id": keys[1]["id"], "items": [], "total_requests": 0, "total_errors": 0}
 
 
+def test_the_portals_cookie_opens_a_developers_keys(api, user, admin):
+    name = user["user"]["username"]
+    assert api.call("PUT", f"/api/v1/auth/users/{user['user']['id']}/roles/developer", admin).status_code == 204
+    token = api.post("/api/v1/dev/login", {"username": name, "password": PASSWORD}).json()["token"]
+    api.session.cookies.clear()
+
+    def by_cookie(method, name, **options):
+        headers = {"Cookie": f"{name}={token}", **options.pop("headers", {})}
+        return api.call(method, MY_KEYS, headers=headers, **options)
+
+    assert by_cookie("GET", "dev_auth_token").status_code == 200
+    assert by_cookie("GET", "auth_token").status_code == 401
+    body = {"name": "from the portal"}
+    assert by_cookie("POST", "dev_auth_token", json=body).status_code == 403  # from who knows where
+    assert by_cookie("POST", "dev_auth_token", json=body, headers={"Origin": api.url}).status_code == 201
+
+
 # ---------------------------------------------------------------------------------------------- personal keys
 def test_a_personal_key_acts_as_its_owner_within_its_scopes(api, api2, user, admin):
     token = user["access_token"]
@@ -227,12 +270,10 @@ def limited():
 def test_keys_are_counted_each_by_itself_and_over_all_gateways(limited):
     api, api2 = Api(limited.url), Api(limited.url2)
     admin = new_admin(limited, api)
-    assert api.call("PUT", "/api/v1/auth/roles/reading", admin, json={"permissions": ["auth.keys.read"]}).status_code == 200
-    one, two = (make(api, admin, role="reading")["api_key"] for _ in range(2))
+    role = new_reader(admin, api, api2)
+    one, two = (make(api, admin, role=role)["api_key"] for _ in range(2))
     boundless = make(api, admin, role="admin")["api_key"]
-    first = api.get(ADMIN_KEYS, one)
-    assert first.status_code == 200
-    for _ in range(9):
+    for _ in range(10):
         assert api.get(ADMIN_KEYS, one).status_code == 200
     poll(lambda: api2.get(ADMIN_KEYS, one).status_code == 429, SOON_S, "the other gateway counts what this one saw")
     refused = api2.get(ADMIN_KEYS, one)
