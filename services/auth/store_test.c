@@ -20,8 +20,11 @@ static int empty_tables(void **state)
 
 static Request request_in(Fixture *f, Arena *mem)
 {
-    return (Request){
-        .mem = mem, .clock = &SYSTEM_CLOCK, .db = f->db, .deadline_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + 20000};
+    return (Request){.mem = mem,
+                     .service = &f->auth,
+                     .clock = &SYSTEM_CLOCK,
+                     .db = f->db,
+                     .deadline_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + 20000};
 }
 
 static Request request(Fixture *f)
