@@ -2,14 +2,17 @@
  * server is a function here. */
 #include "services/auth/mail.h"
 
+#include <unistd.h>
+
 #include "atrium/auth/v1/admin.atrium.h"
 #include "atrium/auth/v1/mail.service.h"
+#include "services/auth/erasure.h"
 #include "services/auth/mail_sender.h"
 #include "services/auth/pages.h"
 #include "services/auth/passwords.h"
 #include "services/auth/store_schema.h"
 
-enum { MINUTE_S = 60, DAY_S = 86400 };
+enum { MINUTE_S = 60, DAY_S = 86400, TAKE_OVER_MS = 50000 };
 static const char OLD_PASSWORD[] = "the old password", NEW_PASSWORD[] = "the new password";
 
 typedef struct World {
@@ -431,6 +434,68 @@ static void a_mail_is_claimed_by_one(void **state)
     assert_false(found);
 }
 
+static atomic_int counted;
+
+static Err count_mail(const AuthSettings *settings, Arena *mem, const char *to, Slice message,
+                      const atomic_bool *cancel)
+{
+    (void)settings, (void)mem, (void)to, (void)message, (void)cancel;
+    atomic_fetch_add(&counted, 1);
+    return OK;
+}
+
+static void make_accounts(StoreSchema *s, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        store_schema_account(s, arena_printf(s->mem, "u%d", i), arena_printf(s->mem, "u%d@example.org", i), "");
+}
+
+static void wait_until_sent(StoreSchema *s, int64_t mails)
+{
+    int64_t until = clock_monotonic_ms(&SYSTEM_CLOCK) + TAKE_OVER_MS;
+
+    while (count(s, "SELECT count(*) FROM mail WHERE sent_at IS NOT NULL") < mails) {
+        assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) < until);
+        usleep(10000);
+    }
+}
+
+/* The second takes over when the first one is gone. */
+static void of_two_instances_one_sends(void **state)
+{
+    StoreSchema *s = *state;
+    MailSenderOptions options = {
+        .auth = &s->auth, .db = s->db, .clock = &s->clock, .metrics = world.metrics, .send = count_mail};
+    MailSender *first, *second;
+
+    s->settings.mail_interval_ms = 10;
+    atomic_store(&counted, 0);
+    make_accounts(s, 0, 10);
+    assert_ok(mail_sender_start(&options, &first));
+    assert_ok(mail_sender_start(&options, &second));
+    wait_until_sent(s, 10);
+    mail_sender_stop(first);
+    make_accounts(s, 10, 20);
+    wait_until_sent(s, 20);
+    mail_sender_stop(second);
+    assert_int_equal(atomic_load(&counted), 20);
+}
+
+static void an_account_that_goes_leaves_no_address(void **state)
+{
+    StoreSchema *s = *state;
+    Request rq = store_schema_request_of(s, 1, ROLE_ADMIN);
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+
+    store_schema_account(s, "bob", "bob@example.org", OLD_PASSWORD);
+    (void)send_all();
+    assert_ok(ask_reset(s, "ADA@example.org", NULL));
+    assert_ok(ask_reset(s, "bob@example.org", NULL));
+    assert_ok(erasure_of_other(&rq, ada.id));
+    assert_int_equal(count(s, "SELECT count(*) FROM mail WHERE lower(recipient) = 'ada@example.org'"), 0);
+    assert_int_equal(count(s, "SELECT count(*) FROM mail WHERE recipient = 'bob@example.org'"), 2);
+}
+
 static void a_login_from_a_new_network_is_told_of(void **state)
 {
     static const char *const FROM[] = {"192.0.2.7", "192.0.2.99", "198.51.100.1", "198.51.100.1"};
@@ -538,6 +603,8 @@ int main(void)
         cmocka_unit_test_setup(without_a_server_the_flows_say_so, fresh),
         cmocka_unit_test_setup(what_cannot_be_sent_comes_again_until_it_is_too_late, fresh),
         cmocka_unit_test_setup(a_mail_is_claimed_by_one, fresh),
+        cmocka_unit_test_setup(of_two_instances_one_sends, fresh),
+        cmocka_unit_test_setup(an_account_that_goes_leaves_no_address, fresh),
         cmocka_unit_test_setup(a_login_from_a_new_network_is_told_of, fresh),
         cmocka_unit_test_setup(what_is_over_is_purged, fresh),
         cmocka_unit_test_setup(no_part_of_a_mail_begins_another_header, fresh),

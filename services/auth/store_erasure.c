@@ -4,6 +4,10 @@
 /* ---------------------------------------------------------------------------------------------------- erasing */
 static const char FORGET_ACTOR[] = "UPDATE audit_entry SET actor_id = NULL, address = '' WHERE actor_id = $1";
 
+/* Requests for a reset are nobody's, whoever's address they name. */
+static const char FORGET_MAIL[] = "DELETE FROM mail m USING account a WHERE a.id = $1"
+                                  " AND lower(m.recipient) IN (lower(a.email), lower(a.pending_email))";
+
 /* Everything else of the account goes with its row. */
 static const char DELETE_ACCOUNT[] = "DELETE FROM account WHERE id = $1";
 
@@ -19,16 +23,17 @@ static const char INSERT_OWN_REPORT[] =
 Err auth_store_erase(DbTx *tx, const ErasureRow *erasure, const Slice *domains, size_t domain_count, int64_t *out_rows)
 {
     DbValue id = db_uuid(erasure->id), user_id = db_int64(erasure->user_id);
-    int64_t forgotten, deleted;
+    int64_t forgotten, mails, deleted;
 
     TRY(db_exec_count(tx, FORGET_ACTOR, DB_ARGS(user_id), &forgotten));
+    TRY(db_exec_count(tx, FORGET_MAIL, DB_ARGS(user_id), &mails));
     TRY(db_exec_count(tx, DELETE_ACCOUNT, DB_ARGS(user_id), &deleted));
     TRY(db_exec(tx, INSERT_ERASURE,
                 DB_ARGS(id, user_id, erasure->requested_by ? db_int64(erasure->requested_by) : db_null(),
                         db_time_us(erasure->requested_us),
                         domain_count ? db_null() : db_time_us(erasure->requested_us))));
     TRY(db_exec(tx, INSERT_REPORTS, DB_ARGS(id, db_text_array(domains, domain_count))));
-    *out_rows = forgotten + deleted;
+    *out_rows = forgotten + mails + deleted;
     return db_exec(tx, INSERT_OWN_REPORT, DB_ARGS(id, db_time_us(erasure->requested_us), db_int64(*out_rows)));
 }
 

@@ -45,6 +45,7 @@ int fake_setup(void **state)
         .jwt_key_lead_ms = 60000,
         .jwt_expiry_hours = 24,
         .public_url = "https://atrium.example",
+        .smtp_host = "",
         .registration = "open",
         .max_logins = 100,
         .hash_ops = 1,
