@@ -97,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Tables *tables;
     static Service service = {.clock = &SYSTEM_CLOCK};
-    static Gateway gateway = {.service = &service, .slot = "main"};
+    static const GatewaySettings SETTINGS = {.cookie_secure = "auto"};
+    static Gateway gateway = {.service = &service, .settings = &SETTINGS, .slot = "main"};
     static Arena *kept;
     static const Profile PROFILE = {.name = "all"};
     static Exchange x;

@@ -30,7 +30,7 @@ gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gatew
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
 	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
 gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
-	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c)
+	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c csrf.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c revocations.c tail.c)
