@@ -157,6 +157,7 @@ settle() {
 # --- credentials: whose is it? ---------------------------------------------------------------------------------------
 section_credentials() {
     local round name value
+    [[ -x $root/build/bench/credentials ]] || die "build/bench/credentials is not built; run: make bench"
     for ((round = 1; round <= rounds; round++)); do
         progress "credentials, round $round of $rounds"
         while read -r name value; do sample "$name" "$value"; done < <("$root/build/bench/credentials")
