@@ -1,0 +1,16 @@
+/* transcode: the context of the service, made in main.c. */
+#pragma once
+#include "shared/config.h"
+#include "shared/outbox.h"
+
+typedef struct TranscodeSettings {
+#define SETTING CONFIG_MEMBER
+#include "services/transcode/settings.def"
+#undef SETTING
+} TranscodeSettings;
+
+typedef struct Transcode {
+    const TranscodeSettings *settings;
+    IdSource *ids;
+    OutboxRelay *outbox;
+} Transcode;
