@@ -12,6 +12,7 @@
 #include "services/auth/events.h"
 #include "services/auth/pages.h"
 #include "services/auth/seal.h"
+#include "services/auth/store_admin.h"
 #include "shared/api_key.h"
 
 enum { DAY_S = 86400, OVERLAP_DEFAULT_S = 86400 };
@@ -48,12 +49,22 @@ static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
     return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
 }
 
+/* Who acts in another's name for some minutes leaves with nothing that lasts longer. */
+static Err refuse_impersonator(Request *rq, DbTx *tx)
+{
+    bool is_impersonation;
+
+    TRY(auth_store_is_impersonation(tx, login_of_caller(rq), &is_impersonation));
+    return is_impersonation ? err_make(&PERMISSION_DENIED, "nobody makes keys in another's name") : OK;
+}
+
 /* Stores `key` under a new id and secret, which is returned: the only time that it is seen. */
 static Err store_key(Request *rq, DbTx *tx, const char *scheme, Uuid rotated_from, KeyRow *key, char **out_secret)
 {
     const Auth *auth = rq->service;
     char *secret = api_key_make(rq->mem, scheme);
 
+    TRY(refuse_impersonator(rq, tx));
     key->id = uuid_v7(auth->ids);
     key->prefix = slice_cstr(rq->mem, slice_take(slice(secret), strlen(scheme) + API_KEY_SHOWN_BYTES));
     key->created_us = clock_unix_us(rq->clock);

@@ -1,4 +1,5 @@
-/* setup: the first administrator's password, by sessions' client, for who set no ADMIN_PASSWORD. */
+/* setup: the first administrator's password, by sessions' client, for who set no ADMIN_PASSWORD. Anybody may ask for
+ * it, so it is over for good once an administrator can come in, by whatever door. */
 #include "atrium/auth/v1/admin.service.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit.h"
@@ -22,10 +23,10 @@ Err auth_v1_get_setup(Request *rq, const Auth__V1__GetSetupRequest *in, Auth__V1
     (void)in;
 
     TRY(find_setup(rq, NULL, &setup));
-    SET(out, setup_required, !setup.has_password);
+    SET(out, setup_required, !setup.can_enter);
     SET(out, admin_exists, setup.admin_exists);
     SET(out, has_password, setup.has_password);
-    if (!setup.has_password)
+    if (!setup.can_enter)
         out->message = arena_strdup(rq->mem, "Choose the administrator's password.");
     return OK;
 }
@@ -37,7 +38,7 @@ static Err refuse_done(Request *rq)
     struct_set_text(rq->mem, details, "hint",
                     "Log in as administrator; ADMIN_PASSWORD_RESET overwrites a password that is lost.");
     request_set_details(rq, details);
-    return err_make(&SETUP_DONE, "there is an administrator with a password already");
+    return err_make(&SETUP_DONE, "there is an administrator already");
 }
 
 static Err check_setup(Request *rq, const Auth__V1__DoSetupRequest *in, const char **out_email)
@@ -56,7 +57,7 @@ static Err check_setup(Request *rq, const Auth__V1__DoSetupRequest *in, const ch
     return OK;
 }
 
-/* There may be one without a password: made by an earlier start, or signing in elsewhere. */
+/* There may be one who has no way in yet: made by an earlier start, or invited. */
 static Err store_admin(Request *rq, DbTx *tx, const SetupRow *setup, Account *admin)
 {
     const Auth *auth = rq->service;
@@ -83,13 +84,13 @@ Err auth_v1_do_setup(Request *rq, const Auth__V1__DoSetupRequest *in, Auth__V1__
 
     TRY(check_setup(rq, in, &draft.email));
     TRY(find_setup(rq, NULL, &setup));
-    if (setup.has_password)
+    if (setup.can_enter)
         return refuse_done(rq);
     draft.password = in->password;
     TRY(account_prepare(rq, &draft, &admin));
     TRY(db_tx_begin(rq, &tx));
     TRY(find_setup(rq, &tx, &setup));
-    if (setup.has_password)
+    if (setup.can_enter)
         return err_make(&SETUP_LOST, "somebody else was faster");
     TRY(store_admin(rq, &tx, &setup, &admin));
     TRY(audit_insert_user(&tx, rq, AUDIT_SETUP_DONE, admin.id, NULL));
