@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "atrium/auth/v1/admin.atrium.h"
+#include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/mail.service.h"
 #include "services/auth/erasure.h"
 #include "services/auth/mail_sender.h"
@@ -233,6 +234,32 @@ static void a_new_address_counts_once_it_is_verified(void **state)
     assert_string_equal(account(s, ada.id)->email, "new@example.org");
     assert_null(account(s, ada.id)->pending_email);
     assert_true(account(s, ada.id)->email_verified);
+}
+
+/* As sessions' users change it. */
+static void a_token_alone_changes_no_address(void **state)
+{
+    StoreSchema *s = *state;
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+    Request rq = store_schema_user_request(s, ada.id);
+    Auth__V1__UpdateUserRequest in = AUTH__V1__UPDATE_USER_REQUEST__INIT;
+    Auth__V1__User out = AUTH__V1__USER__INIT;
+
+    (void)send_all();
+    in.user_id = text("me");
+    in.email = text("thief@example.org");
+    in.full_name = text("Ada L.");
+    assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base), &NOT_PROVED);
+    in.email = text("ADA@example.org"); /* no other */
+    assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base));
+    assert_string_equal(out.sessions_full_name, "Ada L.");
+    in.email = text("new@example.org");
+    in.password = text(OLD_PASSWORD);
+    assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base));
+    assert_string_equal(out.email, "ada@example.org");
+    assert_string_equal(account(s, ada.id)->pending_email, "new@example.org");
+    assert_int_equal(send_all(), 1);
+    assert_string_equal(world.last_to, "new@example.org");
 }
 
 static void an_address_that_was_given_up_cannot_be_verified(void **state)
@@ -593,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_registers_is_asked_whether_the_address_is_his, fresh),
         cmocka_unit_test_setup(a_new_address_counts_once_it_is_verified, fresh),
+        cmocka_unit_test_setup(a_token_alone_changes_no_address, fresh),
         cmocka_unit_test_setup(an_address_that_was_given_up_cannot_be_verified, fresh),
         cmocka_unit_test_setup(an_address_taken_meanwhile_is_not_given_twice, fresh),
         cmocka_unit_test_setup(reset_by_mail_ends_all_logins_and_is_good_once, fresh),
