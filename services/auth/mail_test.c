@@ -342,6 +342,26 @@ static void links_end_with_their_time_and_with_the_address(void **state)
     assert_int_equal(account(s, ada.id)->id, ada.id);
 }
 
+/* Whoever else has one, too. */
+static void links_end_with_the_password_that_they_were_to_replace(void **state)
+{
+    StoreSchema *s = *state;
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+    Request rq = store_schema_user_request(s, ada.id);
+    Auth__V1__ChangePasswordRequest in = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
+    Auth__V1__MessageReply out = AUTH__V1__MESSAGE_REPLY__INIT;
+    char *token;
+
+    (void)send_all();
+    assert_ok(ask_reset(s, "ada@example.org", NULL));
+    assert_int_equal(send_all(), 1);
+    token = token_of_mail(s);
+    in.old_password = text(OLD_PASSWORD);
+    in.new_password = text("one of my own");
+    assert_ok(rpc_call(&AUTH_V1_AUTH_SERVICE, &rq, "ChangePassword", &in.base, &out.base));
+    assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
+}
+
 static void an_unknown_address_is_answered_like_a_known_one(void **state)
 {
     static const char *const NOBODYS[] = {"nobody@example.org", "off@example.org"};
@@ -625,6 +645,7 @@ int main(void)
         cmocka_unit_test_setup(an_address_taken_meanwhile_is_not_given_twice, fresh),
         cmocka_unit_test_setup(reset_by_mail_ends_all_logins_and_is_good_once, fresh),
         cmocka_unit_test_setup(links_end_with_their_time_and_with_the_address, fresh),
+        cmocka_unit_test_setup(links_end_with_the_password_that_they_were_to_replace, fresh),
         cmocka_unit_test_setup(an_unknown_address_is_answered_like_a_known_one, fresh),
         cmocka_unit_test_setup(nobody_is_flooded, fresh),
         cmocka_unit_test_setup(an_administrator_passes_a_link_on, fresh),

@@ -1,6 +1,8 @@
 /* store_admin: see store_admin.h. */
 #include "services/auth/store_admin.h"
 
+#include "services/auth/store_mail.h"
+
 /* ---------------------------------------------------------------------------------------------------- reading */
 #define USER_COLUMNS ACCOUNT_COLUMNS ", a.activated_at, a.deactivated_at"
 enum { USER_COLUMN_COUNT = ACCOUNT_COLUMN_COUNT + 2 };
@@ -127,6 +129,7 @@ static const char SET_PASSWORD[] = "UPDATE account SET password_hash = $2, passw
 
 Err auth_store_set_password(DbTx *tx, int64_t id, const char *password_hash, int64_t now_us)
 {
+    TRY(mail_store_drop_resets(tx, id));
     return db_exec(tx, SET_PASSWORD, DB_ARGS(db_int64(id), db_text(slice(password_hash)), db_time_us(now_us)));
 }
 
