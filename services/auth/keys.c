@@ -42,13 +42,6 @@ Err keys_end_of_user(Request *rq, DbTx *tx, int64_t user_id, const Ending *endin
     return auth_store_revoke_keys_of(rq, tx, user_id, ending);
 }
 
-static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
-{
-    const Auth *auth = rq->service;
-
-    return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
-}
-
 /* Who acts in another's name for some minutes leaves with nothing that lasts longer. */
 static Err refuse_impersonator(Request *rq, DbTx *tx)
 {

@@ -5,7 +5,7 @@
 #include "services/auth/audit.h"
 #include "services/auth/events.h"
 #include "services/auth/store_admin.h"
-#include "services/auth/text.h"
+#include "services/auth/users.h"
 
 static const PasswordRule SETUP_PASSWORD = {
     .min_chars = 12, .max_chars = 128, .refusal = "password must have 12 to 128 characters"};
@@ -43,18 +43,10 @@ static Err refuse_done(Request *rq)
 
 static Err check_setup(Request *rq, const Auth__V1__DoSetupRequest *in, const char **out_email)
 {
-    const Auth *auth = rq->service;
-    const char *problem;
-    Slice email;
-
     TRY(password_accept(rq, &SETUP_PASSWORD, in->password));
     if (!in->password_confirm || strcmp(in->password, in->password_confirm) != 0)
         return err_make(&INVALID_ARGUMENT, "passwordConfirm must be the same as password");
-    problem = email_parse(slice(in->email), auth->settings->email_allow_reserved, &email);
-    if (problem)
-        return err_make(&INVALID_EMAIL, "%s", problem);
-    *out_email = slice_cstr(rq->mem, email);
-    return OK;
+    return user_check_email(rq, in->email, out_email);
 }
 
 /* There may be one who has no way in yet: made by an earlier start, or invited. */
