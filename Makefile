@@ -249,7 +249,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 
 # The gateway's own files, without what speaks to the bus.
 BENCH_CREDENTIALS_OBJ := $(B)/obj/tests/bench/credentials.o \
-	$(addprefix $(B)/obj/services/gateway/,auth.o credentials.o jwt_keys.o grants.o revocations.o tail.o)
+	$(addprefix $(B)/obj/services/gateway/,auth.o credentials.o jwt_keys.o grants.o)
 $(B)/bench/credentials: $(BENCH_CREDENTIALS_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -119,7 +119,7 @@ static void take_request_id(Exchange *x)
 {
     const char *given = exchange_header(x, "x-request-id");
     size_t len = given ? strlen(given) : 0;
-    bool fine = len > 0 && len <= REQUEST_ID_MAX_BYTES;
+    bool fine = len > 0 && len <= HTTP_REQUEST_ID_MAX_BYTES;
 
     for (size_t i = 0; fine && i < len; i++)
         fine = (given[i] >= 'a' && given[i] <= 'z') || (given[i] >= 'A' && given[i] <= 'Z') ||

@@ -876,12 +876,12 @@ static void heads_have_limits(void **state)
     Answer a;
     (void)state;
 
-    assert_int_equal(ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX - 1, "\r\n").status, 200);
-    a = ask_long(GET, "A: b\r\n", REQUEST_HEADERS_MAX, "\r\n");
+    assert_int_equal(ask_long(GET, "A: b\r\n", HTTP_HEAD_FIELDS_MAX - 1, "\r\n").status, 200);
+    a = ask_long(GET, "A: b\r\n", HTTP_HEAD_FIELDS_MAX, "\r\n");
     assert_int_equal(a.status, 431);
     assert_header(&a, "\r\nConnection: close\r\n");
-    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?"), END).status, 200);
-    assert_int_equal(ask_long("GET /echo/1?", "x", REQUEST_URL_MAX_BYTES - strlen("/echo/1?") + 1, END).status, 414);
+    assert_int_equal(ask_long("GET /echo/1?", "x", HTTP_HEAD_URL_MAX_BYTES - strlen("/echo/1?"), END).status, 200);
+    assert_int_equal(ask_long("GET /echo/1?", "x", HTTP_HEAD_URL_MAX_BYTES - strlen("/echo/1?") + 1, END).status, 414);
     assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX, END).status, 200);
     assert_int_equal(ask_long("GET /echo/1?", "a&", REQUEST_QUERY_MAX + 1, END).status, 400);
 }
