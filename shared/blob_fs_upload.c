@@ -22,7 +22,7 @@ typedef struct FsUpload {
 
 static void name_of(const char *id, const char *suffix, char out[NAME_BYTES])
 {
-    (void)snprintf(out, NAME_BYTES, "%s%s", id, suffix);
+    (void)snprintf(out, NAME_BYTES, "%.*s%s", BLOB_UPLOAD_ID_BYTES - 1, id, suffix);
 }
 
 static Err write_whole(int fd, Slice text)
