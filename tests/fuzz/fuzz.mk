@@ -19,6 +19,7 @@ caller_FUZZ := shared/caller_fuzz.c
 api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 multipart_FUZZ := shared/multipart_fuzz.c
+tus_FUZZ := shared/tus_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
 rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy,--wrap=bus_discard
