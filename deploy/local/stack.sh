@@ -242,6 +242,9 @@ tool_environment() {
         for name in "${services[@]}"; do export "MIGRATE_PASSWORD_${name^^}_FILE=$secret_dir/db_$name"; done
     fi
     export GATEWAY_TABLES=${GATEWAY_TABLES:-$gen_dir/gateway.tables}
+    local address
+    gateway_address gateway
+    export ATRIUM_URL=${ATRIUM_URL:-http://$address}
 }
 
 # --- one process -------------------------------------------------------------------------------------------------------
