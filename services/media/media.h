@@ -7,9 +7,11 @@
 #include "atrium/media/v1/media.pb-c.h"
 #include "atrium/media/v1/media.service.h"
 #include "atrium/media/v1/processing.pb-c.h"
+#include "shared/blob.h"
 #include "shared/config.h"
 #include "shared/outbox.h"
 #include "shared/rpc.h"
+#include "shared/ticket.h"
 
 enum {
     TITLE_MAX_CHARS = 500,
@@ -38,4 +40,9 @@ typedef struct Media {
     const MediaSettings *settings;
     IdSource *ids;
     OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+    Blob *blob;
+    struct Sniffer *sniffer;
+    struct AccessCache *access;
+    const TicketKeys *tickets; /* sign the URLs of the data plane */
+    const char *bytes_url;     /* which begin with this */
 } Media;
