@@ -121,7 +121,7 @@ Err media_v1_create_export(Request *rq, const Media__V1__CreateExportRequest *in
     int64_t expires_ms = clock_unix_ms(rq->clock) + EXPORT_TTL_MS;
     Ticket ticket = {
         .kind = "export", .user_id = rq->caller.user_id, .login_id = rq->caller.login_id, .expires_ms = expires_ms};
-    char *resource, *text;
+    char *resource = NULL, *text;
     ExportList list;
 
     TRY(resource_of(rq, in, &resource));

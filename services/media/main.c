@@ -1,7 +1,9 @@
 /* main: the wiring of media. */
 #include <sodium.h>
 
-#include "services/media/media.h"
+#include "atrium/media/v1/uploads.service.h"
+#include "services/media/access.h"
+#include "services/media/sniff.h"
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024 };
@@ -18,20 +20,66 @@ typedef struct Running {
     Media media; /* first: handlers get it */
 } Running;
 
+static Err objects_check(void *data)
+{
+    return blob_check(data);
+}
+
+static void close_media(void *context)
+{
+    Running *running = context;
+
+    sniffer_free(running->media.sniffer);
+    access_cache_free(running->media.access);
+    blob_close(running->media.blob);
+}
+
+static Err open_parts(Service *service, Running *running)
+{
+    const MediaSettings *settings = service->settings;
+
+    running->media = (Media){
+        .settings = settings,
+        .ids = service->ids,
+        .outbox = service->outbox,
+        .access = access_cache_new(),
+        .tickets = service->tickets,
+        .bytes_url = service->bytes_url,
+    };
+    TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
+                  &running->media.blob));
+    return sniffer_new(&running->media.sniffer);
+}
+
 static Err open_media(Service *service, void **out_context)
 {
     Running *running = ARENA_NEW(service->mem, Running);
+    Err e;
 
     if (sodium_init() < 0)
         return err_make(&INTERNAL, "libsodium cannot be used");
-    running->media = (Media){.settings = service->settings, .ids = service->ids, .outbox = service->outbox};
+    e = open_parts(service, running);
+    if (err_failed(e)) {
+        close_media(running);
+        return e;
+    }
+    admin_add_check(service->admin, "objects", objects_check, running->media.blob);
     *out_context = running;
     return OK;
 }
 
+static Err check_settings(const CommonSettings *common, const void *settings)
+{
+    const MediaSettings *s = settings;
+
+    (void)common;
+    return blob_options_check(&(BlobOptions){BLOB_OPTIONS(s)});
+}
+
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&MEDIA_V1_MEDIA_SERVICE};
+    static const RpcService *const RPCS[] = {&MEDIA_V1_MEDIA_SERVICE, &MEDIA_V1_UPLOAD_SERVICE};
+    static const BytesService *const BYTES[] = {&MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
@@ -49,7 +97,11 @@ int main(int argc, char **argv)
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,
         .lane_count = ARRAY_LEN(LANES),
+        .bytes = BYTES,
+        .bytes_count = ARRAY_LEN(BYTES),
+        .check = check_settings,
         .open = open_media,
+        .close = close_media,
     };
 
     return service_main(&definition, argc, argv);
