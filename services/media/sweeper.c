@@ -75,6 +75,16 @@ Err sweep_trash(const SweeperOptions *o, bool *out_more)
     return OK;
 }
 
+/* --- uploads that nobody goes on with -------------------------------------------------------------------------- */
+static Err sweep_uploads(const SweeperOptions *o, bool *out_more)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
+    Request rq = request_of(o, mem);
+
+    *out_more = false;
+    return o->media->blob ? uploads_sweep(&rq, out_more) : OK;
+}
+
 /* --- objects
  * ---------------------------------------------------------------------------------------------------------- */
 static Err delete_object(Blob *blob, const char *key)
