@@ -1,23 +1,15 @@
-/* What goes out: originals, and what an item plays by. Both by ticket: the library mints them (playback.h). */
+/* What goes out: originals, and what an item plays by. Both by ticket: the library mints them (permit.h). */
 #include "atrium/media/v1/uploads.service.h"
-#include "services/media/access.h"
 #include "services/media/content.h"
+#include "services/media/permit.h"
 #include "services/media/sniff.h"
 #include "services/media/uploads.h"
 
-/* Bound to the item and to the generation of its tickets: calling those back shuts all URLs at once. */
-static Err take_item(BytesExchange *x, const char *kind, Ticket *ticket, Access *out)
+/* Looked up for every request, segments too: calling tickets back shuts all URLs at once. */
+static Err take_item(BytesExchange *x, const char *kind, Ticket *ticket, ItemRow *out)
 {
-    Request *rq = bytes_request(x);
-    Uuid id;
-
     TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), kind, ticket));
-    if (!uuid_parse(slice(ticket->resource), &id))
-        return err_make(&PERMISSION_DENIED, "the link is not valid");
-    TRY(access_of_item(rq, id, out));
-    if (!out->there || (uint64_t)out->generation != ticket->generation)
-        return err_make(&PERMISSION_DENIED, "the link is not valid any more");
-    return OK;
+    return permit_ticket(bytes_request(x), ticket, out);
 }
 
 /* ---------------------------------------------------------------------------------------- originals */
@@ -26,14 +18,12 @@ static Err begin_file(BytesExchange *x)
 {
     Request *rq = bytes_request(x);
     Ticket ticket;
-    Access access;
     ItemRow item;
     Slice download;
     bool saves;
 
-    TRY(take_item(x, "get", &ticket, &access));
-    TRY(media_store_item(rq, access.media_id, &item));
-    if (uuid_is_nil(item.id) || !*item.object_key)
+    TRY(take_item(x, TICKET_GET, &ticket, &item));
+    if (!*item.object_key)
         return err_make(&NOT_FOUND, "media not found");
     saves =
         (bytes_query(x, "download", &download) && slice_eq_cstr(download, "1")) || !sniff_is_harmless(item.mime_type);
@@ -80,18 +70,18 @@ static Err begin_stream(BytesExchange *x)
     Slice path = bytes_variable(x, "path");
     ContentLook look = {0};
     Ticket ticket;
-    Access access;
+    ItemRow item;
     char *key;
     Err e;
 
-    TRY(take_item(x, "stream", &ticket, &access));
+    TRY(take_item(x, TICKET_STREAM, &ticket, &item));
     for (size_t i = 0; i < ARRAY_LEN(PLAYED); i++)
         if (slice_ends_with(path, slice(PLAYED[i].extension)))
             look = (ContentLook){.content_type = PLAYED[i].type,
                                  .cache_control = PLAYED[i].changes ? CACHE_CHANGING : CACHE_LASTING};
-    key = arena_printf(rq->mem, "derived/%s/%" PRId64 "/" SLICE_FMT, uuid_text(rq->mem, access.rendition_media_id),
-                       access.rendition_generation, SLICE_ARG(path));
-    if (!look.content_type || uuid_is_nil(access.rendition_media_id) || !blob_key_valid(slice(key)))
+    key = arena_printf(rq->mem, "derived/%s/%" PRId64 "/" SLICE_FMT, uuid_text(rq->mem, item.rendition_media_id),
+                       item.rendition_generation, SLICE_ARG(path));
+    if (!look.content_type || uuid_is_nil(item.rendition_media_id) || !blob_key_valid(slice(key)))
         return err_make(&NOT_FOUND, "nothing plays there");
     e = content_answer(x, ((const Media *)rq->service)->blob, key, &look);
     return e.reason == &NOT_FOUND ? err_make(&NOT_FOUND, "nothing plays there") : e;

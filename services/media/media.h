@@ -26,7 +26,10 @@ enum {
     FILTER_TAGS_MAX = 20,
     COLLECTIONS_MAX = 1000, /* of a user */
     COLLECTION_ITEMS_MAX = 5000,
-    DIGESTS_MAX = 1000
+    DIGESTS_MAX = 1000,
+    WATCHERS_MAX = 64,               /* of processings, a thread each; one more is told to come later */
+    SHARE_PASSWORD_MAX_BYTES = 1024, /* hashing takes its time with every byte */
+    SHARE_ACCESS_MS = 3600000        /* how long a password that was told once opens a collection */
 };
 
 typedef struct MediaSettings {
@@ -40,9 +43,9 @@ typedef struct Media {
     const MediaSettings *settings;
     IdSource *ids;
     OutboxRelay *outbox; /* may be NULL: nothing is nudged */
-    Blob *blob;
+    Blob *blob;          /* may be NULL: nothing is taken away (tests) */
     struct Sniffer *sniffer;
-    struct AccessCache *access;
-    const TicketKeys *tickets; /* sign the URLs of the data plane */
+    struct Watchers *watchers; /* may be NULL where nobody watches (tests) */
+    const TicketKeys *tickets; /* sign the URLs of the data plane; may be NULL: nothing plays (tests) */
     const char *bytes_url;     /* which begin with this */
 } Media;

@@ -7,13 +7,14 @@ static const char SELECT_PROCESSING[] =
     "SELECT media_id, generation, state, step, progress, attempt, error_code, error_message, error_retryable,"
     " updated_at, version FROM processing WHERE media_id = $1";
 
-Err media_store_processing(Request *rq, const ItemRow *item, ProcessingRow *out)
+Err media_store_processing(Request *rq, DbTx *tx, const ItemRow *item, ProcessingRow *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
     Uuid id = uuid_is_nil(item->leader_id) ? item->id : item->leader_id;
 
     *out = (ProcessingRow){.generation = 0};
-    TRY(db_read(rq, SELECT_PROCESSING, DB_ARGS(db_uuid(id)), &rows));
+    TRY(tx ? db_query(tx, SELECT_PROCESSING, DB_ARGS(db_uuid(id)), &rows)
+           : db_read(rq, SELECT_PROCESSING, DB_ARGS(db_uuid(id)), &rows));
     if (rows.count > 0)
         *out = (ProcessingRow){.media_id = db_get_uuid(&rows, 0, 0),
                                .generation = db_get_int64(&rows, 0, 1),
@@ -249,19 +250,24 @@ Err media_store_failed(DbTx *tx, Arena *mem, Uuid media_id, int64_t generation, 
 #define ASSET_COLUMNS                                                                                                  \
     "kind, name, key, content_type, size_bytes, width, height, codecs, language, is_default, is_forced"
 
+static void read_asset_at(Arena *mem, const DbRows *rows, int row, int first, AssetRow *out)
+{
+    *out = (AssetRow){.kind = db_get_cstr(mem, rows, row, first),
+                      .name = db_get_cstr(mem, rows, row, first + 1),
+                      .key = db_get_cstr(mem, rows, row, first + 2),
+                      .content_type = db_get_cstr(mem, rows, row, first + 3),
+                      .size_bytes = db_get_int64(rows, row, first + 4),
+                      .width = (int32_t)db_get_int64(rows, row, first + 5),
+                      .height = (int32_t)db_get_int64(rows, row, first + 6),
+                      .codecs = db_get_cstr(mem, rows, row, first + 7),
+                      .language = db_get_cstr(mem, rows, row, first + 8),
+                      .is_default = db_get_bool(rows, row, first + 9),
+                      .is_forced = db_get_bool(rows, row, first + 10)};
+}
+
 static void read_asset(Arena *mem, const DbRows *rows, int row, AssetRow *out)
 {
-    *out = (AssetRow){.kind = db_get_cstr(mem, rows, row, 0),
-                      .name = db_get_cstr(mem, rows, row, 1),
-                      .key = db_get_cstr(mem, rows, row, 2),
-                      .content_type = db_get_cstr(mem, rows, row, 3),
-                      .size_bytes = db_get_int64(rows, row, 4),
-                      .width = (int32_t)db_get_int64(rows, row, 5),
-                      .height = (int32_t)db_get_int64(rows, row, 6),
-                      .codecs = db_get_cstr(mem, rows, row, 7),
-                      .language = db_get_cstr(mem, rows, row, 8),
-                      .is_default = db_get_bool(rows, row, 9),
-                      .is_forced = db_get_bool(rows, row, 10)};
+    read_asset_at(mem, rows, row, 0, out);
 }
 
 static const char LIST_ASSETS[] =
@@ -290,6 +296,45 @@ Err media_store_asset(Request *rq, Uuid media_id, int64_t generation, const char
     TRY(db_read(rq, SELECT_ASSET, DB_ARGS(db_uuid(media_id), db_int64(generation), db_text(slice(name))), &rows));
     if (rows.count > 0)
         read_asset(rq->mem, &rows, 0, out);
+    return OK;
+}
+
+static const char LIST_PLAYABLE[] =
+    "SELECT a.media_id, a.generation, " ASSET_COLUMNS
+    " FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::bigint[])) AS wanted (media_id, generation)"
+    " JOIN asset a ON a.media_id = wanted.media_id::uuid AND a.generation = wanted.generation"
+    " WHERE a.kind IN ('hls_master', 'progressive', 'poster', 'storyboard', 'captions')"
+    " ORDER BY a.media_id, a.generation, a.name LIMIT $3";
+
+/* Each item has a handful. */
+enum { PLAYABLE_PER_ITEM_MAX = 40 };
+
+Err media_store_playable(Request *rq, const ItemRow *items, size_t count, PlayableRow **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    Slice *ids = ARENA_ARRAY(rq->mem, Slice, count + 1);
+    int64_t *generations = ARENA_ARRAY(rq->mem, int64_t, count + 1);
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!uuid_is_nil(items[i].rendition_media_id)) {
+            ids[wanted] = slice(uuid_text(rq->mem, items[i].rendition_media_id));
+            generations[wanted++] = items[i].rendition_generation;
+        }
+    *out_count = 0;
+    if (wanted == 0)
+        return OK;
+    TRY(db_read(rq, LIST_PLAYABLE,
+                DB_ARGS(db_text_array(ids, wanted), db_int64_array(generations, wanted),
+                        db_int64((int64_t)wanted * PLAYABLE_PER_ITEM_MAX)),
+                &rows));
+    *out = ARENA_ARRAY(rq->mem, PlayableRow, rows.count + 1);
+    for (int i = 0; i < rows.count; i++) {
+        (*out)[i].media_id = db_get_uuid(&rows, i, 0);
+        (*out)[i].generation = db_get_int64(&rows, i, 1);
+        read_asset_at(rq->mem, &rows, i, 2, &(*out)[i].asset);
+    }
+    *out_count = (size_t)rows.count;
     return OK;
 }
 

@@ -15,8 +15,8 @@ typedef struct ProcessingRow {
     int64_t version; /* grows with each change of the row */
 } ProcessingRow;
 
-/* Of the item, or of the one that it waits for; a nil media_id in `out` when there is none. */
-Err media_store_processing(Request *rq, const ItemRow *item, ProcessingRow *out) MUST_CHECK;
+/* `tx` may be NULL. Of the item, or of the one that it waits for; a nil media_id in `out` when there is none. */
+Err media_store_processing(Request *rq, DbTx *tx, const ItemRow *item, ProcessingRow *out) MUST_CHECK;
 
 /* In the transaction that has the item locked. */
 Err media_store_begin_processing(DbTx *tx, Uuid media_id, int64_t generation, int64_t now_us) MUST_CHECK;
@@ -71,3 +71,12 @@ Err media_store_assets(Request *rq, Uuid media_id, int64_t generation, AssetRow 
 Err media_store_asset(Request *rq, Uuid media_id, int64_t generation, const char *name, AssetRow *out) MUST_CHECK;
 /* One item less plays it; with the last its assets are discarded. */
 Err media_store_drop_rendition(DbTx *tx, Arena *mem, Uuid media_id, int64_t generation, int64_t now_us) MUST_CHECK;
+/* What several renditions are told by: master playlists, posters, captions and the like, not their many segments; by
+ * media id, generation and name. */
+typedef struct PlayableRow {
+    Uuid media_id;
+    int64_t generation;
+    AssetRow asset;
+} PlayableRow;
+Err media_store_playable(Request *rq, const ItemRow *items, size_t count, PlayableRow **out,
+                         size_t *out_count) MUST_CHECK;
