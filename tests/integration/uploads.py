@@ -15,7 +15,7 @@ OFFSET = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
 
 def metadata(**pairs):
-    return ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in pairs.items())
+    return ",".join(f"{k} {base64.b64encode(v.encode()).decode()}".strip() for k, v in pairs.items())
 
 
 def sha256(data):
@@ -110,7 +110,7 @@ def kill(stack, name):
 
 def start(stack, name):
     stack.atrium("start", name)
-    poll(lambda: stack.status()[name]["state"] == "ready", 30, f"{name} to be ready")
+    poll(lambda: stack.status()[name]["ready"], 30, f"{name} to be ready")
 
 
 TUSPY = """
