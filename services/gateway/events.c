@@ -114,7 +114,7 @@ static void fail(EventStream *s, const char *text)
  * line, and is left out. */
 static void append_field(Exchange *x, StrBuf *b, const char *line, Slice field, Slice wire)
 {
-    const JsonWriteOptions options = {.dialect = x->dialect_id};
+    const JsonWriteOptions options = {.dialect = x->dialect_id, .internal = true};
     char room[FIELD_TEXT_MAX_BYTES];
     StrBuf json = strbuf_over(room, sizeof(room));
     Slice text;

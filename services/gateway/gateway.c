@@ -379,6 +379,8 @@ void gateway_close(void *context)
         return;
     if (g->loop)
         loop_set_turn(g->loop, NULL, NULL, NULL);
+    if (g->relays)
+        relays_cut_all(g->relays); /* else they would sleep again */
     exchanges_abandon(g);
     for (size_t i = 0; i < g->listener_count; i++) {
         listener_run(g->listeners[i]); /* resumes, and sends what was said last */

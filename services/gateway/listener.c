@@ -100,9 +100,9 @@ static enum MHD_Result relay_piece(Listener *l, Exchange *x, const char *body, s
 /* Before the body of what is relayed: answered, or it may come, or something is awaited. */
 static enum MHD_Result go_on_from_head(Listener *l, Exchange *x)
 {
-    if (x->answered && (!x->has_body || exchange_is_refused_early(x)))
+    if (exchange_is_refused_early(x))
         return tell(l, x);
-    if (!x->answered && !(x->has_body && relay_takes_body(x))) {
+    if (!x->answered && !relay_takes_body(x)) {
         sleep_on(l, x);
         return MHD_YES;
     }
@@ -120,7 +120,7 @@ static enum MHD_Result begin(Listener *l, Exchange *x, const char *method, const
     /* An answer at this point closes the connection, so it waits for the end of a body that is not too long. */
     if (exchange_is_refused_early(x))
         return tell(l, x);
-    if (x->answered || !exchange_is_relayed(x))
+    if (x->answered || !x->has_body || !exchange_is_relayed(x))
         return MHD_YES;
     x->in_head = true;
     exchange_run(x);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <utlist.h>
@@ -779,12 +780,27 @@ static void step(Relay *r)
         exchange_resume(r->x);
 }
 
+/* libmicrohttpd takes a short read for a sign that there is no more, and so may miss the end that came with it. */
+static bool left_within_body(const Exchange *x)
+{
+    int unread = 0;
+
+    return x->client_left && x->body_open && !x->relay->body_complete && !x->suspended &&
+           ioctl(connection_of(x->connection)->fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
 static void look(Exchange *x)
 {
     Relay *r = x->relay;
     const GatewaySettings *s = x->gateway->settings;
     int64_t waited_ms = loop_now_ms(x->gateway->loop) - r->since_ms;
 
+    if (x->cut)
+        return;
+    if (left_within_body(x)) {
+        exchange_cut(x);
+        return;
+    }
     switch (r->phase) {
     case RELAY_CONNECTING:
         if (waited_ms > s->relay_connect_timeout_ms)

@@ -42,5 +42,5 @@ void relay_end(Exchange *x);
  * that. Until the exchange ends. */
 void relays_watch(Exchange *x, void (*look)(Exchange *x));
 void relays_forget(Exchange *x);
-/* At SIGTERM, and at the very end: what goes on is cut. */
+/* At the very end: what goes on is cut. */
 void relays_cut_all(Relays *all);

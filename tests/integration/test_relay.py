@@ -1,7 +1,6 @@
 """Bytes through the gateway: both ways as they come, whatever the data plane does (edge.py)."""
 import base64
 import hashlib
-import json
 import os
 import signal
 import threading
@@ -9,12 +8,11 @@ import time
 
 import pytest
 
-from edge import PATTERN, Edge, Plane, free_port, send_pattern, token
+from edge import PATTERN, Edge, free_port, send_pattern, token
 from nats_client import Nats
 from polling import PATIENCE, poll
 
 pytestmark = pytest.mark.local
-LOGIN = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa"
 MB = 1 << 20
 
 
@@ -31,9 +29,8 @@ def pattern(size):
     return (PATTERN * (size // len(PATTERN) + 1))[:size]
 
 
-def raw(text, **options):
-    query = "&".join(["text=" + base64.urlsafe_b64encode(text.encode("latin-1")).decode(), *options])
-    return f"GET /open/raw?{query} HTTP/1.1"
+def raw(text, more=""):
+    return f"GET /open/raw?text={base64.urlsafe_b64encode(text.encode('latin-1')).decode()}{more} HTTP/1.1"
 
 
 # ------------------------------------------------------------------------------------------------ what goes through
@@ -214,7 +211,7 @@ def test_a_data_plane_that_dies_cuts_the_answer(edge, count):
 @pytest.mark.parametrize("text", [
     "", "junk\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx", "HTTP/1.1 200 OK\r\nA: b",
-    "HTTP/1.1 200 OK\r\n" + "X-A: b\r\n" * 100 + "\r\n", "HTTP/1.1 200 OK\r\nX-A: " + "a" * 20000 + "\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n" + "X-A: b\r\n" * 100 + "\r\n", "HTTP/1.1 200 OK\r\nX-A: @\r\n\r\n",
     "HTTP/1.1 200 OK\r\nX-A: a\nSet-Cookie: x=y\r\n\r\n", "HTTP/1.1 101 Switching\r\n\r\n"])
 def test_a_broken_answer_is_502(edge, text):
     answer = edge.ask(raw(text))
@@ -234,7 +231,7 @@ def test_interim_answers_are_skipped(edge):
 
 def test_more_than_was_announced_is_not_the_next_answer(edge):
     text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    assert edge.ask(raw(text, "keep")).body == b"ok" if False else edge.ask(raw(text)).body == b"ok"
+    assert edge.ask(raw(text, "&keep=1")).body == b"ok"
     assert edge.ask("GET /open/get/3 HTTP/1.1").body == pattern(3)
 
 
