@@ -31,7 +31,7 @@ LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
-PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib
+PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib expat
 # Silent where they are missing: `make setup` and `make help` work without.
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnats
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
