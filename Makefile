@@ -254,9 +254,14 @@ $(B)/bench/credentials: $(BENCH_CREDENTIALS_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# The data plane by itself.
+$(B)/bench/bytes: $(B)/obj/tests/bench/bytes.o $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: bench
-bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,credentials,soak)
-	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,pairs,credentials,bytes,soak)
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials $(B)/bench/bytes
 	@tests/bench/run
 
 .PHONY: lint
