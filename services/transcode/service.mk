@@ -1,8 +1,11 @@
 SERVICES += transcode
 # Found by their names. Two programs stand beside the service: what confines ffmpeg, and what reads pictures; small ones of
 # their own, so that a child starts within milliseconds and the service does not link what parses strangers' files.
+transcode_HELPERS := confine
+transcode_TEST_HELPERS := hostile
+transcode_confine_LIBS := -lseccomp
 transcode_NAMES := $(notdir $(wildcard services/transcode/*.c))
-transcode_PARTS := $(filter-out main.c confine%.c image%.c hostile.c %_test.c %_fuzz.c,$(transcode_NAMES))
+transcode_PARTS := $(filter-out main.c $(transcode_HELPERS:%=%.c) $(transcode_TEST_HELPERS:%=%.c) %_test.c %_fuzz.c,$(transcode_NAMES))
 transcode_SOURCES := main.c $(transcode_PARTS)
 # Those with rpcs.
 transcode_PROTOS :=
