@@ -1,5 +1,7 @@
 /* transcode: the context of the service, made in main.c. */
 #pragma once
+#include "atrium/transcode/v1/events.pb-c.h"
+#include "atrium/transcode/v1/work.pb-c.h"
 #include "shared/config.h"
 #include "shared/outbox.h"
 
