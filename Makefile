@@ -31,7 +31,7 @@ LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
-PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto
+PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib
 # Silent where they are missing: `make setup` and `make help` work without.
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnats
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -261,7 +261,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 
 # The gateway's own files, without what speaks to the bus.
 BENCH_CREDENTIALS_OBJ := $(B)/obj/tests/bench/credentials.o \
-	$(addprefix $(B)/obj/services/gateway/,auth.o credentials.o jwt_keys.o grants.o revocations.o tail.o)
+	$(addprefix $(B)/obj/services/gateway/,auth.o credentials.o jwt_keys.o grants.o)
 $(B)/bench/credentials: $(BENCH_CREDENTIALS_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -136,15 +136,23 @@ static void want_write(BatchConn *c)
 static void send_batch(BatchConn *c)
 {
     DbBatch *b = c->batch;
+    int64_t now_ms = db_now_ms();
     bool sent = true;
 
     while (b->waiting.first && c->sent.count < BATCH_MAX) {
         Read *read = list_take(&b->waiting);
 
+        /* Sent, it would only have its batch cancelled, and use up the tries of all in it. */
+        if (read->deadline_ms <= now_ms) {
+            finish(read, db_fail_too_late(b->db, read->sql));
+            continue;
+        }
         read->aborted = false;
         list_append(&c->sent, read);
         sent = sent && db_conn_send_read(&c->conn, read->sql, read->params, &read->preparing);
     }
+    if (!c->sent.first)
+        return;
     c->at = c->sent.first;
     if (!sent || !PQpipelineSync(c->conn.pg)) {
         drop(c);

@@ -197,8 +197,15 @@ static void statements_without_end_are_answered(void **state)
 static void a_deadline_ends_no_other_read_of_its_batch(void **state)
 {
     World *w = *state;
-    Job slow = {0}, hasty = {.timeout_ms = 200}, patient = {0};
+    Job warm[2] = {0}, slow = {0}, hasty = {.timeout_ms = 200}, patient = {0};
 
+    /* Both connections are there: what the cancelled batch leaves is sent again at once, without the hasty one. */
+    start(w, &warm[0], SLEEP, 1);
+    turn_until_idle(w);
+    start(w, &warm[0], SLEEP, 200);
+    loop_turn(w->loop, 0);
+    start(w, &warm[1], SLEEP, 1);
+    turn_until_idle(w);
     start(w, &slow, SLEEP, 600);
     start(w, &hasty, DOUBLE, 1);
     start(w, &patient, DOUBLE, 2);

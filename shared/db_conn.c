@@ -118,7 +118,7 @@ Err db_conn_fail_read(DbConn *conn, const char *sql, bool too_late)
 Err db_fail_too_late(Db *db, const char *sql)
 {
     count_error(db, TOO_LATE.class);
-    LOG_WARN(db->log, "db_error", "class", TOO_LATE.class, "message", "no connection was free", "sql",
+    LOG_WARN(db->log, "db_error", "class", TOO_LATE.class, "message", "time was over before its turn", "sql",
              slice_take(slice(sql), 80));
     return err_make(TOO_LATE.reason, "%s", TOO_LATE.text);
 }

@@ -4,7 +4,7 @@
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
 #include "services/gateway/credentials.h"
-#include "services/gateway/identity_provider.h"
+#include "shared/identity_provider.h"
 #include "shared/api_key.h"
 #include "shared/message.h"
 

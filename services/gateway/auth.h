@@ -6,7 +6,7 @@
 #pragma once
 #include "services/gateway/grants.h"
 #include "services/gateway/jwt_keys.h"
-#include "services/gateway/revocations.h"
+#include "shared/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
 #include "shared/caller.h"

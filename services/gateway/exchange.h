@@ -8,13 +8,11 @@
 #include <microhttpd.h>
 
 #include "services/gateway/gateway.h"
+#include "shared/http_head.h"
 #include "shared/json.h"
 
 enum {
-    REQUEST_HEADERS_MAX = 64,
     REQUEST_QUERY_MAX = 256, /* parameters */
-    REQUEST_ID_MAX_BYTES = 128,
-    REQUEST_URL_MAX_BYTES = 8192, /* the connection's memory bounds it, too */
     IDEMPOTENCY_KEY_MAX_BYTES = 255,
     DISCARD_MAX_BYTES = 1024 * 1024, /* of a refused request's body, so that its connection lives on */
     DISCARD_CHUNKED_MAX_BYTES = 64 * 1024 * 1024,
@@ -22,10 +20,6 @@ enum {
     EXCHANGE_ARENA_BYTES = 8192,
     EXCHANGES_IDLE_MAX = 512
 };
-
-typedef struct RequestHeaderField {
-    Slice name, value;
-} RequestHeaderField;
 
 struct Exchange {
     Gateway *gateway;
@@ -46,7 +40,7 @@ struct Exchange {
     uint64_t received; /* of the body */
     StrBuf body;
     int64_t body_counted; /* of gateway->body_bytes */
-    char request_id[REQUEST_ID_MAX_BYTES + 1];
+    char request_id[HTTP_REQUEST_ID_MAX_BYTES + 1];
     Address client;
     char client_text[ADDRESS_TEXT_BYTES];
     bool over_tls; /* so says a proxy that is believed */
@@ -96,7 +90,7 @@ struct Exchange {
     size_t response_bytes;
 
     /* Large, and not cleared for each request: their counts are. */
-    RequestHeaderField headers[REQUEST_HEADERS_MAX];
+    HttpField headers[HTTP_HEAD_FIELDS_MAX];
     RoutePath path;
     RouteMatch match;
     HeaderList out;
@@ -142,6 +136,8 @@ StepResult exchange_answer_reply(Exchange *x, natsMsg *msg);
 /* request.c */
 /* Body, query and path to wire bytes; what is wrong becomes x->fault. */
 void request_transcode(Exchange *x);
+/* Is the body said to be JSON, and nothing else? */
+bool request_is_json(const Exchange *x);
 /* Finds the credential that the dialect looks for. */
 void request_find_credential(Exchange *x);
 Err request_send(Exchange *x, UpstreamDone done);

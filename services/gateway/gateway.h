@@ -11,7 +11,7 @@
 #include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
-#include "services/gateway/revocations.h"
+#include "shared/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
 #include "shared/memory.h"

@@ -6,8 +6,8 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
-#include "services/gateway/identity_provider.h"
-#include "services/gateway/tail.h"
+#include "shared/identity_provider.h"
+#include "shared/tail.h"
 #include "shared/message.h"
 
 enum { ASK_TIMEOUT_MS = 2000, RETRY_MS = 250, FIRST_CAPACITY = 256, SUBJECT_MAX_BYTES = 128 };

@@ -1,6 +1,5 @@
-/* head: the request line and the headers, as MHD left them. What it lets pass, and what two programs may read in two
- * ways, is refused here, before anything else looks at the request. The lookups are exchange_header() and
- * exchange_header_joined(). */
+/* head: the request line and the headers of an exchange, read by shared/http_head.h. The lookups are exchange_header()
+ * and exchange_header_joined(). */
 #pragma once
 #include "services/gateway/exchange.h"
 

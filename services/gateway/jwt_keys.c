@@ -3,7 +3,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
-#include "services/gateway/identity_provider.h"
+#include "shared/identity_provider.h"
 #include "shared/message.h"
 
 enum {

@@ -2,7 +2,7 @@
 #include "services/gateway/key_usage.h"
 
 #include "atrium/bus.pb-c.h"
-#include "services/gateway/identity_provider.h"
+#include "shared/identity_provider.h"
 #include "shared/id.h"
 #include "shared/message.h"
 

@@ -1,17 +1,15 @@
 SERVICES += gateway
 gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c \
-	auth.c credentials.c jwt_keys.c csrf.c grants.c key_usage.c revocations.c tail.c rates.c tables.c routes.c dialect.c problems.c profiles.c \
+	auth.c credentials.c jwt_keys.c csrf.c grants.c key_usage.c rates.c tables.c dialect.c problems.c profiles.c \
 	cors.c address.c assets.c
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
 gateway_PROTOS :=
-gateway_TESTS := csrf_test routes_test dialect_test rates_test policy_test auth_test revocations_test http_test
+gateway_TESTS := csrf_test dialect_test rates_test policy_test auth_test http_test
 gateway_csrf_test_LINKS := csrf.c
-gateway_routes_test_LINKS := routes.c
-gateway_dialect_test_LINKS := dialect.c problems.c tables.c routes.c rates.c
+gateway_dialect_test_LINKS := dialect.c problems.c tables.c rates.c
 gateway_rates_test_LINKS := rates.c
 gateway_policy_test_LINKS := address.c profiles.c cors.c dialect.c
-gateway_auth_test_LINKS := auth.c credentials.c jwt_keys.c grants.c revocations.c tail.c upstream.c
-gateway_revocations_test_LINKS := revocations.c tail.c
+gateway_auth_test_LINKS := auth.c credentials.c jwt_keys.c grants.c upstream.c
 gateway_http_test_LINKS := $(gateway_PARTS) gateway.c
 gateway_LIBS :=

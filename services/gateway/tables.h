@@ -2,7 +2,7 @@
  * One is in use; SIGHUP loads the next beside it, and requests in flight keep theirs. One thread: the loop's. */
 #pragma once
 #include "services/gateway/rates.h"
-#include "services/gateway/routes.h"
+#include "shared/routes.h"
 #include "shared/metrics.h"
 #include "shared/types.h"
 

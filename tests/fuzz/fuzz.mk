@@ -19,6 +19,7 @@ caller_FUZZ := shared/caller_fuzz.c
 api_key_FUZZ := shared/api_key_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 multipart_FUZZ := shared/multipart_fuzz.c
+tus_FUZZ := shared/tus_fuzz.c
 rpc_dispatch_FUZZ := shared/rpc_dispatch_fuzz.c
 # What would be published is looked at instead.
 rpc_dispatch_FUZZ_LDFLAGS := -Wl,--wrap=bus_publish_lossy,--wrap=bus_discard
@@ -26,15 +27,15 @@ client_FUZZ := shared/client_fuzz.c
 # The connection, and time.
 client_FUZZ_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,natsConnection_Subscribe bus_publish bus_publish_lossy nats_Sleep \
 	client_now_ms client_cond_wait)
-gateway_routes_FUZZ := services/gateway/routes_fuzz.c services/gateway/routes.c
-gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c routes.c rates.c dialect.c)
+routes_FUZZ := shared/routes_fuzz.c
+gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c rates.c dialect.c)
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
-	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c routes.c rates.c)
+	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c rates.c)
 gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
-	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c routes.c rates.c cors.c csrf.c)
+	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c rates.c cors.c csrf.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
-	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c revocations.c tail.c)
+	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
 auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)

@@ -83,6 +83,15 @@ Err features_v1_watch_things(Request *rq, const Features__V1__GetThingRequest *i
     return in->has_thing_id ? OK : (Err){.reason = &THING_BROKEN};
 }
 
+Err features_v1_ask_things(Request *rq, const Features__V1__ListEverythingRequest *in, RpcStream *out)
+{
+    (void)rq, (void)in, (void)out;
+    return OK;
+}
+
+const BytesHandler features_v1_put_picture = {NULL};
+const BytesHandler features_v1_get_file = {NULL};
+
 Err features_v1_parts(Request *rq, const Features__V1__GetThingRequest *in, Features__V1__Thing *out)
 {
     (void)rq, (void)in, (void)out;
@@ -151,7 +160,7 @@ static int check_handlers(void)
     Features__V1__Thing out = FEATURES__V1__THING__INIT;
 
     CHECK(strcmp(service->name, "atrium.features.v1.FeatureService") == 0);
-    CHECK(strcmp(service->domain, "features") == 0 && service->handler_count == 8);
+    CHECK(strcmp(service->domain, "features") == 0 && service->handler_count == 9);
     CHECK(FEATURES_V1_OTHER_SERVICE.handler_count == 1);
     in.thing_id = 41;
     CHECK(!handler(service, "GetThing")->call(NULL, &in.base, &out.base).reason && out.id == 42);
@@ -159,6 +168,27 @@ static int check_handlers(void)
     CHECK(handler(service, "CreateThing")->call(NULL, &create.base, &out.base).reason == &THING_TOO_LARGE);
     CHECK(!handler(service, "WatchThings")->call);
     CHECK(handler(service, "WatchThings")->stream(NULL, &in.base, NULL).reason == &THING_BROKEN);
+    return 0;
+}
+
+static int check_bytes(void)
+{
+    static const char *const METHODS[] = {"PATCH", "GET", "HEAD", "OPTIONS"};
+    const BytesService *service = &FEATURES_V1_FEATURE_SERVICE_BYTES;
+
+    CHECK(strcmp(service->name, "atrium.features.v1.FeatureService") == 0 && strcmp(service->domain, "features") == 0);
+    CHECK(service->row_count == ARRAY_LEN(METHODS));
+    for (size_t i = 0; i < service->row_count; i++) {
+        const BytesRow *row = &service->rows[i];
+
+        CHECK(strcmp(row->method, METHODS[i]) == 0 && strcmp(row->rpc, "features.v1.PutPicture") == 0);
+        CHECK(row->caller == RPC_USER && strcmp(row->permission, "things.paint") == 0);
+        CHECK(row->handler == &features_v1_put_picture);
+        CHECK(row->dialect == (i == 3 ? ATRIUM__DIALECT__ATRIUM : ATRIUM__DIALECT__MEDIAVAULT));
+    }
+    CHECK(strcmp(service->rows[1].path, "/pictures/{picture}/{part=**}") == 0);
+    CHECK(FEATURES_V1_PICTURE_SERVICE.handler_count == 0 && FEATURES_V1_PICTURE_SERVICE_BYTES.row_count == 1);
+    CHECK(FEATURES_V1_PICTURE_SERVICE_BYTES.rows[0].caller == RPC_ANYONE);
     return 0;
 }
 
@@ -178,5 +208,5 @@ static int check_stubs(void)
 
 int main(void)
 {
-    return check_rows() || check_handlers() || check_stubs();
+    return check_rows() || check_handlers() || check_bytes() || check_stubs();
 }

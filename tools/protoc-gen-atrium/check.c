@@ -3,6 +3,9 @@
 
 enum { RPC_MAX_BYTES = 10 * 1024 * 1024 };
 
+#define BYTES_REQUEST "atrium.BytesRequest"
+#define BYTES_REPLY "atrium.BytesReply"
+
 /* ------------------------------------------------------------------------------------------- messages, enums */
 
 static void check_field(Model *m, const Message *message, const Field *f)
@@ -18,6 +21,28 @@ static void check_field(Model *m, const Message *message, const Field *f)
             model_problem(m, f->place,
                           "%s.%s: null: CLEAR needs a field google.protobuf.FieldMask cleared in the message",
                           message->full_name, f->name);
+    }
+}
+
+/* What a server-sent event's lines can hold, and each only once. */
+static void check_event_parts(Model *m, const Message *message)
+{
+    const Field *taken[] = {[ATRIUM__EVENT_PART__EVENT_ID] = NULL, [ATRIUM__EVENT_PART__EVENT_NAME] = NULL};
+
+    for (size_t i = 0; i < message->field_count; i++) {
+        const Field *f = &message->fields[i];
+        bool text = f->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING, name;
+
+        if ((size_t)f->rules->sse >= ARRAY_LEN(taken) || f->rules->sse == ATRIUM__EVENT_PART__EVENT_DATA)
+            continue;
+        name = f->rules->sse == ATRIUM__EVENT_PART__EVENT_NAME;
+        if (f->repeated || !(text || (name ? f->enumeration != NULL : field_is_integer(f))))
+            model_problem(m, f->place, "%s.%s: sse: %s is for one %s", message->full_name, f->name,
+                          name ? "EVENT_NAME" : "EVENT_ID", name ? "string or enum" : "string or integer");
+        if (taken[f->rules->sse])
+            model_problem(m, f->place, "%s.%s: %s has its place in an event already", message->full_name, f->name,
+                          taken[f->rules->sse]->name);
+        taken[f->rules->sse] = f;
     }
 }
 
@@ -69,7 +94,9 @@ static void check_variables(Model *m, const Rpc *rpc, const Binding *b)
     for (size_t i = 0; i < b->pattern.variable_count; i++) {
         const char *name = b->pattern.variables[i];
         const Field *f = message_field_at(rpc->request, name);
-        if (!f)
+        if (rpc->rules->bytes)
+            f = NULL; /* the data plane takes them from the path */
+        else if (!f)
             model_problem(m, b->place, "%s %s: {%s} names no field of %s", b->method, b->path, name,
                           rpc->request->full_name);
         else if (f->repeated || f->message)
@@ -126,6 +153,65 @@ static void check_headers(Model *m, const Rpc *rpc)
             }
 }
 
+static bool is_bytes_method(const char *method)
+{
+    static const char *const METHODS[] = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"};
+
+    for (size_t i = 0; i < ARRAY_LEN(METHODS); i++)
+        if (strcmp(METHODS[i], method) == 0)
+            return true;
+    return false;
+}
+
+/* The gateway passes these on as they come: rules about messages mean nothing for them. */
+static void check_bytes(Model *m, const Rpc *rpc)
+{
+    static const Atrium__RpcRules NOTHING = ATRIUM__RPC_RULES__INIT;
+    const Atrium__RpcRules *r = rpc->rules;
+    const struct {
+        const char *name;
+        bool given;
+    } meaningless[] = {
+        {"idempotency", r->idempotency != ATRIUM__IDEMPOTENCY__NONE},
+        {"lane", strcmp(r->lane, NOTHING.lane) != 0},
+        {"timeout_ms", r->timeout_ms != 0},
+        {"status", r->has_status},
+        {"max_bytes", r->has_max_bytes},
+        {"headers", r->n_headers > 0},
+        {"data_envelope", r->data_envelope},
+    };
+
+    if (!message_is(rpc->request, BYTES_REQUEST) || !message_is(rpc->reply, BYTES_REPLY) || rpc->streams)
+        model_problem(m, rpc->place, "rpc %s: bytes: has to be (%s) returns (%s)", rpc->name, BYTES_REQUEST,
+                      BYTES_REPLY);
+    if (rpc->binding_count == 0)
+        model_problem(m, rpc->place, "rpc %s: bytes: there is no way to it but HTTP, and no path", rpc->name);
+    for (size_t i = 0; i < ARRAY_LEN(meaningless); i++)
+        if (meaningless[i].given)
+            model_problem(m, rpc->rules_place, "rpc %s: bytes: %s means nothing here", rpc->name, meaningless[i].name);
+    for (size_t i = 0; i < rpc->binding_count; i++) {
+        const Binding *b = &rpc->bindings[i];
+        if (*b->body || *b->response_body)
+            model_problem(m, b->place, "%s %s: bytes: is all body, both ways", b->method, b->path);
+        if (!is_bytes_method(b->method))
+            model_problem(m, b->place, "%s %s: bytes: this method is not relayed", b->method, b->path);
+    }
+}
+
+static void check_stream(Model *m, const Rpc *rpc)
+{
+    if (rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY)
+        model_problem(m, rpc->rules_place, "rpc %s: a stream's replies are not kept, so it takes no idempotency key",
+                      rpc->name);
+    for (size_t i = 0; i < rpc->binding_count; i++) {
+        const Binding *b = &rpc->bindings[i];
+        if (strcmp(b->method, "GET") != 0 && strcmp(b->method, "POST") != 0)
+            model_problem(m, b->place, "%s %s: a stream of events is for GET or POST", b->method, b->path);
+        if (b->status != 200)
+            model_problem(m, b->place, "%s %s: a stream of events begins with 200", b->method, b->path);
+    }
+}
+
 static void check_rpc(Model *m, const File *file, const Rpc *rpc)
 {
     bool inside = rpc->caller == ATRIUM__CALLER_POLICY__SERVICE || rpc->caller == ATRIUM__CALLER_POLICY__GATEWAY;
@@ -142,9 +228,13 @@ static void check_rpc(Model *m, const File *file, const Rpc *rpc)
                       rpc->name);
     if (rpc->rules->max_bytes > RPC_MAX_BYTES)
         model_problem(m, rpc->rules_place, "rpc %s: max_bytes is more than %d", rpc->name, RPC_MAX_BYTES);
-    if (rpc->streams && rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY)
-        model_problem(m, rpc->rules_place, "rpc %s: a stream's replies are not kept, so it takes no idempotency key",
-                      rpc->name);
+    if (rpc->rules->bytes)
+        check_bytes(m, rpc);
+    else if (message_is(rpc->request, BYTES_REQUEST) || message_is(rpc->reply, BYTES_REPLY))
+        model_problem(m, rpc->place, "rpc %s: %s and %s are for rpcs with option bytes", rpc->name, BYTES_REQUEST,
+                      BYTES_REPLY);
+    if (rpc->streams)
+        check_stream(m, rpc);
     check_headers(m, rpc);
     for (size_t i = 0; i < rpc->binding_count; i++)
         check_binding(m, rpc, &rpc->bindings[i]);
@@ -163,6 +253,7 @@ void check_files(Model *m)
             const Message *message = file->messages[j];
             for (size_t k = 0; k < message->field_count; k++)
                 check_field(m, message, &message->fields[k]);
+            check_event_parts(m, message);
             if (message->event)
                 check_event(m, file, message);
         }

@@ -5,8 +5,14 @@ enum { MAX_COLUMN = 120 };
 
 /* What a file has that needs C of ours. */
 typedef struct Contents {
-    bool reasons, events, rpcs;
+    bool reasons, events, rpcs, bytes;
 } Contents;
+
+/* Of an rpc with option bytes, which has no subject on the bus. */
+static bool is_bytes(const Rpc *rpc)
+{
+    return rpc->rules->bytes;
+}
 
 static Contents contents_of(const File *file)
 {
@@ -16,7 +22,8 @@ static Contents contents_of(const File *file)
     for (size_t i = 0; i < file->message_count; i++)
         has.events |= file->messages[i]->event != NULL;
     for (size_t i = 0; i < file->service_count; i++)
-        has.rpcs |= file->services[i].rpc_count > 0;
+        for (size_t j = 0; j < file->services[i].rpc_count; j++)
+            *(is_bytes(&file->services[i].rpcs[j]) ? &has.bytes : &has.rpcs) = true;
     return has;
 }
 
@@ -111,6 +118,8 @@ static void put_stub_declarations(StrBuf *b, Arena *mem, const File *file)
     for (size_t i = 0; i < file->service_count; i++) {
         for (size_t j = 0; j < file->services[i].rpc_count; j++) {
             const Rpc *rpc = &file->services[i].rpcs[j];
+            if (is_bytes(rpc))
+                continue;
             strbuf_append_char(b, '\n');
             c_comment(b, 0, rpc->comment);
             strbuf_printf(b, "extern const RpcMethod %s;\n", constant(mem, file, rpc->name));
@@ -249,8 +258,11 @@ static void emit_public_source(const File *file, Products *out)
     put_events(&b, out->mem, file);
     for (size_t i = 0; i < file->service_count; i++) {
         for (size_t j = 0; j < file->services[i].rpc_count; j++) {
-            put_method(&b, out->mem, file, &file->services[i].rpcs[j]);
-            put_stub(&b, out->mem, file, &file->services[i].rpcs[j]);
+            const Rpc *rpc = &file->services[i].rpcs[j];
+            if (is_bytes(rpc))
+                continue;
+            put_method(&b, out->mem, file, rpc);
+            put_stub(&b, out->mem, file, rpc);
         }
     }
     product_end(out, arena_printf(out->mem, "%s.atrium.c", c_stem(out->mem, file)), &b);
@@ -265,23 +277,40 @@ static void put_handler_signature(StrBuf *b, Arena *mem, const File *file, const
     put_signature(b, function(mem, file, rpc), arguments, ARRAY_LEN(arguments), end);
 }
 
+/* How many of a service's rpcs are served by the data plane. */
+static size_t count_bytes(const Service *s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->rpc_count; i++)
+        count += is_bytes(&s->rpcs[i]);
+    return count;
+}
+
 static void emit_service_header(const File *file, Products *out)
 {
     const char *stem = c_stem(out->mem, file);
     StrBuf b = product_begin(out);
 
     put_banner(&b, file, "For the service: the handlers that it has to write, and its table of rpcs.");
-    strbuf_printf(&b, "#pragma once\n#include \"%s.atrium.h\"\n#include \"shared/rpc.h\"\n", stem);
+    strbuf_printf(&b, "#pragma once\n#include \"%s.atrium.h\"\n", stem);
+    if (contents_of(file).bytes)
+        strbuf_append_cstr(&b, "#include \"shared/bytes.h\"\n");
+    strbuf_append_cstr(&b, "#include \"shared/rpc.h\"\n");
     for (size_t i = 0; i < file->service_count; i++) {
         const Service *s = &file->services[i];
         for (size_t j = 0; j < s->rpc_count; j++) {
             strbuf_append_char(&b, '\n');
             c_comment(&b, 0, s->rpcs[j].comment);
-            put_handler_signature(&b, out->mem, file, &s->rpcs[j], ";\n");
+            if (is_bytes(&s->rpcs[j]))
+                strbuf_printf(&b, "extern const BytesHandler %s;\n", function(out->mem, file, &s->rpcs[j]));
+            else
+                put_handler_signature(&b, out->mem, file, &s->rpcs[j], ";\n");
         }
         strbuf_append_char(&b, '\n');
         c_comment(&b, 0, s->comment);
         strbuf_printf(&b, "extern const RpcService %s;\n", constant(out->mem, file, s->name));
+        if (count_bytes(s))
+            strbuf_printf(&b, "extern const BytesService %s_BYTES;\n", constant(out->mem, file, s->name));
     }
     product_end(out, arena_printf(out->mem, "%s.service.h", stem), &b);
 }
@@ -300,15 +329,52 @@ static void put_thunk(StrBuf *b, Arena *mem, const File *file, const Rpc *rpc)
     strbuf_printf(b, "    return %s(rq, %s,%s%s);\n}\n", handler, in, gap, out);
 }
 
+/* A row per path, as the gateway has them. */
+static void put_bytes_rows(StrBuf *b, Arena *mem, const File *file, const Rpc *rpc)
+{
+    for (size_t i = 0; i < rpc->binding_count; i++) {
+        const Binding *at = &rpc->bindings[i];
+        const ProtobufCEnumValue *dialect =
+            protobuf_c_enum_descriptor_get_value(&atrium__dialect__descriptor, (int)at->dialect);
+
+        strbuf_printf(b, "    {\n        .method = %s,\n        .path = %s,\n        .rpc = %s,\n",
+                      c_literal(mem, at->method), c_literal(mem, at->path),
+                      c_literal(mem, arena_printf(mem, "%s.%s.%s", file->domain, file->version, rpc->name)));
+        strbuf_printf(b, "        .caller = %s,\n        .permission = %s,\n        .dialect = ATRIUM__DIALECT__%s,\n",
+                      caller_constant(rpc->caller),
+                      c_literal(mem, rpc->rules->permission ? rpc->rules->permission : ""),
+                      dialect ? dialect->name : "ATRIUM");
+        strbuf_printf(b, "        .handler = &%s,\n    },\n", function(mem, file, rpc));
+    }
+}
+
+static void put_bytes_service(StrBuf *b, Arena *mem, const File *file, const Service *s)
+{
+    const char *rows = arena_printf(mem, "%s_BYTES_ROWS", c_upper(mem, s->name));
+
+    strbuf_printf(b, "\nstatic const BytesRow %s[] = {\n", rows);
+    for (size_t i = 0; i < s->rpc_count; i++)
+        if (is_bytes(&s->rpcs[i]))
+            put_bytes_rows(b, mem, file, &s->rpcs[i]);
+    strbuf_printf(b,
+                  "};\n\nconst BytesService %s_BYTES = {\n    .name = %s,\n    .domain = %s,\n    .rows = %s,\n"
+                  "    .row_count = ARRAY_LEN(%s),\n};\n",
+                  constant(mem, file, s->name), c_literal(mem, s->full_name), c_literal(mem, file->domain), rows, rows);
+}
+
 static void put_service(StrBuf *b, Arena *mem, const File *file, const Service *s)
 {
     const char *handlers = arena_printf(mem, "%s_HANDLERS", c_upper(mem, s->name));
+    size_t bytes = count_bytes(s), calls = s->rpc_count - bytes;
 
     for (size_t i = 0; i < s->rpc_count; i++)
-        put_thunk(b, mem, file, &s->rpcs[i]);
-    if (s->rpc_count > 0) {
+        if (!is_bytes(&s->rpcs[i]))
+            put_thunk(b, mem, file, &s->rpcs[i]);
+    if (calls > 0) {
         strbuf_printf(b, "\nstatic const RpcHandler %s[] = {\n", handlers);
         for (size_t i = 0; i < s->rpc_count; i++) {
+            if (is_bytes(&s->rpcs[i]))
+                continue;
             const char *kind = s->rpcs[i].streams ? "stream" : "call";
             strbuf_printf(b, "    {.method = &%s, .%s = %s_%s},\n", constant(mem, file, s->rpcs[i].name), kind, kind,
                           c_snake(mem, s->rpcs[i].name));
@@ -317,9 +383,11 @@ static void put_service(StrBuf *b, Arena *mem, const File *file, const Service *
     }
     strbuf_printf(b, "\nconst RpcService %s = {\n    .name = %s,\n    .domain = %s,\n", constant(mem, file, s->name),
                   c_literal(mem, s->full_name), c_literal(mem, file->domain));
-    if (s->rpc_count > 0)
+    if (calls > 0)
         strbuf_printf(b, "    .handlers = %s,\n    .handler_count = ARRAY_LEN(%s),\n", handlers, handlers);
     strbuf_append_cstr(b, "};\n");
+    if (bytes > 0)
+        put_bytes_service(b, mem, file, s);
 }
 
 static void emit_service_source(const File *file, Products *out)

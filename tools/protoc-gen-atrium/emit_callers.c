@@ -27,7 +27,7 @@ void emit_callers(const Model *m, Products *out)
 {
     StrBuf b = product_begin(out);
 
-    strbuf_append_cstr(&b, "domain,rpc,policy,permission,routes\n");
+    strbuf_append_cstr(&b, "domain,rpc,policy,permission,routes,kind\n");
     for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at)) {
         StrBuf routes = product_begin(out);
         Slice text;
@@ -36,7 +36,7 @@ void emit_callers(const Model *m, Products *out)
         strbuf_printf(&b, "%s,%s,%s,%s,", at.file->domain, at.rpc->name, policy_name(at.rpc->caller),
                       at.rpc->rules->permission ? at.rpc->rules->permission : "");
         put_cell(&b, strbuf_finish(&routes, &text) ? text.ptr : "");
-        strbuf_append_char(&b, '\n');
+        strbuf_printf(&b, ",%s\n", at.rpc->rules->bytes ? "bytes" : at.rpc->streams ? "stream" : "call");
     }
     product_end(out, "callers.csv", &b);
 }

@@ -164,6 +164,10 @@ static void put_parameters(const Document *d, const Operation *o)
 
     json_array(d->json, "parameters");
     put_path_parameters(d, o);
+    if (rpc->rules->bytes) {
+        json_end_array(d->json);
+        return;
+    }
     if (strcmp(o->binding->body, "*") != 0 && !is_raw(rpc->request))
         put_query(d, o, rpc->request, "", "", 0);
     for (size_t i = 0; i < rpc->rules->n_headers; i++)
@@ -201,12 +205,22 @@ static void put_content_value(const Document *d, const Message *m, const Field *
     }
 }
 
+static bool takes_bytes(const char *method)
+{
+    return strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0 || strcmp(method, "PATCH") == 0;
+}
+
 static void put_request_body(const Document *d, const Operation *o)
 {
     const Message *m = o->at.rpc->request;
     const char *body = o->binding->body;
     const Field *f = strcmp(body, "*") == 0 ? NULL : message_field(m, body);
 
+    if (o->at.rpc->rules->bytes && takes_bytes(o->binding->method)) {
+        json_object(d->json, "requestBody");
+        put_raw_content(d->json);
+        json_end_object(d->json);
+    }
     if (!*body)
         return;
     json_object(d->json, "requestBody");
@@ -253,7 +267,7 @@ static void put_reply(const Document *d, const Operation *o)
 
     if (o->binding->status == 204)
         return;
-    if (is_raw(f && f->message ? f->message : rpc->reply)) {
+    if (rpc->rules->bytes || is_raw(f && f->message ? f->message : rpc->reply)) {
         put_raw_content(d->json);
         return;
     }
@@ -273,7 +287,7 @@ static void put_responses(const Document *d, const Operation *o)
     const char *failure = arena_printf(d->mem, "#/components/responses/%s", dialect_error_name(o->binding->dialect));
 
     json_object(d->json, "responses");
-    json_object(d->json, arena_printf(d->mem, "%u", o->binding->status));
+    json_object(d->json, o->at.rpc->rules->bytes ? "2XX" : arena_printf(d->mem, "%u", o->binding->status));
     json_text(d->json, "description", o->binding->status == 204 ? "Done; there is nothing to say" : "Done");
     put_reply(d, o);
     json_end_object(d->json);
@@ -385,6 +399,8 @@ static void reach_bodies(Reach *reach, const Rpc *rpc, const Binding *b)
 {
     const Field *in = message_field(rpc->request, b->body), *out = message_field(rpc->reply, b->response_body);
 
+    if (rpc->rules->bytes)
+        return;
     if (*b->body)
         reach_add(reach, in ? in->message : rpc->request);
     if (b->status != 204)

@@ -44,6 +44,8 @@ static Atrium__FieldRow *field_row(Arena *mem, const Reach *reach, const Field *
         SET(row, secret, true);
     if (f->rules->internal)
         SET(row, internal, true);
+    if (f->rules->has_sse)
+        SET(row, sse, f->rules->sse);
     return row;
 }
 
@@ -103,6 +105,8 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     SET(row, data_envelope, rpc->rules->data_envelope);
     SET(row, idempotency, rpc->rules->idempotency);
     SET(row, streams, rpc->streams);
+    if (rpc->rules->bytes)
+        SET(row, bytes, true);
     row->permission = rpc->rules->permission;
     row->cookie = rpc->rules->cookie;
     return row;

@@ -158,6 +158,8 @@ static inline bool field_is_message(const Field *f)
     return f->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE ||
            f->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP;
 }
+/* Of any width and sign. */
+bool field_is_integer(const Field *f);
 static inline bool field_is_map(const Field *f)
 {
     return f->message && f->message->map_entry;

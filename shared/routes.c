@@ -1,5 +1,5 @@
 /* routes: see routes.h. */
-#include "services/gateway/routes.h"
+#include "shared/routes.h"
 
 #include "atrium/reasons.atrium.h"
 #include "shared/strbuf.h"

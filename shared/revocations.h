@@ -1,7 +1,7 @@
 /* revocations: logins that ended, so that their JWTs are refused before they expire. Hears of them by a tail (tail.h):
  * not ready until that is current, as confirmed within REVOCATIONS_FRESH_MS. Thread-safe. */
 #pragma once
-#include "services/gateway/tail.h"
+#include "shared/tail.h"
 #include "shared/metrics.h"
 
 enum { REVOCATIONS_FRESH_MS = TAIL_FRESH_MS };

@@ -1,5 +1,5 @@
 /* Fuzz target: paths against a tree of templates, templates themselves, and query pieces. */
-#include "services/gateway/routes.h"
+#include "shared/routes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,10 @@
 /* revocations: see revocations.h. */
-#include "services/gateway/revocations.h"
+#include "shared/revocations.h"
 
 #include <pthread.h>
 #include <sodium.h>
 
-#include "services/gateway/identity_provider.h"
+#include "shared/identity_provider.h"
 #include "shared/id.h"
 
 enum { FIRST_CAPACITY = 1024 };

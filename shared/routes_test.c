@@ -1,5 +1,5 @@
 /* Tests of the route matcher. */
-#include "services/gateway/routes.h"
+#include "shared/routes.h"
 
 #include "atrium/reasons.atrium.h"
 #include "shared/strbuf.h"

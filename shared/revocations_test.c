@@ -1,5 +1,5 @@
 /* Tests of revocations with a nats-server of the test's own, which it stops, cuts off and restores. */
-#include "services/gateway/revocations.h"
+#include "shared/revocations.h"
 
 #include "shared/bus_testing.h"
 

@@ -1,11 +1,11 @@
 /* tail: see tail.h. */
-#include "services/gateway/tail.h"
+#include "shared/tail.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "atrium/reasons.atrium.h"
-#include "services/gateway/identity_provider.h"
+#include "shared/identity_provider.h"
 
 enum {
     POLL_MS = 50,        /* how soon a lost connection or the end is noticed */

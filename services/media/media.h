@@ -1,0 +1,41 @@
+/* media: the context that handlers get, and the service's limits. */
+#pragma once
+#include "atrium/media/v1/collections.pb-c.h"
+#include "atrium/media/v1/events.atrium.h"
+#include "atrium/media/v1/events.pb-c.h"
+#include "atrium/media/v1/media.atrium.h"
+#include "atrium/media/v1/media.pb-c.h"
+#include "atrium/media/v1/media.service.h"
+#include "atrium/media/v1/processing.pb-c.h"
+#include "shared/config.h"
+#include "shared/outbox.h"
+#include "shared/rpc.h"
+
+enum {
+    TITLE_MAX_CHARS = 500,
+    DESCRIPTION_MAX_CHARS = 5000,
+    FILENAME_MAX_CHARS = 255,
+    MIME_TYPE_MAX_CHARS = 127,
+    TAG_MAX_CHARS = 100,
+    TAGS_MAX = 100, /* of an item, and in a request */
+    PAGE_SIZE_DEFAULT = 20,
+    PAGE_SIZE_MAX = 100,
+    SEARCH_MAX_CHARS = 200,
+    FILTER_TAGS_MAX = 20,
+    COLLECTIONS_MAX = 1000, /* of a user */
+    COLLECTION_ITEMS_MAX = 5000,
+    DIGESTS_MAX = 1000
+};
+
+typedef struct MediaSettings {
+#define SETTING CONFIG_MEMBER
+#include "services/media/settings.def"
+#undef SETTING
+} MediaSettings;
+
+/* Made in main.c; read-only while serving. */
+typedef struct Media {
+    const MediaSettings *settings;
+    IdSource *ids;
+    OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+} Media;
