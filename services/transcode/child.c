@@ -162,6 +162,10 @@ static void take_output(Running *r, Slice piece)
         take_lines(r, piece);
         return;
     }
+    if (r->spec->piece) {
+        r->spec->piece(r->spec->data, piece);
+        return;
+    }
     strbuf_append(&r->output, piece);
     r->too_much |= r->output.overflow;
 }
@@ -255,7 +259,7 @@ static void finish(Running *r, ChildResult *out)
     out->error_lines = r->error_lines;
     if (out->end == CHILD_EXITED && out->status != 0 && over_limit(out->errors))
         out->end = CHILD_LIMIT;
-    if (!r->spec->line && !r->too_much && !strbuf_finish(&r->output, &out->output))
+    if (!r->spec->line && !r->spec->piece && !r->too_much && !strbuf_finish(&r->output, &out->output))
         out->end = CHILD_TOO_MUCH;
 }
 

@@ -26,8 +26,10 @@ typedef struct ChildSpec {
     const char *read_path;   /* may be NULL: a file or folder that it may read besides */
     int nice;                /* 0, or positive: also its disk accesses come last */
     int64_t wall_ms;         /* 0: as Children says */
-    /* Standard output: each line to `line`, or all of it, up to `output_max_bytes`, into the result. */
+    /* Standard output: each line to `line`, or every piece to `piece`, or all of it, up to `output_max_bytes`, into the
+     * result. */
     void (*line)(void *data, Slice line);
+    void (*piece)(void *data, Slice piece);
     size_t output_max_bytes;
     /* Asked a few times a second; true kills it. May be NULL. */
     bool (*cancelled)(void *data);
