@@ -38,11 +38,12 @@ enum {
     BLOB_SEGMENT_MAX_BYTES = 240,
     BLOB_TYPE_MAX_BYTES = 255, /* content type; a longer one, or one with control characters, is INVALID_ARGUMENT */
     BLOB_ETAG_MAX_BYTES = 80,
-    BLOB_LIST_MAX = 1000,    /* items of a page */
-    BLOB_STATE_BYTES = 1536, /* of an upload's state text, NUL included */
+    BLOB_LIST_MAX = 1000,  /* items of a page */
+    BLOB_STATE_BYTES = 64, /* of an upload's state text, NUL included */
     BLOB_STALL_MS = 30000,
     BLOB_PRESIGN_MAX_S = 604800, /* as S3 has it */
-    BLOB_CONCAT_MAX = 1000
+    BLOB_CONCAT_MAX = 1000,
+    BLOB_PARTS_MAX = 10000 /* of an upload, as S3 has it */
 };
 #define BLOB_UNKNOWN UINT64_MAX /* a length that nobody said */
 #define BLOB_TO_END UINT64_MAX
@@ -237,9 +238,10 @@ typedef struct BlobStale {
     uint64_t offset;
     int64_t touched_ms; /* last flush */
 } BlobStale;
-/* Uploads that nothing was flushed to since `before_ms`, for those who collect: what their tables do not know either,
- * they forget. At most `limit`, up to BLOB_LIST_MAX. Borrowed from `mem`. */
-Err blob_upload_list_stale(Blob *b, Arena *mem, int64_t before_ms, size_t limit, BlobStale **out,
+/* Uploads that nothing was flushed to since `before_ms`, completed ones too, for those who collect: what their tables
+ * do not know either, they forget. In the order of their states, behind `after` (NULL: from the start), up to `limit`
+ * (1 to BLOB_LIST_MAX) of them; fewer: that was the end. Borrowed from `mem`. */
+Err blob_upload_list_stale(Blob *b, Arena *mem, int64_t before_ms, const char *after, size_t limit, BlobStale **out,
                            size_t *out_count) MUST_CHECK;
 /* What crashed writers left since before then: files without a name, parts of nothing. `out_count` may be NULL. */
 Err blob_sweep(Blob *b, int64_t before_ms, size_t *out_count) MUST_CHECK;

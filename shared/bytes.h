@@ -28,6 +28,7 @@
  * An Err from any of the first three is the answer. `begin` may answer, too (bytes_answer…): then `data` and `end` are
  * not called, the body is thrown away, and a connection that would bring too much of it is closed behind the answer. */
 #pragma once
+#include "shared/blob.h"
 #include "shared/config.h"
 #include "shared/rpc.h"
 #include "shared/ticket.h"
@@ -155,6 +156,11 @@ typedef struct BytesContent {
  * etag and time is a 206 all the same. X-Content-Type-Options: nosniff is always there. */
 Err bytes_answer_content(BytesExchange *x, const BytesContent *content) MUST_CHECK;
 
+/* An object of the store: size, etag and time are the reader's own where `as` says nothing (of `as`, `open` and `data`
+ * are not looked at); the type is `as`'s alone. Takes `*reader`, also on failure. fs: by sendfile; s3: passed through.
+ */
+Err bytes_answer_blob(BytesExchange *x, BlobReader **reader, const BytesContent *as) MUST_CHECK;
+
 /* Content-Disposition by RFC 6266: "attachment; filename=\"day.mp4\"; filename*=UTF-8''d%C3%A4y.mp4". Any UTF-8 name;
  * path separators and controls become '_'. Borrowed from `mem`. */
 char *bytes_disposition(Arena *mem, bool attachment, Slice filename);
@@ -182,17 +188,19 @@ typedef struct BytesOptions {
     Client *client;
     const Clock *clock;
     Log *log;
-    Metrics *metrics; /* NULL for tests */
-    Tracer *tracer;
+    Metrics *metrics;
+    Tracer *tracer; /* may be NULL */
 } BytesOptions;
 
 typedef struct BytesListener BytesListener;
 /* Serves at once. INVALID_ARGUMENT for an address or a row that cannot be; UNAVAILABLE: the port is taken. */
 Err bytes_listener_start(const BytesOptions *options, BytesListener **out) MUST_CHECK;
 int bytes_listener_port(const BytesListener *l);
-/* Takes no new connections and no new requests; waits until what runs is done, at most `timeout_ms`, then cuts it. */
+/* Takes no new connections and no new requests from here on; what runs goes on. */
+void bytes_listener_quiet(BytesListener *l);
+/* The same; waits until what runs is done, at most `timeout_ms`, then cuts it. */
 void bytes_listener_drain(BytesListener *l, int64_t timeout_ms);
-/* Drains without waiting when nobody did before. NULL is fine. */
+/* Drains without waiting, when nobody did before. NULL is fine. */
 void bytes_listener_stop(BytesListener *l);
 CLEANUP_FN(BytesListener, bytes_listener_stop)
 /* OK while it takes connections; for readiness. `data` is the listener. */

@@ -20,6 +20,7 @@ static const UnionRow UNION[] = {
 #define SETTING(kind, field, name, fallback, min, max, flags, help)                                                    \
     {{name, CONFIG_##kind, 0, fallback, min, max, flags, help}, __FILE__},
 #include "shared/settings.def"
+#include "shared/settings_bytes.def"
 
 #include "settings_all.h"
 #undef SETTING
@@ -441,6 +442,8 @@ static Slice section_of(const UnionRow *row)
     Slice path = slice(row->file), part = SLICE_LIT("services/");
     ptrdiff_t at = slice_find(path, part);
 
+    if (slice_ends_with(path, SLICE_LIT("settings_bytes.def")))
+        return SLICE_LIT("services with a data plane");
     if (at < 0)
         return SLICE_LIT("all services");
     path = slice_skip(path, (size_t)at + part.len);

@@ -3,6 +3,13 @@
 #pragma once
 #include "shared/base.h"
 
+/* How a reason looks in a dialect where it differs. */
+typedef struct ReasonVariant {
+    int dialect;             /* Atrium__Dialect */
+    const char *code, *text; /* NULL: the reason's own; the text replaces the handler's */
+    int http;                /* 0: the reason's own */
+} ReasonVariant;
+
 /* A kind of error: one enum value of a proto with (atrium.reason). All are constants. */
 typedef struct Reason {
     const char *key;  /* on the bus: "auth.v1.USERNAME_TAKEN", common ones "INTERNAL" */
@@ -11,6 +18,8 @@ typedef struct Reason {
     int bus;          /* usual RPC status number */
     bool shown;       /* callers see the text */
     bool retry;       /* the same again may succeed */
+    const ReasonVariant *variants;
+    size_t variant_count;
 } Reason;
 
 typedef struct Err {

@@ -372,3 +372,10 @@ char *uuid_text(Arena *mem, Uuid u)
     uuid_format(u, text);
     return text;
 }
+
+bool uuid_is_nil(Uuid u)
+{
+    static const Uuid NIL = {{0}};
+
+    return memcmp(&u, &NIL, sizeof(u)) == 0;
+}

@@ -43,3 +43,4 @@ void uuid_format(Uuid u, char out[UUID_TEXT_BYTES]);
 /* Any case, with or without hyphens, in braces, or with "urn:uuid:". */
 bool uuid_parse(Slice text, Uuid *out);
 char *uuid_text(Arena *mem, Uuid u);
+bool uuid_is_nil(Uuid u); /* all zero, which nothing is named: "none" */

@@ -12,6 +12,7 @@
 
 #include "shared/lease.h"
 #include "shared/memory.h"
+#include "shared/revocations.h"
 
 #ifndef ATRIUM_VERSION
 #define ATRIUM_VERSION "0.0.0"
@@ -43,6 +44,7 @@ typedef struct Process {
     Service service; /* first, so that the functions that take a Service find the rest */
     const ServiceDefinition *definition;
     CommonSettings common;
+    BytesSettings bytes_settings; /* when there is a data plane */
     void *settings;
     int signal_fd, stop_fd, reload_fd, done_fd;
     atomic_bool stopping;
@@ -52,6 +54,9 @@ typedef struct Process {
     CallerVerifier *verifier;
     Lease *worker;
     RpcServer *server;
+    TicketKeys *tickets;
+    Revocations *revocations;
+    BytesListener *bytes;
     void *context;
 } Process;
 
@@ -59,6 +64,14 @@ typedef struct Process {
 #define SETTING CONFIG_ROW
 static const Setting COMMON_SETTINGS[] = {
 #include "shared/settings.def"
+};
+#undef SETTING
+#undef CONFIG_STRUCT
+
+#define CONFIG_STRUCT BytesSettings
+#define SETTING CONFIG_ROW
+static const Setting BYTES_SETTINGS[] = {
+#include "shared/settings_bytes.def"
 };
 #undef SETTING
 #undef CONFIG_STRUCT
@@ -123,15 +136,28 @@ static Err check_common(const ServiceDefinition *d, const CommonSettings *s)
     return OK;
 }
 
+static Err check_ticket_keys(const Process *p)
+{
+    TicketKeys *keys = NULL;
+
+    if (p->definition->bytes_count)
+        TRY(err_wrap(ticket_keys_new(p->bytes_settings.ticket_keys, &keys), "BYTES_TICKET_KEY"));
+    ticket_keys_free(keys);
+    return OK;
+}
+
 static Err load_settings(Process *p, bool check)
 {
     const ServiceDefinition *d = p->definition;
 
     TRY(config_load(COMMON_SETTINGS, ARRAY_LEN(COMMON_SETTINGS), p->service.mem, &p->common));
+    if (d->bytes_count)
+        TRY(config_load(BYTES_SETTINGS, ARRAY_LEN(BYTES_SETTINGS), p->service.mem, &p->bytes_settings));
     TRY(config_load(d->settings, d->setting_count, p->service.mem, p->settings));
     if (!check)
         return OK;
     TRY(check_common(d, &p->common));
+    TRY(check_ticket_keys(p));
     return d->check ? d->check(&p->common, p->settings) : OK;
 }
 
@@ -416,6 +442,56 @@ static Err open_server(Process *p)
     return rpc_server_new(&options, &p->server);
 }
 
+/* Before `open`, so that contexts have them. */
+static Err open_tickets(Process *p)
+{
+    const BytesSettings *s = &p->bytes_settings;
+
+    if (!p->definition->bytes_count)
+        return OK;
+    TRY(err_wrap(ticket_keys_new(s->ticket_keys, &p->tickets), "BYTES_TICKET_KEY"));
+    p->service.tickets = p->tickets;
+    p->service.bytes_url = s->public_url[0] ? s->public_url : s->platform_url;
+    return OK;
+}
+
+static Err open_bytes(Process *p)
+{
+    const ServiceDefinition *d = p->definition;
+    const BytesSettings *s = &p->bytes_settings;
+    Service *service = &p->service;
+    const RevocationsOptions ended = {.bus = service->bus,
+                                      .clock = service->clock,
+                                      .log = service->log,
+                                      .metrics = service->metrics,
+                                      .age_ms = s->revocations_age_ms,
+                                      .entries_max = (size_t)s->revocations_max};
+
+    if (!d->bytes_count)
+        return OK;
+    TRY(revocations_start(&ended, &p->revocations));
+    return bytes_listener_start(&(BytesOptions){.address = s->address,
+                                                .settings = s,
+                                                .services = d->bytes,
+                                                .service_count = d->bytes_count,
+                                                .context = p->context,
+                                                .tickets = p->tickets,
+                                                .verifier = p->verifier,
+                                                .revocations = p->revocations,
+                                                .db = service->db,
+                                                .client = service->client,
+                                                .clock = service->clock,
+                                                .log = service->log,
+                                                .metrics = service->metrics,
+                                                .tracer = service->tracer},
+                                &p->bytes);
+}
+
+static Err check_revocations(void *data)
+{
+    return revocations_ready(data) ? OK : err_make(&UNAVAILABLE, "not all ended logins are known yet");
+}
+
 /* --- start, serve, stop ----------------------------------------------------------------------------------------------
  */
 static Err start(Process *p)
@@ -432,10 +508,12 @@ static Err start(Process *p)
     TRY(open_bus(p));
     TRY(open_ids(p));
     TRY(err_wrap(open_outbox(p), "outbox"));
+    TRY(open_tickets(p));
     if (d->open)
         TRY(err_wrap(d->open(service, &p->context), "open"));
     p->opened = true;
     TRY(err_wrap(open_server(p), "rpc server"));
+    TRY(err_wrap(open_bytes(p), "data plane"));
     if (d->started)
         TRY(err_wrap(d->started(service, p->context), "start"));
     TRY(err_wrap(bus_started(service->bus), "bus"));
@@ -446,6 +524,11 @@ static Err start(Process *p)
         admin_add_check(service->admin, "database", check_database, service->db);
     if (p->worker)
         admin_add_check(service->admin, "worker_number", check_worker, p->worker);
+    if (p->bytes) {
+        admin_add_check(service->admin, "bytes", bytes_listener_check, p->bytes);
+        admin_add_check(service->admin, "revocations", check_revocations, p->revocations);
+        LOG_INFO(service->log, "bytes_serving", "port", bytes_listener_port(p->bytes));
+    }
     admin_ready(service->admin, true);
     LOG_INFO(service->log, "serving", "start_ms", clock_monotonic_ms(&SYSTEM_CLOCK) - p->started_ms, "admin_port",
              admin_port(service->admin));
@@ -481,10 +564,18 @@ static void stop(Process *p)
         admin_ready(service->admin, false);
     if (p->opened && p->definition->stopping)
         p->definition->stopping(p->context);
+    /* The data plane takes no more at once, and has what the rpcs leave of the time for the transfers that run. */
+    if (p->bytes)
+        bytes_listener_quiet(p->bytes);
     if (p->server) {
         rpc_server_drain(p->server, p->common.shutdown_timeout_ms);
         rpc_server_free(p->server);
     }
+    if (p->bytes)
+        bytes_listener_drain(p->bytes,
+                             MAX(p->common.shutdown_timeout_ms - (clock_monotonic_ms(&SYSTEM_CLOCK) - began_ms), 0));
+    bytes_listener_stop(p->bytes);
+    revocations_stop(p->revocations);
     if (p->opened && p->definition->close)
         p->definition->close(p->context);
     if (service->outbox)
@@ -492,6 +583,7 @@ static void stop(Process *p)
     client_free(service->client);
     bus_close(service->bus);
     caller_verifier_free(p->verifier);
+    ticket_keys_free(p->tickets);
     /* Nothing mints ids any more: the number is free for others. */
     lease_free(p->worker);
     id_source_free(service->ids);
@@ -556,6 +648,8 @@ static int print_help(Process *p)
         "./atrium.toml or /etc/atrium/config.toml. The environment wins.\n\n",
         d->name, d->summary, d->name, d->name, d->name, d->name, d->name);
     config_print_help(d->settings, d->setting_count, stdout);
+    if (d->bytes_count)
+        config_print_help(BYTES_SETTINGS, ARRAY_LEN(BYTES_SETTINGS), stdout);
     config_print_help(COMMON_SETTINGS, ARRAY_LEN(COMMON_SETTINGS), stdout);
     return EXIT_FINE;
 }
@@ -604,6 +698,8 @@ static int config_dump(Process *p)
     if (err_failed(e))
         return fail(p, e, EXIT_WRONG_USE);
     config_print(p->definition->settings, p->definition->setting_count, p->settings, stdout);
+    if (p->definition->bytes_count)
+        config_print(BYTES_SETTINGS, ARRAY_LEN(BYTES_SETTINGS), &p->bytes_settings, stdout);
     config_print(COMMON_SETTINGS, ARRAY_LEN(COMMON_SETTINGS), &p->common, stdout);
     return EXIT_FINE;
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "shared/admin.h"
 #include "shared/bus.h"
+#include "shared/bytes.h"
 #include "shared/cache.h"
 #include "shared/client.h"
 #include "shared/config.h"
@@ -36,6 +37,9 @@ typedef struct Service {
     Client *client;
     IdSource *ids;       /* with a worker number of its own when uses_database */
     OutboxRelay *outbox; /* NULL unless has_events */
+    /* With a data plane (bytes.h): the keys of its tickets, and where clients reach it, for ticket_url(). */
+    const TicketKeys *tickets;
+    const char *bytes_url;
 } Service;
 
 typedef struct ServiceDefinition {
@@ -47,6 +51,10 @@ typedef struct ServiceDefinition {
     size_t rpc_count;
     const RpcLane *lanes;
     size_t lane_count;
+    /* The data plane; with any, the settings of settings_bytes.def are the service's, too, and its proto consumes
+     * "auth", so that it hears which logins end. It serves as long as the rpc server does. */
+    const BytesService *const *bytes;
+    size_t bytes_count;
     /* Checks settings beyond their ranges; also run by `config check`. May be NULL. */
     Err (*check)(const CommonSettings *common, const void *settings);
     /* Makes the context handlers get as rq->service. May be NULL. */

@@ -1,6 +1,8 @@
 /* structs: see structs.h. */
 #include "shared/structs.h"
 
+#include "shared/strbuf.h"
+
 #include "shared/message.h"
 
 typedef Google__Protobuf__Value Value;
@@ -100,4 +102,74 @@ void struct_list_add_text(Arena *mem, StructList *list, const char *text)
 void struct_list_add_struct(Arena *mem, StructList *list, Struct *child)
 {
     add(mem, list, struct_value(mem, child));
+}
+
+/* --- as JSON ----------------------------------------------------------------------------------------------------- */
+static void write_value(StrBuf *out, const Google__Protobuf__Value *v, int depth);
+
+static void write_struct(StrBuf *out, const Struct *value, int depth)
+{
+    bool first = true;
+
+    strbuf_append_char(out, '{');
+    for (size_t i = 0; i < value->n_fields; i++) {
+        const Google__Protobuf__Struct__FieldsEntry *entry = value->fields[i];
+
+        if (!entry->key)
+            continue;
+        if (!first)
+            strbuf_append_char(out, ',');
+        first = false;
+        strbuf_append_json(out, slice(entry->key));
+        strbuf_append_char(out, ':');
+        write_value(out, entry->value, depth + 1);
+    }
+    strbuf_append_char(out, '}');
+}
+
+static void write_value(StrBuf *out, const Google__Protobuf__Value *v, int depth)
+{
+    if (!v || depth > STRUCT_MAX_DEPTH) {
+        strbuf_append_cstr(out, "null");
+        return;
+    }
+    switch (v->kind_case) {
+    case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
+        if (v->number_value == (double)(int64_t)v->number_value && v->number_value < 9e15 && v->number_value > -9e15)
+            strbuf_append_int64(out, (int64_t)v->number_value);
+        else
+            strbuf_printf(out, "%.17g", v->number_value);
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
+        strbuf_append_json(out, slice(v->string_value));
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
+        strbuf_append_cstr(out, v->bool_value ? "true" : "false");
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
+        write_struct(out, v->struct_value, depth);
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:
+        strbuf_append_char(out, '[');
+        for (size_t i = 0; i < v->list_value->n_values; i++) {
+            if (i)
+                strbuf_append_char(out, ',');
+            write_value(out, v->list_value->values[i], depth + 1);
+        }
+        strbuf_append_char(out, ']');
+        break;
+    default:
+        strbuf_append_cstr(out, "null");
+    }
+}
+
+Slice struct_to_json(Arena *mem, const Struct *value)
+{
+    StrBuf out = strbuf_new(mem, STRUCT_MAX_BYTES);
+    Slice text;
+
+    if (!value)
+        return SLICE_LIT("");
+    write_struct(&out, value, 0);
+    return strbuf_finish(&out, &text) ? text : SLICE_LIT("");
 }

@@ -26,6 +26,11 @@ list_services() {
     done
 }
 
+# has_bytes SERVICE: does it have a data plane, because an rpc of its protos is bytes?
+has_bytes() {
+    grep -qs 'bytes: true' "$root/proto/atrium/$1"/v1/*.proto
+}
+
 # Sets processes: everything that the stack has, in the order of its start.
 list_processes() {
     local i
@@ -74,6 +79,9 @@ choose_ports() {
     for name in gateway "${services[@]}"; do
         choose "ADMIN_PORT_$name" $((admin + index++))
     done
+    for name in "${services[@]}"; do
+        if has_bytes "$name"; then choose "BYTES_PORT_$name" $((admin + 64 + index++)); fi
+    done
     choose HTTP_PORT_gateway 8080
     for ((i = 2; i <= GATEWAYS; i++)); do
         choose "ADMIN_PORT_gateway_$i" $((admin + 48 + i))
@@ -81,7 +89,7 @@ choose_ports() {
     done
     {
         echo "# Where the local stack listens. Chosen at its first start; edit while it is down."
-        for name in GATEWAYS PG_PORT NATS_PORT NATS_HTTP_PORT REDIS_PORT ${!HTTP_PORT_@} ${!ADMIN_PORT_@}; do
+        for name in GATEWAYS PG_PORT NATS_PORT NATS_HTTP_PORT REDIS_PORT ${!HTTP_PORT_@} ${!BYTES_PORT_@} ${!ADMIN_PORT_@}; do
             echo "$name=${!name}"
         done
     } >"$stack_dir/ports.env.new"
@@ -114,6 +122,12 @@ make_secrets() {
         for name in gateway "${services[@]}"; do
             secret "db_$name"
             secret "nats_$name"
+        done
+        for name in "${services[@]}"; do
+            if has_bytes "$name" && [[ ! -s $secret_dir/tickets_$name ]]; then
+                pair=$("$build_dir/bin/atrium-tool" keypair) # its first half is as random as any
+                printf '%s' "${pair% *}" >"$secret_dir/tickets_$name"
+            fi
         done
         if [[ ! -s $secret_dir/gateway_signing_key || ! -s $secret_dir/gateway_public_key ]]; then
             pair=$("$build_dir/bin/atrium-tool" keypair)
@@ -198,9 +212,21 @@ gateway_address() {
     fi
 }
 
+# backends: sets value, the data planes of all services: "media=127.0.0.1:18181,…".
+backends() {
+    local name port
+    value=
+    for name in "${services[@]}"; do
+        port=BYTES_PORT_$name
+        if has_bytes "$name"; then value+=${value:+,}$name=127.0.0.1:${!port}; fi
+    done
+}
+
 # write_environment NAME: run/NAME.env, what that service is started with besides PATH and the like.
 write_environment() {
-    local name=$1 service=${1%%-[0-9]*} admin=ADMIN_PORT_${1//-/_} address
+    local name=$1 service=${1%%-[0-9]*} admin=ADMIN_PORT_${1//-/_} bytes=BYTES_PORT_${1//-/_} address value
+    list_services
+    gateway_address gateway
     {
         echo "NATS_URL=nats://127.0.0.1:$NATS_PORT"
         echo "NATS_USER=$service"
@@ -211,10 +237,18 @@ write_environment() {
         echo "JWT_SECRET_FILE=$secret_dir/jwt_secret"
         echo "LOG_FORMAT=json"
         if [[ -d $root/services/$service/migrations ]]; then echo "DATABASE_URL_FILE=$secret_dir/database_url_$service"; fi
+        if has_bytes "$service"; then
+            echo "BYTES_ADDR=127.0.0.1:${!bytes}"
+            echo "BYTES_TICKET_KEY_FILE=$secret_dir/tickets_$service"
+            echo "PUBLIC_URL=http://$address"
+        fi
+        if grep -qs settings_blob.def "$root/services/$service"/settings*.def; then echo "BLOB_DIR=$stack_dir/blobs"; fi
         if [[ $service == auth ]]; then echo "ADMIN_PASSWORD_FILE=$secret_dir/admin_password"; fi
         if [[ $service == gateway ]]; then
             echo "GATEWAY_SIGNING_KEY_FILE=$secret_dir/gateway_signing_key"
             echo "GATEWAY_TABLES=$gen_dir/gateway.tables"
+            backends
+            echo "BYTES_BACKENDS=$value"
             echo "GATEWAY_OPENAPI=$gen_dir/openapi.json"
             echo "GATEWAY_ASYNCAPI=$gen_dir/asyncapi.json"
         fi
@@ -242,6 +276,9 @@ tool_environment() {
         for name in "${services[@]}"; do export "MIGRATE_PASSWORD_${name^^}_FILE=$secret_dir/db_$name"; done
     fi
     export GATEWAY_TABLES=${GATEWAY_TABLES:-$gen_dir/gateway.tables}
+    local address
+    gateway_address gateway
+    export ATRIUM_URL=${ATRIUM_URL:-http://$address}
 }
 
 # --- one process -------------------------------------------------------------------------------------------------------
@@ -591,7 +628,7 @@ command_down() {
 # Only what a stack is known to have, so that a wrong ATRIUM_DIR costs nothing else.
 wipe_stack() {
     find_pg_home
-    rm -rf "$pg_home" "$stack_dir"/{pg,redis,nats,logs,run,secrets}
+    rm -rf "$pg_home" "$stack_dir"/{pg,redis,nats,blobs,logs,run,secrets}
     rm -f "$stack_dir"/{README,ports.env,settings.env,database-made,lock}
     rmdir "$stack_dir" 2>/dev/null || true
     say "deleted the data in $stack_dir"

@@ -47,9 +47,3 @@ char *user_id_text(Arena *mem, int64_t user_id)
     return uuid_text(mem, uuid_from_user_id(user_id));
 }
 
-bool uuid_is_nil(Uuid id)
-{
-    static const Uuid NIL = {{0}};
-
-    return memcmp(&id, &NIL, sizeof(id)) == 0;
-}

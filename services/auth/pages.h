@@ -17,4 +17,3 @@ size_t page_shown(const Page *page, size_t count);
 /* A user's id as dialects write it: in UUID form, or as a plain number. */
 bool user_id_parse(Slice text, int64_t *out);
 char *user_id_text(Arena *mem, int64_t user_id); /* UUID form */
-bool uuid_is_nil(Uuid id);

@@ -24,6 +24,7 @@ const char *http_status_text(int status)
                  {412, "Precondition Failed"},
                  {413, "Content Too Large"},
                  {415, "Unsupported Media Type"},
+                 {416, "Range Not Satisfiable"},
                  {422, "Unprocessable Content"},
                  {429, "Too Many Requests"},
                  {499, "Client Closed Request"},
@@ -31,7 +32,8 @@ const char *http_status_text(int status)
                  {501, "Not Implemented"},
                  {502, "Bad Gateway"},
                  {503, "Service Unavailable"},
-                 {504, "Gateway Timeout"}};
+                 {504, "Gateway Timeout"},
+                 {507, "Insufficient Storage"}};
 
     for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++)
         if (TEXTS[i].status == status)

@@ -1,8 +1,6 @@
 /* listener: see listener.h. */
 #include "services/gateway/listener.h"
 
-#include <errno.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include "atrium/reasons.atrium.h"
 #include "services/gateway/connections.h"
 #include "services/gateway/exchange.h"
+#include "shared/listen.h"
 
 enum {
     CONNECTIONS_SPARE = 64, /* what connections.c ends is still there for a turn */
@@ -139,78 +138,6 @@ static void on_log(void *data, const char *format, va_list args)
 }
 
 /* --- sockets ----------------------------------------------------------------------------------------------------- */
-static Err split_address(Slice address, char host[256], char port[8])
-{
-    size_t colon = address.len;
-    Slice name, number;
-    uint64_t value;
-
-    while (colon > 0 && address.ptr[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.*s\" has no port", SLICE_ARG(slice_take(address, 60)));
-    name = slice_take(address, colon - 1);
-    number = slice_skip(address, colon);
-    if (name.len >= 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']')
-        name = slice_of(name.ptr + 1, name.len - 2);
-    if (!slice_to_uint64(number, &value) || value > 65535 || name.len >= 256)
-        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.*s\" is no address with a port",
-                        SLICE_ARG(slice_take(address, 60)));
-    memcpy(host, name.ptr, name.len);
-    host[name.len] = '\0';
-    snprintf(port, 8, "%u", (unsigned)value);
-    return OK;
-}
-
-static int try_listen(const struct addrinfo *a, int backlog)
-{
-    const int on = 1, off = 0;
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
-
-    if (fd < 0)
-        return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* without it a restart waits: still correct */
-    if (a->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, backlog) == 0)
-        return fd;
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-static Err open_socket(Slice address, int backlog, int *out)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-    char host[256], port[8];
-    int fd = -1, code;
-
-    TRY(split_address(address, host, port));
-    if (!host[0])
-        hints.ai_family = AF_INET6; /* takes IPv4 as well */
-    code = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (code != 0)
-        return err_make(&INVALID_ARGUMENT, "SERVER_ADDR: \"%.60s\": %s", host, gai_strerror(code));
-    for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
-        fd = try_listen(a, backlog);
-    code = errno;
-    freeaddrinfo(found);
-    if (fd < 0 && !host[0]) { /* a machine without IPv6 */
-        const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
-        const struct addrinfo v4 = {
-            .ai_family = AF_INET, .ai_addr = (struct sockaddr *)(uintptr_t)&any, .ai_addrlen = sizeof(any)};
-
-        fd = try_listen(&v4, backlog);
-    }
-    if (fd < 0) {
-        errno = code;
-        return err_errno(&UNAVAILABLE, "SERVER_ADDR: listen");
-    }
-    *out = fd;
-    return OK;
-}
-
 /* Connections inherit these; without them all is well until a client does not read, whom the kernel would then serve
  * even after we have closed. */
 static void bound_unread(int fd, const GatewaySettings *s)
@@ -220,17 +147,6 @@ static void bound_unread(int fd, const GatewaySettings *s)
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_storage name;
-    socklen_t len = sizeof(name);
-
-    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0)
-        return 0;
-    return ntohs(name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&name)->sin6_port
-                                            : ((struct sockaddr_in *)&name)->sin_port);
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
@@ -250,13 +166,13 @@ Err listener_start(Gateway *g, Slice address, Listener **out)
 
     l->gateway = g;
     l->fd = -1;
-    e = open_socket(address, (int)s->backlog, &l->fd);
+    e = err_wrap(listen_open(address, (int)s->backlog, &l->fd), "SERVER_ADDR");
     if (err_failed(e)) {
         free(l);
         return e;
     }
     bound_unread(l->fd, s);
-    l->port = port_of(l->fd);
+    l->port = listen_port(l->fd);
     l->connections = connections_new(g, connections_max);
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,

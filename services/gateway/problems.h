@@ -3,6 +3,7 @@
 #pragma once
 #include "atrium/bus.pb-c.h"
 #include "services/gateway/dialect.h"
+#include "shared/structs.h"
 
 enum { FAULT_INPUT_MAX_BYTES = 1024 };
 
@@ -20,7 +21,5 @@ typedef struct FaultSource {
 } FaultSource;
 Fault *faults_of_violations(Arena *mem, const FaultSource *source, Atrium__Violation *const *violations, size_t count);
 
-/* google.protobuf.Struct as JSON; empty for NULL. */
-Slice struct_to_json(Arena *mem, const Google__Protobuf__Struct *value);
 /* A JSON value cut to FAULT_INPUT_MAX_BYTES: a longer one becomes a string of its beginning. */
 Slice fault_input(Arena *mem, Slice json);

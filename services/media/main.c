@@ -1,7 +1,15 @@
 /* main: the wiring of media. */
 #include <sodium.h>
 
-#include "services/media/media.h"
+#include "atrium/media/v1/collections.service.h"
+#include "atrium/media/v1/processing.service.h"
+#include "atrium/media/v1/uploads.service.h"
+#include "services/media/erase.h"
+#include "services/media/jobs.h"
+#include "services/media/sniff.h"
+#include "services/media/sweeper.h"
+#include "services/media/watchers.h"
+#include "shared/erasure.h"
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024 };
@@ -16,26 +24,121 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Media media; /* first: handlers get it */
+    JobEvents job_events;
+    EventConsumer *jobs;
+    Eraser eraser;
+    Erasure *erasure;
+    Sweeper *sweeper;
 } Running;
+
+static Err objects_check(void *data)
+{
+    return blob_check(data);
+}
+
+static void close_media(void *context)
+{
+    Running *running = context;
+
+    sniffer_free(running->media.sniffer);
+    watchers_free(running->media.watchers);
+    blob_close(running->media.blob);
+}
+
+static Err start_background(Service *service, void *context)
+{
+    Running *running = context;
+
+    running->job_events = (JobEvents){.db = service->db, .clock = service->clock, .watchers = running->media.watchers};
+    running->eraser =
+        (Eraser){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(event_consumer_start(&(EventConsumerOptions){.bus = service->bus,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .stream = JOB_EVENTS_STREAM,
+                                                     .durable = JOB_EVENTS_DURABLE,
+                                                     .filter = JOB_EVENTS_FILTER,
+                                                     .handler = job_events_take,
+                                                     .context = &running->job_events},
+                             &running->jobs));
+    TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
+                                        .client = service->client,
+                                        .log = service->log,
+                                        .metrics = service->metrics,
+                                        .domain = "media",
+                                        .erase = erase_user,
+                                        .context = &running->eraser},
+                      &running->erasure));
+    return sweeper_start(&(SweeperOptions){.media = &running->media,
+                                           .db = service->db,
+                                           .clock = service->clock,
+                                           .log = service->log,
+                                           .metrics = service->metrics},
+                         &running->sweeper);
+}
+
+static void stop_background(void *context)
+{
+    Running *running = context;
+
+    watchers_stop(running->media.watchers);
+    sweeper_stop(MOVE(running->sweeper));
+    erasure_stop(MOVE(running->erasure));
+    event_consumer_stop(MOVE(running->jobs));
+}
+
+static Err open_parts(Service *service, Running *running)
+{
+    const MediaSettings *settings = service->settings;
+
+    running->media = (Media){
+        .settings = settings,
+        .ids = service->ids,
+        .outbox = service->outbox,
+        .watchers = watchers_new(),
+        .tickets = service->tickets,
+        .bytes_url = service->bytes_url,
+    };
+    TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
+                  &running->media.blob));
+    return sniffer_new(&running->media.sniffer);
+}
 
 static Err open_media(Service *service, void **out_context)
 {
     Running *running = ARENA_NEW(service->mem, Running);
+    Err e;
 
     if (sodium_init() < 0)
         return err_make(&INTERNAL, "libsodium cannot be used");
-    running->media = (Media){.settings = service->settings, .ids = service->ids, .outbox = service->outbox};
+    e = open_parts(service, running);
+    if (err_failed(e)) {
+        close_media(running);
+        return e;
+    }
+    admin_add_check(service->admin, "objects", objects_check, running->media.blob);
     *out_context = running;
     return OK;
 }
 
+static Err check_settings(const CommonSettings *common, const void *settings)
+{
+    const MediaSettings *s = settings;
+
+    (void)common;
+    return blob_options_check(&(BlobOptions){BLOB_OPTIONS(s)});
+}
+
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&MEDIA_V1_MEDIA_SERVICE};
+    static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_MEDIA_SERVICE,
+                                             &MEDIA_V1_PROCESSING_SERVICE, &MEDIA_V1_UPLOAD_SERVICE};
+    static const BytesService *const BYTES[] = {&MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
         {.name = "slow", .threads = 1, .queue_max = 64, .nice = 10},
+        {.name = "watch", .threads = WATCHERS_MAX, .queue_max = 1},
     };
     const ServiceDefinition definition = {
         .name = "media",
@@ -49,7 +152,13 @@ int main(int argc, char **argv)
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,
         .lane_count = ARRAY_LEN(LANES),
+        .bytes = BYTES,
+        .bytes_count = ARRAY_LEN(BYTES),
+        .check = check_settings,
         .open = open_media,
+        .started = start_background,
+        .stopping = stop_background,
+        .close = close_media,
     };
 
     return service_main(&definition, argc, argv);

@@ -7,9 +7,11 @@
 #include "atrium/media/v1/media.pb-c.h"
 #include "atrium/media/v1/media.service.h"
 #include "atrium/media/v1/processing.pb-c.h"
+#include "shared/blob.h"
 #include "shared/config.h"
 #include "shared/outbox.h"
 #include "shared/rpc.h"
+#include "shared/ticket.h"
 
 enum {
     TITLE_MAX_CHARS = 500,
@@ -24,7 +26,10 @@ enum {
     FILTER_TAGS_MAX = 20,
     COLLECTIONS_MAX = 1000, /* of a user */
     COLLECTION_ITEMS_MAX = 5000,
-    DIGESTS_MAX = 1000
+    DIGESTS_MAX = 1000,
+    WATCHERS_MAX = 64,               /* of processings, a thread each; one more is told to come later */
+    SHARE_PASSWORD_MAX_BYTES = 1024, /* hashing takes its time with every byte */
+    SHARE_ACCESS_MS = 3600000        /* how long a password that was told once opens a collection */
 };
 
 typedef struct MediaSettings {
@@ -38,4 +43,9 @@ typedef struct Media {
     const MediaSettings *settings;
     IdSource *ids;
     OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+    Blob *blob;          /* may be NULL: nothing is taken away (tests) */
+    struct Sniffer *sniffer;
+    struct Watchers *watchers; /* may be NULL where nobody watches (tests) */
+    const TicketKeys *tickets; /* sign the URLs of the data plane; may be NULL: nothing plays (tests) */
+    const char *bytes_url;     /* which begin with this */
 } Media;

@@ -60,6 +60,11 @@ static const ToolCommand COMMANDS[] = {
      "Makes an account. ROLE is user (unless given), operator or admin. Without --password one is made up and shown\n"
      "once. Passwords on a command line can be seen by others: --password - reads it from standard input.",
      user_create_command},
+    {"media put", "media put FILE… [--server URL] [--user NAME] [--no-wait | --wait-s N]",
+     "Uploads files to the library, waits until they play, and prints where. Called again after an interruption, it\n"
+     "goes on where it was. ATRIUM_TOKEN says who you are; or --user, with the password in ATRIUM_PASSWORD or on\n"
+     "standard input. The server is --server, or ATRIUM_URL, or the local stack's.",
+     media_put_command},
     {"bus setup", "bus setup [--quiet]",
      "Makes the streams of all domains, or changes what differs from what this release wants. Services start only "
      "when\n"

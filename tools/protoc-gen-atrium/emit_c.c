@@ -159,6 +159,21 @@ static const char *reason_key(Arena *mem, const File *file, const char *name)
     return *file->domain ? arena_printf(mem, "%s.%s.%s", file->domain, file->version, name) : name;
 }
 
+static void put_variants(StrBuf *b, Arena *mem, const Atrium__ReasonRules *rules)
+{
+    if (rules->n_in == 0)
+        return;
+    strbuf_append_cstr(b, "    .variants = (const ReasonVariant[]){\n");
+    for (size_t i = 0; i < rules->n_in; i++) {
+        const Atrium__ReasonIn *in = rules->in[i];
+
+        strbuf_printf(b, "        {.dialect = %d, .code = %s, .text = %s, .http = %u},\n", (int)in->dialect,
+                      in->code ? c_literal(mem, in->code) : "NULL", in->text ? c_literal(mem, in->text) : "NULL",
+                      in->http);
+    }
+    strbuf_printf(b, "    },\n    .variant_count = %zu,\n", rules->n_in);
+}
+
 static void put_reasons(StrBuf *b, Arena *mem, const File *file)
 {
     for (size_t i = 0; i < file->enum_count; i++) {
@@ -167,10 +182,12 @@ static void put_reasons(StrBuf *b, Arena *mem, const File *file)
             const EnumValue *v = &e->values[j];
             strbuf_printf(b,
                           "\nconst Reason %s = {\n    .key = %s,\n    .code = %s,\n    .http = %u,\n    .bus = %u,\n"
-                          "    .shown = %s,\n    .retry = %s,\n};\n",
+                          "    .shown = %s,\n    .retry = %s,\n",
                           v->name, c_literal(mem, reason_key(mem, file, v->name)),
                           c_literal(mem, v->reason->code ? v->reason->code : v->name), v->reason->http, v->reason->bus,
                           v->reason->shown ? "true" : "false", v->reason->retry ? "true" : "false");
+            put_variants(b, mem, v->reason);
+            strbuf_append_cstr(b, "};\n");
         }
     }
     strbuf_append_cstr(b, "\nstatic const Reason *const REASONS[] = {\n");

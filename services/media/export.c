@@ -1,0 +1,233 @@
+/* Export: a collection, or some items, as one archive that is written while it is sent. */
+#include "atrium/media/v1/uploads.service.h"
+#include "services/media/answers.h"
+#include "services/media/naming.h"
+#include "services/media/store_export.h"
+#include "services/media/uploads.h"
+#include "shared/bytes.h"
+#include "shared/strbuf.h"
+#include "shared/zip.h"
+
+enum {
+    EXPORT_ITEMS_MAX = 32, /* of a selection: they stand in the ticket */
+    EXPORT_TTL_MS = 3600 * 1000,
+    EXPORT_SKIP_BYTES = 1 << 16,
+};
+#define OF_COLLECTION "collection:"
+#define OF_ITEMS "items:"
+
+/* ---------------------------------------------------------------------------------------- what is in it */
+
+/* What a ticket's resource names. NOT_FOUND when that is not there, or not the user's. */
+static Err list_of(Request *rq, int64_t owner_id, Slice resource, ExportList *out)
+{
+    Slice packed;
+    Uuid id, ids[EXPORT_ITEMS_MAX];
+
+    if (slice_starts_with(resource, SLICE_LIT(OF_COLLECTION)) &&
+        uuid_parse(slice_skip(resource, sizeof(OF_COLLECTION) - 1), &id)) {
+        TRY(media_store_export_collection(rq, owner_id, id, out));
+        return out->there ? OK : err_make(&NOT_FOUND, "collection not found");
+    }
+    if (!slice_starts_with(resource, SLICE_LIT(OF_ITEMS)) ||
+        !base64_decode(rq->mem, slice_skip(resource, sizeof(OF_ITEMS) - 1), &packed) || packed.len > sizeof(ids))
+        return err_make(&NOT_FOUND, "nothing to export");
+    memcpy(ids, packed.ptr, packed.len);
+    return media_store_export_items(rq, owner_id, ids, packed.len / sizeof(Uuid), out);
+}
+
+/* "day.mp4", "day (2).mp4": the number goes before the extension. */
+static char *numbered(Arena *mem, const char *name, int number)
+{
+    const char *dot = strrchr(name, '.');
+    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+
+    return arena_printf(mem, "%.*s (%d)%s", stem, name, number, name + stem);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Safe names, each once, whatever the items are called: those of a name get numbers until nothing is twice any more. */
+static void name_entries(Arena *mem, const ExportList *list, ZipEntry *entries)
+{
+    const char **sorted = ARENA_ARRAY(mem, const char *, list->count + 1), **own;
+    int *numbers = ARENA_ARRAY(mem, int, list->count + 1);
+    bool again = true;
+
+    own = ARENA_ARRAY(mem, const char *, list->count + 1);
+    for (size_t i = 0; i < list->count; i++)
+        own[i] = sorted[i] = name_safe(mem, slice(list->rows[i].filename));
+    for (int round = 0; again && round < 3; round++) {
+        again = false;
+        qsort(sorted, list->count, sizeof(*sorted), compare_names);
+        memset(numbers, 0, (list->count + 1) * sizeof(*numbers));
+        for (size_t i = 0; i < list->count; i++) {
+            const char **first = bsearch(&own[i], sorted, list->count, sizeof(*sorted), compare_names);
+
+            while (first > sorted && strcmp(first[-1], own[i]) == 0)
+                first--;
+            if (numbers[first - sorted]++ == 0)
+                continue;
+            own[i] = numbered(mem, own[i], numbers[first - sorted]);
+            again = true;
+        }
+        for (size_t i = 0; i < list->count; i++)
+            sorted[i] = own[i];
+    }
+    for (size_t i = 0; i < list->count; i++)
+        entries[i].name = again ? slice(arena_printf(mem, "%zu %s", i + 1, own[i])) : slice(own[i]);
+}
+
+static ZipEntry *entries_of(Request *rq, const ExportList *list)
+{
+    ZipEntry *entries = ARENA_ARRAY(rq->mem, ZipEntry, list->count + 1);
+
+    for (size_t i = 0; i < list->count; i++)
+        entries[i] = (ZipEntry){.size_bytes = (uint64_t)list->rows[i].size_bytes,
+                                .modified_ms = list->rows[i].created_us / 1000,
+                                .own = list->rows[i].object_key};
+    name_entries(rq->mem, list, entries);
+    return entries;
+}
+
+/* ---------------------------------------------------------------------------------------- asking for it */
+
+static Err resource_of(Request *rq, const Media__V1__CreateExportRequest *in, char **out)
+{
+    Uuid id, ids[EXPORT_ITEMS_MAX];
+
+    if (in->collection_id && *in->collection_id) {
+        if (!uuid_parse(slice(in->collection_id), &id))
+            return err_make(&NOT_FOUND, "collection not found");
+        *out = arena_printf(rq->mem, OF_COLLECTION "%s", uuid_text(rq->mem, id));
+        return OK;
+    }
+    if (in->n_media_ids == 0 || in->n_media_ids > EXPORT_ITEMS_MAX)
+        return err_make(&INVALID_ARGUMENT, "a collection_id, or 1 to %d media_ids", EXPORT_ITEMS_MAX);
+    for (size_t i = 0; i < in->n_media_ids; i++)
+        if (!uuid_parse(slice(in->media_ids[i]), &ids[i]))
+            return err_make(&NOT_FOUND, "media not found");
+    *out =
+        arena_printf(rq->mem, OF_ITEMS "%s", base64url_encode(rq->mem, slice_of(ids, in->n_media_ids * sizeof(Uuid))));
+    return OK;
+}
+
+Err media_v1_create_export(Request *rq, const Media__V1__CreateExportRequest *in, Media__V1__CreateExportReply *out)
+{
+    const Media *media = rq->service;
+    int64_t expires_ms = clock_unix_ms(rq->clock) + EXPORT_TTL_MS;
+    Ticket ticket = {
+        .kind = "export", .user_id = rq->caller.user_id, .login_id = rq->caller.login_id, .expires_ms = expires_ms};
+    char *resource = NULL, *text;
+    ExportList list;
+
+    TRY(resource_of(rq, in, &resource));
+    TRY(list_of(rq, rq->caller.user_id, slice(resource), &list));
+    if (!list.count)
+        return err_make(&NOT_FOUND, "media not found");
+    ticket.resource = resource;
+    TRY(ticket_sign(media->tickets, rq->mem, &ticket, &text));
+    out->url = ticket_url(rq->mem, media->bytes_url, "/media/export/", text, "");
+    SET(out, size_bytes, (int64_t)zip_size(entries_of(rq, &list), list.count));
+    SET(out, item_count, (int64_t)list.count);
+    out->expires_at = answer_time(rq->mem, expires_ms * 1000);
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------- sending it */
+
+typedef struct Export {
+    Blob *blob;
+    const ZipEntry *entries;
+    size_t count;
+    Zip *zip;
+    BlobReader *reader;
+} Export;
+
+static Err open_entry(void *at, const ZipEntry *entry)
+{
+    Export *export = at;
+
+    return blob_reader_new(export->blob, entry->own, &export->reader);
+}
+
+static Err read_entry(void *at, char *into, size_t len, size_t *out_len)
+{
+    Export *export = at;
+
+    return blob_reader_read(export->reader, into, len, out_len);
+}
+
+static void close_entry(void *at)
+{
+    Export *export = at;
+
+    blob_reader_free(MOVE(export->reader));
+}
+
+static const ZipSource CONTENTS = {open_entry, read_entry, close_entry};
+
+static Err read_export(void *data, char *into, size_t len, size_t *out_len)
+{
+    return zip_read(((Export *)data)->zip, into, len, out_len);
+}
+
+static void close_export(void *data)
+{
+    Export *export = data;
+
+    zip_free(MOVE(export->zip));
+}
+
+/* Who asks for a later part waits until the earlier ones are made: checksums stand behind what they are of. */
+static Err open_export(Request *rq, void *data, uint64_t offset, uint64_t length, BytesSource *out)
+{
+    char *skipped = arena_alloc_raw(rq->mem, EXPORT_SKIP_BYTES, 1);
+    Export *export = data;
+    size_t len = 1;
+
+    (void)length;
+    export->zip = zip_new(export->entries, export->count, &CONTENTS, export);
+    while (offset && len) {
+        Err e = zip_read(export->zip, skipped, (size_t)MIN(offset, (uint64_t)EXPORT_SKIP_BYTES), &len);
+
+        if (err_failed(e)) {
+            close_export(export);
+            return e;
+        }
+        offset -= len;
+    }
+    *out = (BytesSource){.fd = -1, .read = read_export, .close = close_export, .data = export};
+    return OK;
+}
+
+static Err begin_export(BytesExchange *x)
+{
+    Request *rq = bytes_request(x);
+    Export *export = ARENA_NEW(rq->mem, Export);
+    ExportList list;
+    Ticket ticket;
+    uint64_t size;
+
+    TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), "export", &ticket));
+    TRY(list_of(rq, ticket.user_id, slice(ticket.resource), &list));
+    *export =
+        (Export){.blob = ((const Media *)rq->service)->blob, .entries = entries_of(rq, &list), .count = list.count};
+    size = zip_size(export->entries, export->count);
+    if (size == UINT64_MAX)
+        return err_make(&INTERNAL, "an archive that cannot be");
+    return bytes_answer_content(
+        x, &(BytesContent){
+               .size = (int64_t)size,
+               .open = open_export,
+               .data = export,
+               .content_type = "application/zip",
+               .cache_control = "private, no-store",
+               .disposition = bytes_disposition(
+                   rq->mem, true, slice(arena_printf(rq->mem, "%s.zip", *list.title ? list.title : "export")))});
+}
+
+const BytesHandler media_v1_get_export = {.begin = begin_export};
