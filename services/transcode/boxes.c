@@ -9,7 +9,14 @@
 #include "shared/strbuf.h"
 
 enum { BOXES_MAX = 4 * FRAGMENTS_MAX, DEPTH_MAX = 8, FRAGMENTS_FIRST = 64 };
-enum { TRUN_OFFSET = 1, TRUN_FIRST_FLAGS = 4, TRUN_DURATION = 0x100, TRUN_SIZE = 0x200, TRUN_FLAGS = 0x400, TRUN_CTS = 0x800 };
+enum {
+    TRUN_OFFSET = 1,
+    TRUN_FIRST_FLAGS = 4,
+    TRUN_DURATION = 0x100,
+    TRUN_SIZE = 0x200,
+    TRUN_FLAGS = 0x400,
+    TRUN_CTS = 0x800
+};
 enum { TFHD_BASE = 1, TFHD_DESCRIPTION = 2, TFHD_DURATION = 8, TFHD_SIZE = 0x10, TFHD_FLAGS = 0x20 };
 #define NOT_SYNC UINT32_C(0x10000)
 #define TYPE(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
@@ -174,8 +181,8 @@ static bool describe_aac(Cursor esds, Cmaf *out)
     return !esds.short_of;
 }
 
-static bool describe_video(Cursor entry, const char *form, uint32_t config_type, bool (*describe)(Cursor, const char *, Cmaf *),
-                           Cmaf *out)
+static bool describe_video(Cursor entry, const char *form, uint32_t config_type,
+                           bool (*describe)(Cursor, const char *, Cmaf *), Cmaf *out)
 {
     Cursor config;
 

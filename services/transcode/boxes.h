@@ -1,6 +1,6 @@
 /* boxes: reads a fragmented MP4 of one track as far as playlists need it: where its fragments lie, how long they are,
- * whether each begins with a key frame, and what codec its initialisation says. The files are our own encoders' work, but
- * made from strangers' ones by a program that may have been taken over: so nothing in them is believed. */
+ * whether each begins with a key frame, and what codec its initialisation says. The files are our own encoders' work,
+ * but made from strangers' ones by a program that may have been taken over: so nothing in them is believed. */
 #pragma once
 #include "shared/err.h"
 #include "shared/slice.h"

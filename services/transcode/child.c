@@ -200,9 +200,8 @@ static void drain(Running *r, int *fd, void (*take)(Running *r, Slice piece))
 /* One wait, at most a tick long. True when the child has ended. */
 static bool attend(Running *r)
 {
-    struct pollfd fds[3] = {{.fd = r->out_fd, .events = POLLIN},
-                            {.fd = r->err_fd, .events = POLLIN},
-                            {.fd = r->pid_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {
+        {.fd = r->out_fd, .events = POLLIN}, {.fd = r->err_fd, .events = POLLIN}, {.fd = r->pid_fd, .events = POLLIN}};
 
     if (poll(fds, 3, TICK_MS) <= 0)
         return false;
@@ -218,7 +217,9 @@ static bool attend(Running *r)
 /* Numbers of confine.c, which has them from wait(2). */
 static ChildEnd judge(int status, int *out_status)
 {
-    int signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128 : 0;
+    int signal_number = WIFSIGNALED(status)         ? WTERMSIG(status)
+                        : WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128
+                                                    : 0;
 
     *out_status = signal_number ? signal_number : WEXITSTATUS(status);
     if (signal_number == SIGXCPU || signal_number == SIGXFSZ)
@@ -276,7 +277,8 @@ Err child_run(const Children *children, Arena *mem, const ChildSpec *spec, Child
 {
     Running *r = ARENA_NEW(mem, Running);
     ChildResult result = {.end = CHILD_EXITED};
-    int64_t began_ms = now_ms(), wall_ms = spec->wall_ms > 0 ? MIN(spec->wall_ms, children->wall_ms) : children->wall_ms;
+    int64_t began_ms = now_ms(),
+            wall_ms = spec->wall_ms > 0 ? MIN(spec->wall_ms, children->wall_ms) : children->wall_ms;
 
     *r = (Running){.spec = spec, .mem = mem, .pid_fd = -1, .out_fd = -1, .err_fd = -1};
     r->output = strbuf_new(mem, spec->output_max_bytes + 1);

@@ -1,5 +1,5 @@
-/* child: runs a program on a stranger's file, confined (confine.c), and waits for it. The child and all that it may have
- * started are gone when child_run returns, and die with the calling thread, should that die first. Any thread. */
+/* child: runs a program on a stranger's file, confined (confine.c), and waits for it. The child and all that it may
+ * have started are gone when child_run returns, and die with the calling thread, should that die first. Any thread. */
 #pragma once
 #include "shared/err.h"
 #include "shared/slice.h"

@@ -18,13 +18,10 @@ static ChildResult attempt(Bench *b, const Children *children, const char *name,
     const char *const args[] = {name, argument, NULL};
     ChildResult result;
 
-    assert_ok(child_run(children, b->mem,
-                        &(ChildSpec){.program = b->hostile,
-                                     .args = args,
-                                     .dir = b->dir,
-                                     .input_fd = -1,
-                                     .output_max_bytes = 4096},
-                        &result));
+    assert_ok(child_run(
+        children, b->mem,
+        &(ChildSpec){.program = b->hostile, .args = args, .dir = b->dir, .input_fd = -1, .output_max_bytes = 4096},
+        &result));
     return result;
 }
 
@@ -213,10 +210,14 @@ static void the_machine_says_what_it_has(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(what_it_needs_works),      BENCH_TEST(there_is_no_network),
-        BENCH_TEST(other_files_are_out_of_reach), BENCH_TEST(it_starts_and_touches_no_process),
-        BENCH_TEST(limits_end_it),            BENCH_TEST(it_can_be_cancelled),
-        BENCH_TEST(it_dies_with_the_service), BENCH_TEST(its_input_is_the_only_file),
+        BENCH_TEST(what_it_needs_works),
+        BENCH_TEST(there_is_no_network),
+        BENCH_TEST(other_files_are_out_of_reach),
+        BENCH_TEST(it_starts_and_touches_no_process),
+        BENCH_TEST(limits_end_it),
+        BENCH_TEST(it_can_be_cancelled),
+        BENCH_TEST(it_dies_with_the_service),
+        BENCH_TEST(its_input_is_the_only_file),
         BENCH_TEST(the_machine_says_what_it_has),
     };
 

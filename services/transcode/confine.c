@@ -3,10 +3,10 @@
  *   transcode-confine --parent PID --dir DIR [--input-fd N] [--read PATH]… [limits] [--weak] -- PROGRAM ARG…
  *   transcode-confine --check
  *
- * In three layers, each of which holds alone: namespaces (no network, no other process in sight, no privilege), Landlock
- * (no file but those named, no program but this one) and seccomp (no socket, no process, nothing of administration).
- * Where the kernel or a container grants no namespaces the other two remain. Without a bar to the network, or without one
- * to files, it runs nothing unless --weak says so.
+ * In three layers, each of which holds alone: namespaces (no network, no other process in sight, no privilege),
+ * Landlock (no file but those named, no program but this one) and seccomp (no socket, no process, nothing of
+ * administration). Where the kernel or a container grants no namespaces the other two remain. Without a bar to the
+ * network, or without one to files, it runs nothing unless --weak says so.
  *
  * It stays in front of the program: the program dies with it, and it dies with the thread that started it. Its own
  * exit status is the program's, 128 + n for signal n, CONFINE_FAILED where it could not even begin. A program of its
@@ -28,7 +28,14 @@
 
 #include "shared/base.h"
 
-enum { READ_MAX = 8, NOBODY = 65534, IOPRIO_WHO_PROCESS_ = 1, IOPRIO_IDLE = 3 << 13, KEPT_FD = CONFINE_INPUT_FD, THREADS_MAX = 512 };
+enum {
+    READ_MAX = 8,
+    NOBODY = 65534,
+    IOPRIO_WHO_PROCESS_ = 1,
+    IOPRIO_IDLE = 3 << 13,
+    KEPT_FD = CONFINE_INPUT_FD,
+    THREADS_MAX = 512
+};
 
 typedef struct Options {
     const char *dir, *read[READ_MAX], *program;
@@ -147,7 +154,7 @@ static bool enter_namespaces(void)
 #define FS_REFER (UINT64_C(1) << 13)
 #define FS_TRUNCATE (UINT64_C(1) << 14)
 #define FS_IOCTL_DEV (UINT64_C(1) << 15)
-#define NET_TCP UINT64_C(3)  /* bind, connect */
+#define NET_TCP UINT64_C(3)   /* bind, connect */
 #define SCOPE_ALL UINT64_C(3) /* abstract sockets, signals */
 #define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_RUN (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE)
@@ -209,9 +216,9 @@ static void allow(int ruleset, const Ruleset *known, const char *path, uint64_t 
 
 static bool enter_landlock(const Options *o)
 {
-    static const char *const LIBRARIES[] = {"/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/lib",
-                                            "/usr/share", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime",
-                                            "/sys/devices/system", "/dev/urandom"};
+    static const char *const LIBRARIES[] = {
+        "/usr/lib",         "/lib",       "/lib64",         "/usr/lib64",          "/usr/local/lib", "/usr/share",
+        "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/sys/devices/system", "/dev/urandom"};
     static const char *const LOADERS[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"};
     long version = landlock_version();
     Ruleset known;
@@ -221,7 +228,10 @@ static bool enter_landlock(const Options *o)
         return false;
     known = all_that_is_known(version);
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &known,
-                           version >= 6 ? sizeof known : version >= 4 ? sizeof(uint64_t) * 2 : sizeof(uint64_t), 0);
+                           version >= 6   ? sizeof known
+                           : version >= 4 ? sizeof(uint64_t) * 2
+                                          : sizeof(uint64_t),
+                           0);
     if (ruleset < 0)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(LIBRARIES); i++)
@@ -245,22 +255,92 @@ static bool enter_landlock(const Options *o)
 static bool enter_seccomp(void)
 {
     /* Threads are all that a coder needs of the kernel beside memory and files. */
-    static const char *const DENIED[] = {
-        "socket",        "socketpair",      "connect",          "bind",          "listen",        "accept",
-        "accept4",       "fork",            "vfork",            "ptrace",        "process_vm_readv",
-        "process_vm_writev", "process_madvise", "pidfd_open",   "pidfd_getfd",   "pidfd_send_signal", "kcmp",
-        "mount",         "umount2",         "move_mount",       "open_tree",     "fsopen",        "fsconfig",
-        "fsmount",       "mount_setattr",   "pivot_root",       "chroot",        "unshare",       "setns",
-        "bpf",           "perf_event_open", "userfaultfd",      "io_uring_setup", "io_uring_enter",
-        "io_uring_register", "keyctl",      "add_key",          "request_key",   "kexec_load",    "kexec_file_load",
-        "init_module",   "finit_module",    "delete_module",    "open_by_handle_at", "name_to_handle_at",
-        "setsid",        "setpgid",         "setuid",           "setgid",        "setresuid",     "setresgid",
-        "setgroups",     "syslog",          "reboot",           "swapon",        "swapoff",       "acct",
-        "quotactl",      "settimeofday",    "clock_settime",    "clock_adjtime", "adjtimex",      "sethostname",
-        "setdomainname", "personality",     "modify_ldt",       "iopl",          "ioperm",        "mknod",
-        "mknodat",       "symlink",         "symlinkat",        "link",          "linkat",        "memfd_secret",
-        "execveat",      "shmget",          "msgget",           "semget",        "mq_open",       "fanotify_init",
-        "inotify_init1", "vhangup",         "setxattr",         "lsetxattr",     "fsetxattr"};
+    static const char *const DENIED[] = {"socket",
+                                         "socketpair",
+                                         "connect",
+                                         "bind",
+                                         "listen",
+                                         "accept",
+                                         "accept4",
+                                         "fork",
+                                         "vfork",
+                                         "ptrace",
+                                         "process_vm_readv",
+                                         "process_vm_writev",
+                                         "process_madvise",
+                                         "pidfd_open",
+                                         "pidfd_getfd",
+                                         "pidfd_send_signal",
+                                         "kcmp",
+                                         "mount",
+                                         "umount2",
+                                         "move_mount",
+                                         "open_tree",
+                                         "fsopen",
+                                         "fsconfig",
+                                         "fsmount",
+                                         "mount_setattr",
+                                         "pivot_root",
+                                         "chroot",
+                                         "unshare",
+                                         "setns",
+                                         "bpf",
+                                         "perf_event_open",
+                                         "userfaultfd",
+                                         "io_uring_setup",
+                                         "io_uring_enter",
+                                         "io_uring_register",
+                                         "keyctl",
+                                         "add_key",
+                                         "request_key",
+                                         "kexec_load",
+                                         "kexec_file_load",
+                                         "init_module",
+                                         "finit_module",
+                                         "delete_module",
+                                         "open_by_handle_at",
+                                         "name_to_handle_at",
+                                         "setsid",
+                                         "setpgid",
+                                         "setuid",
+                                         "setgid",
+                                         "setresuid",
+                                         "setresgid",
+                                         "setgroups",
+                                         "syslog",
+                                         "reboot",
+                                         "swapon",
+                                         "swapoff",
+                                         "acct",
+                                         "quotactl",
+                                         "settimeofday",
+                                         "clock_settime",
+                                         "clock_adjtime",
+                                         "adjtimex",
+                                         "sethostname",
+                                         "setdomainname",
+                                         "personality",
+                                         "modify_ldt",
+                                         "iopl",
+                                         "ioperm",
+                                         "mknod",
+                                         "mknodat",
+                                         "symlink",
+                                         "symlinkat",
+                                         "link",
+                                         "linkat",
+                                         "memfd_secret",
+                                         "execveat",
+                                         "shmget",
+                                         "msgget",
+                                         "semget",
+                                         "mq_open",
+                                         "fanotify_init",
+                                         "inotify_init1",
+                                         "vhangup",
+                                         "setxattr",
+                                         "lsetxattr",
+                                         "fsetxattr"};
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int failed = filter ? 0 : -1;
 
@@ -327,8 +407,8 @@ static void arrange_descriptors(const Options *o)
 static _Noreturn void run(const Options *o, bool namespaces)
 {
     char home[4096 + 8], temp[4096 + 8];
-    char *environment[] = {home, temp, (char[]){"PATH=/usr/bin"}, (char[]){"LC_ALL=C.UTF-8"},
-                           (char[]){"VIPS_CONCURRENCY=2"}, NULL};
+    char *environment[] = {
+        home, temp, (char[]){"PATH=/usr/bin"}, (char[]){"LC_ALL=C.UTF-8"}, (char[]){"VIPS_CONCURRENCY=2"}, NULL};
     bool files, calls;
 
     if (snprintf(home, sizeof home, "HOME=%s", o->dir) >= (int)sizeof home)
@@ -424,8 +504,8 @@ int main(int argc, char **argv)
         follow(child);
     die_with_parent(0);
     if (namespaces) {
-        /* The first process of the namespace: when it ends, so does all in it. Signals from inside do not reach it, so it
-         * must not be the program itself. */
+        /* The first process of the namespace: when it ends, so does all in it. Signals from inside do not reach it, so
+         * it must not be the program itself. */
         child = fork_or_fail();
         if (child > 0)
             follow(child);

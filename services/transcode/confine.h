@@ -1,4 +1,5 @@
-/* confine: what the service and the program that confines its children (confine.c) agree on; with the other helper, too. */
+/* confine: what the service and the program that confines its children (confine.c) agree on; with the other helper,
+ * too. */
 #pragma once
 
 enum {

@@ -23,7 +23,9 @@ static void make_rung(const Probe *p, int side, int64_t max_rate, bool hevc, Run
     int shorter = MIN(p->width, p->height);
     double scale = MIN((double)side / shorter, 1);
 
-    *out = (Rung){.width = even(p->width * scale), .height = even(p->height * scale), .hevc = hevc,
+    *out = (Rung){.width = even(p->width * scale),
+                  .height = even(p->height * scale),
+                  .hevc = hevc,
                   .max_rate = hevc ? max_rate * 6 / 10 : max_rate};
     snprintf(out->name, sizeof out->name, "%s-%d", hevc ? "hevc" : "h264", side);
 }
@@ -92,16 +94,16 @@ const char *filter_normal(Arena *mem, const Probe *p, int width, int height, boo
 
     if (constant_rate)
         rate = arena_printf(mem, "fps=%d/%d:start_time=0,", p->fps_num, p->fps_den);
-    return arena_printf(mem, "%s%s%sscale=%d:%d:flags=bicubic,setsar=1,format=yuv420p", p->interlaced ? "bwdif=mode=send_frame," : "",
-                        rate,
+    return arena_printf(mem, "%s%s%sscale=%d:%d:flags=bicubic,setsar=1,format=yuv420p",
+                        p->interlaced ? "bwdif=mode=send_frame," : "", rate,
                         p->hdr[0] && p->transfer[0] ? "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
                                                       "tonemap=tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
                                                     : "",
                         width, height);
 }
 
-/* Fragments of a CMAF track begin with key frames, and those lie every two seconds of what is seen, in every rung alike.
- * No metadata of the source goes along: it may say where and by whom it was made. */
+/* Fragments of a CMAF track begin with key frames, and those lie every two seconds of what is seen, in every rung
+ * alike. No metadata of the source goes along: it may say where and by whom it was made. */
 static void add_track_output(Args *a, const char *file)
 {
     ARGS_ADD(a, "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-f", "mp4");
@@ -111,8 +113,11 @@ static void add_track_output(Args *a, const char *file)
 static void add_encoder(Args *a, const Rung *r, const char *preset, int threads, bool source_keys)
 {
     if (r->hevc) {
-        ARGS_ADD(a, "-c:v", "libx265", "-preset", preset, "-crf", "26", "-tag:v", "hvc1", "-profile:v", "main", "-x265-params");
-        args_printf(a, "log-level=error:scenecut=0:open-gop=0:keyint=-1:min-keyint=1:vbv-maxrate=%" PRId64 ":vbv-bufsize=%" PRId64,
+        ARGS_ADD(a, "-c:v", "libx265", "-preset", preset, "-crf", "26", "-tag:v", "hvc1", "-profile:v", "main",
+                 "-x265-params");
+        args_printf(a,
+                    "log-level=error:scenecut=0:open-gop=0:keyint=-1:min-keyint=1:vbv-maxrate=%" PRId64
+                    ":vbv-bufsize=%" PRId64,
                     r->max_rate / 1000, r->max_rate / 500);
     } else {
         ARGS_ADD(a, "-c:v", "libx264", "-preset", preset, "-crf", "22", "-profile:v", "high", "-x264-params",
@@ -133,7 +138,8 @@ static void add_encoder(Args *a, const Rung *r, const char *preset, int threads,
 static void add_graph(Args *a, const Probe *p, const Rung *rungs, size_t count)
 {
     const Rung *top = &rungs[count - 1];
-    const char *graph = arena_printf(a->mem, "[0:%d]%s", p->video_index, filter_normal(a->mem, p, top->width, top->height, true));
+    const char *graph =
+        arena_printf(a->mem, "[0:%d]%s", p->video_index, filter_normal(a->mem, p, top->width, top->height, true));
 
     if (count == 1) {
         args_printf(a, "%s[v0]", graph);
@@ -148,7 +154,8 @@ static void add_graph(Args *a, const Probe *p, const Rung *rungs, size_t count)
     args_add(a, graph);
 }
 
-void args_video(Args *a, const Probe *p, const Rung *rungs, size_t count, const char *preset, int threads, bool source_keys)
+void args_video(Args *a, const Probe *p, const Rung *rungs, size_t count, const char *preset, int threads,
+                bool source_keys)
 {
     args_add(a, "-filter_complex");
     add_graph(a, p, rungs, count);
@@ -171,7 +178,8 @@ void args_audio(Args *a, const Probe *p)
 {
     args_add(a, "-map");
     args_printf(a, "0:%d", p->audio_index);
-    ARGS_ADD(a, "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000", "-af", "aresample=48000:async=1:first_pts=0");
+    ARGS_ADD(a, "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000", "-af",
+             "aresample=48000:async=1:first_pts=0");
     add_audio_output(a);
 }
 
@@ -204,8 +212,8 @@ bool probe_conforms(const Probe *p, int64_t max_rate)
     if (!p->has_video || strncmp(p->container, "mov,", 4) != 0 || strcmp(p->video_codec, "h264") != 0 ||
         !is_one_of(p->video_profile, PROFILES, ARRAY_LEN(PROFILES)) || strcmp(p->pixel_format, "yuv420p") != 0)
         return false;
-    if (p->rotation || !p->square_pixels || p->interlaced || p->variable_rate || p->hdr[0] || p->coded_width % 2 || p->coded_height % 2 ||
-        MIN(p->coded_width, p->coded_height) < SIDE_MIN || fabs(p->video_start_s) > 0.02)
+    if (p->rotation || !p->square_pixels || p->interlaced || p->variable_rate || p->hdr[0] || p->coded_width % 2 ||
+        p->coded_height % 2 || MIN(p->coded_width, p->coded_height) < SIDE_MIN || fabs(p->video_start_s) > 0.02)
         return false;
     if (p->bit_rate <= 0 || p->bit_rate > max_rate)
         return false;

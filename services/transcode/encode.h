@@ -12,8 +12,8 @@ typedef struct Rung {
     bool hevc;
 } Rung;
 
-/* The ladder of a source, ascending: the usual heights below its own, and its own (2160 at most), by the shorter side, so
- * that upright video is as good. At least one. */
+/* The ladder of a source, ascending: the usual heights below its own, and its own (2160 at most), by the shorter side,
+ * so that upright video is as good. At least one. */
 size_t ladder_make(const Probe *probe, bool hevc, Rung out[RUNGS_MAX]);
 /* Which of them comes first: the highest whose shorter side is `first_height` at most, or the lowest. */
 size_t ladder_first(const Rung *rungs, size_t count, int first_height);
@@ -40,7 +40,8 @@ void args_input(Args *a, int64_t max_pixels, int threads, double seek_s);
 const char *filter_normal(Arena *mem, const Probe *probe, int width, int height, bool constant_rate);
 /* All rungs from one decode; each into <name>.mp4. Key frames every two seconds, or, beside a rung that is the source's
  * own stream, where that has its own. */
-void args_video(Args *a, const Probe *probe, const Rung *rungs, size_t count, const char *preset, int threads, bool source_keys);
+void args_video(Args *a, const Probe *probe, const Rung *rungs, size_t count, const char *preset, int threads,
+                bool source_keys);
 /* The audio into audio.mp4: AAC, stereo. */
 void args_audio(Args *a, const Probe *probe);
 /* The source's own streams as they are, into `video` and audio.mp4. */

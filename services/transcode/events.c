@@ -6,9 +6,12 @@ typedef Transcode__V1__JobKind JobKindValue;
 const char *kind_name(int kind)
 {
     switch (kind) {
-    case TRANSCODE__V1__JOB_KIND__RENDITIONS: return "renditions";
-    case TRANSCODE__V1__JOB_KIND__EXTRAS: return "extras";
-    default: return "first";
+    case TRANSCODE__V1__JOB_KIND__RENDITIONS:
+        return "renditions";
+    case TRANSCODE__V1__JOB_KIND__EXTRAS:
+        return "extras";
+    default:
+        return "first";
     }
 }
 

@@ -40,8 +40,8 @@ static const char *cue_time(Arena *mem, double at_s)
 {
     int64_t ms = llround(at_s * 1000);
 
-    return arena_printf(mem, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%03" PRId64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60,
-                        ms % 1000);
+    return arena_printf(mem, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%03" PRId64, ms / 3600000, ms / 60000 % 60,
+                        ms / 1000 % 60, ms % 1000);
 }
 
 /* Without a gap, from the start to the end. */
@@ -53,11 +53,12 @@ static Err put_cues(Run *run, const Board *b, Transcode__V1__StepResult *out)
     strbuf_append_cstr(&text, "WEBVTT\n");
     for (int i = 0; i < b->tiles; i++) {
         int on_sheet = i % TILES_PER_SHEET;
-        double end_s = i + 1 == b->tiles ? MAX(run->probe.duration_s, i * b->interval_s + 0.001) : (i + 1.0) * b->interval_s;
+        double end_s =
+            i + 1 == b->tiles ? MAX(run->probe.duration_s, i * b->interval_s + 0.001) : (i + 1.0) * b->interval_s;
 
-        strbuf_printf(&text, "\n%s --> %s\nsprite-%d.jpg#xywh=%d,%d,%d,%d\n", cue_time(run->mem, (double)i * b->interval_s),
-                      cue_time(run->mem, end_s), i / TILES_PER_SHEET, on_sheet % TILES_ACROSS * TILE_WIDTH,
-                      on_sheet / TILES_ACROSS * b->height, TILE_WIDTH, b->height);
+        strbuf_printf(&text, "\n%s --> %s\nsprite-%d.jpg#xywh=%d,%d,%d,%d\n",
+                      cue_time(run->mem, (double)i * b->interval_s), cue_time(run->mem, end_s), i / TILES_PER_SHEET,
+                      on_sheet % TILES_ACROSS * TILE_WIDTH, on_sheet / TILES_ACROSS * b->height, TILE_WIDTH, b->height);
     }
     if (!strbuf_finish(&text, &done))
         return err_make(&INTERNAL, "a storyboard of too many cues");
@@ -108,9 +109,11 @@ static Err storyboard_step(Run *run, Transcode__V1__StepResult *out)
     args_printf(&args, "0:%d", run->probe.video_index);
     args_add(&args, "-vf");
     /* Rounded down, a tile is a frame of its own stretch; the last one is repeated for what the file says is there. */
-    args_printf(&args, "fps=1/%d:start_time=0:round=down,tpad=stop_mode=clone:stop=%d,trim=end_frame=%d,%s,tile=%dx%d", b.interval_s, b.tiles,
-                b.tiles, filter_normal(run->mem, &run->probe, TILE_WIDTH, b.height, false), TILES_ACROSS, TILES_ACROSS);
-    ARGS_ADD(&args, "-pix_fmt", "yuvj420p", "-q:v", "4", "-map_metadata", "-1", "-f", "image2", "-start_number", "0", "sheet-%d.jpg");
+    args_printf(&args, "fps=1/%d:start_time=0:round=down,tpad=stop_mode=clone:stop=%d,trim=end_frame=%d,%s,tile=%dx%d",
+                b.interval_s, b.tiles, b.tiles, filter_normal(run->mem, &run->probe, TILE_WIDTH, b.height, false),
+                TILES_ACROSS, TILES_ACROSS);
+    ARGS_ADD(&args, "-pix_fmt", "yuvj420p", "-q:v", "4", "-map_metadata", "-1", "-f", "image2", "-start_number", "0",
+             "sheet-%d.jpg");
     TRY(run_ffmpeg(run, args.list, run->probe.duration_s, "a storyboard", NULL));
     for (int i = 0; i < b.sheets; i++)
         TRY(put_sheet(run, &b, i, out));
@@ -122,12 +125,13 @@ static Err storyboard_step(Run *run, Transcode__V1__StepResult *out)
 static const char *language_tag(const char *code)
 {
     static const char *const SHORT[][2] = {
-        {"ara", "ar"}, {"bul", "bg"}, {"cat", "ca"}, {"ces", "cs"}, {"cze", "cs"}, {"chi", "zh"}, {"zho", "zh"}, {"dan", "da"},
-        {"deu", "de"}, {"ger", "de"}, {"dut", "nl"}, {"nld", "nl"}, {"ell", "el"}, {"gre", "el"}, {"eng", "en"}, {"est", "et"},
-        {"fas", "fa"}, {"per", "fa"}, {"fin", "fi"}, {"fra", "fr"}, {"fre", "fr"}, {"heb", "he"}, {"hin", "hi"}, {"hrv", "hr"},
-        {"hun", "hu"}, {"ind", "id"}, {"ita", "it"}, {"jpn", "ja"}, {"kor", "ko"}, {"lav", "lv"}, {"lit", "lt"}, {"nor", "no"},
-        {"pol", "pl"}, {"por", "pt"}, {"ron", "ro"}, {"rum", "ro"}, {"rus", "ru"}, {"slk", "sk"}, {"slo", "sk"}, {"slv", "sl"},
-        {"spa", "es"}, {"srp", "sr"}, {"swe", "sv"}, {"tha", "th"}, {"tur", "tr"}, {"ukr", "uk"}, {"vie", "vi"}};
+        {"ara", "ar"}, {"bul", "bg"}, {"cat", "ca"}, {"ces", "cs"}, {"cze", "cs"}, {"chi", "zh"}, {"zho", "zh"},
+        {"dan", "da"}, {"deu", "de"}, {"ger", "de"}, {"dut", "nl"}, {"nld", "nl"}, {"ell", "el"}, {"gre", "el"},
+        {"eng", "en"}, {"est", "et"}, {"fas", "fa"}, {"per", "fa"}, {"fin", "fi"}, {"fra", "fr"}, {"fre", "fr"},
+        {"heb", "he"}, {"hin", "hi"}, {"hrv", "hr"}, {"hun", "hu"}, {"ind", "id"}, {"ita", "it"}, {"jpn", "ja"},
+        {"kor", "ko"}, {"lav", "lv"}, {"lit", "lt"}, {"nor", "no"}, {"pol", "pl"}, {"por", "pt"}, {"ron", "ro"},
+        {"rum", "ro"}, {"rus", "ru"}, {"slk", "sk"}, {"slo", "sk"}, {"slv", "sl"}, {"spa", "es"}, {"srp", "sr"},
+        {"swe", "sv"}, {"tha", "th"}, {"tur", "tr"}, {"ukr", "uk"}, {"vie", "vi"}};
 
     for (size_t i = 0; i < ARRAY_LEN(SHORT); i++)
         if (strcmp(code, SHORT[i][0]) == 0)
@@ -135,11 +139,13 @@ static const char *language_tag(const char *code)
     return code;
 }
 
-static Err put_captions(Run *run, const ProbeSubtitle *s, size_t number, const char *file, Transcode__V1__StepResult *out)
+static Err put_captions(Run *run, const ProbeSubtitle *s, size_t number, const char *file,
+                        Transcode__V1__StepResult *out)
 {
     Transcode__V1__Rendition *r = MESSAGE_NEW(run->mem, Transcode__V1__Rendition, transcode__v1__rendition__init);
     const char *name = arena_printf(run->mem, "captions/%zu.vtt", number), *language = language_tag(s->language);
-    Slice playlist = hls_captions_playlist(run->mem, arena_printf(run->mem, "../%s", name), llround(run->probe.duration_s * 1000));
+    Slice playlist =
+        hls_captions_playlist(run->mem, arena_printf(run->mem, "../%s", name), llround(run->probe.duration_s * 1000));
 
     SET(r, kind, TRANSCODE__V1__RENDITION_KIND__SUBTITLES);
     r->name = arena_printf(run->mem, "captions-%zu", number);

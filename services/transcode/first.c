@@ -53,7 +53,8 @@ static const char *type_of(const Run *run)
     if (p->has_video || strncmp(run->mime_type, "audio/", 6) == 0)
         return strcmp(run->mime_type, "application/ogg") == 0 ? "video/ogg" : run->mime_type;
     if (matroska)
-        return strcmp(p->audio_codec, "opus") == 0 || strcmp(p->audio_codec, "vorbis") == 0 ? "audio/webm" : "audio/x-matroska";
+        return strcmp(p->audio_codec, "opus") == 0 || strcmp(p->audio_codec, "vorbis") == 0 ? "audio/webm"
+                                                                                            : "audio/x-matroska";
     if (strcmp(run->mime_type, "application/ogg") == 0)
         return "audio/ogg";
     return strncmp(p->container, "mov,", 4) == 0 ? "audio/mp4" : run->mime_type;
@@ -122,7 +123,8 @@ static Err put_progressive(Run *run, const char *video, const Tracks *tracks, Tr
 {
     Args args = {.mem = run->mem};
     bool faststart;
-    const char *name = tracks->video ? arena_printf(run->mem, "mp4/%d.mp4", MIN(tracks->width, tracks->height)) : "audio.m4a";
+    const char *name =
+        tracks->video ? arena_printf(run->mem, "mp4/%d.mp4", MIN(tracks->width, tracks->height)) : "audio.m4a";
     const char *codecs = tracks->video && tracks->audio
                              ? arena_printf(run->mem, "%s,%s", tracks->video_codecs, tracks->audio_codecs)
                          : tracks->video ? tracks->video_codecs
@@ -134,8 +136,8 @@ static Err put_progressive(Run *run, const char *video, const Tracks *tracks, Tr
         ARGS_ADD(&args, "-i", "audio.mp4");
     if (tracks->video && tracks->audio)
         ARGS_ADD(&args, "-map", "0", "-map", "1");
-    ARGS_ADD(&args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-movflags", "+faststart",
-             "-f", "mp4", "progressive.mp4");
+    ARGS_ADD(&args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-movflags",
+             "+faststart", "-f", "mp4", "progressive.mp4");
     TRY(run_ffmpeg(run, args.list, 0, "joining", NULL));
     TRY(mp4_is_faststart(run_path(run, "progressive.mp4"), &faststart));
     if (!faststart)
@@ -150,8 +152,8 @@ static Err put_progressive(Run *run, const char *video, const Tracks *tracks, Tr
                         "progressive.mp4", out);
 }
 
-/* The source's own streams, when they play everywhere and can be cut into segments: within seconds, and as they are. False
- * when they cannot. */
+/* The source's own streams, when they play everywhere and can be cut into segments: within seconds, and as they are.
+ * False when they cannot. */
 static Err try_copy(Run *run, const Rung *top, Transcode__V1__StepResult *out, Tracks *tracks, bool *copied)
 {
     Args args = {.mem = run->mem};
@@ -177,7 +179,8 @@ static Err try_copy(Run *run, const Rung *top, Transcode__V1__StepResult *out, T
         return OK; /* key frames too far apart */
     TRY(e);
     note_errors(run, &child, &tried);
-    TRY(tracks_put(run, tracks, arena_printf(run->mem, "h264-%d", MIN(tracks->width, tracks->height)), "source.mp4", true, &tried));
+    TRY(tracks_put(run, tracks, arena_printf(run->mem, "h264-%d", MIN(tracks->width, tracks->height)), "source.mp4",
+                   true, &tried));
     SET(tried.renditions[0], copied, true);
     *out = tried;
     *copied = true;
@@ -198,7 +201,8 @@ static Err encode_rung(Run *run, const Rung *rung, Transcode__V1__StepResult *ou
     TRY(run_ffmpeg(run, args.list, run->probe.duration_s, "encoding", &child));
     note_errors(run, &child, out);
     TRY(tracks_read(run, rung ? arena_printf(run->mem, "%s.mp4", rung->name) : NULL, tracks));
-    return tracks_put(run, tracks, rung ? rung->name : NULL, rung ? arena_printf(run->mem, "%s.mp4", rung->name) : NULL, true, out);
+    return tracks_put(run, tracks, rung ? rung->name : NULL, rung ? arena_printf(run->mem, "%s.mp4", rung->name) : NULL,
+                      true, out);
 }
 
 static Err encode_step(Run *run, Transcode__V1__StepResult *out)

@@ -15,8 +15,8 @@ static double seconds(const Cmaf *cmaf, uint64_t duration)
     return (double)duration / cmaf->timescale;
 }
 
-/* Fragments joined until they are long enough; each segment begins with a key frame. Fragments lie one behind the other,
- * so a segment is one range. */
+/* Fragments joined until they are long enough; each segment begins with a key frame. Fragments lie one behind the
+ * other, so a segment is one range. */
 static Err make_segments(Arena *mem, const Cmaf *cmaf, Segment **out, size_t *out_count)
 {
     Segment *segments = ARENA_ARRAY(mem, Segment, cmaf->count);
@@ -177,7 +177,8 @@ static void put_variant(Master *m, const Transcode__V1__Rendition *r)
 /* The first one is what players begin with; then H.264 before others, small before large. */
 static int by_rank(const void *a, const void *b)
 {
-    const Transcode__V1__Rendition *x = *(Transcode__V1__Rendition *const *)a, *y = *(Transcode__V1__Rendition *const *)b;
+    const Transcode__V1__Rendition *x = *(Transcode__V1__Rendition *const *)a,
+                                   *y = *(Transcode__V1__Rendition *const *)b;
     int codec = strncmp(x->codecs, y->codecs, 4);
 
     if (x->first != y->first)
@@ -196,10 +197,17 @@ Err hls_master(Arena *mem, Transcode__V1__Rendition *const *renditions, size_t c
     strbuf_append_cstr(&m.text, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     for (size_t i = 0; i < count; i++) {
         switch (renditions[i]->kind) {
-        case TRANSCODE__V1__RENDITION_KIND__VIDEO: videos[video_count++] = renditions[i]; break;
-        case TRANSCODE__V1__RENDITION_KIND__AUDIO: m.audio = renditions[i]; break;
-        case TRANSCODE__V1__RENDITION_KIND__SUBTITLES: m.subtitles = true; break;
-        default: break;
+        case TRANSCODE__V1__RENDITION_KIND__VIDEO:
+            videos[video_count++] = renditions[i];
+            break;
+        case TRANSCODE__V1__RENDITION_KIND__AUDIO:
+            m.audio = renditions[i];
+            break;
+        case TRANSCODE__V1__RENDITION_KIND__SUBTITLES:
+            m.subtitles = true;
+            break;
+        default:
+            break;
         }
     }
     if (video_count && m.audio)

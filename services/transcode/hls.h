@@ -1,5 +1,5 @@
-/* hls: playlists (RFC 8216) from what the segments are, not from what the encoder was asked for. A rendition is one file;
- * its segments are byte ranges of it. */
+/* hls: playlists (RFC 8216) from what the segments are, not from what the encoder was asked for. A rendition is one
+ * file; its segments are byte ranges of it. */
 #pragma once
 #include "services/transcode/boxes.h"
 #include "services/transcode/transcode.h"

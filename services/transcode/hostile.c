@@ -1,5 +1,5 @@
-/* hostile: what a coder does that was taken over, for the tests of confinement: one attempt by its name. Exits 0 when it
- * got what it wanted, 1 with the error on standard error when it was kept from it. */
+/* hostile: what a coder does that was taken over, for the tests of confinement: one attempt by its name. Exits 0 when
+ * it got what it wanted, 1 with the error on standard error when it was kept from it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -150,10 +150,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*attempt)(const char *argument);
-    } ATTEMPTS[] = {{"connect", connect_out}, {"read", read_outside},   {"write", write_outside},
-                    {"fork", fork_once},      {"exec", run_other},      {"disk", fill_file},
-                    {"memory", fill_memory},  {"spin", spin},           {"sleep", sleep_for_ever},
-                    {"ptrace", trace_parent}, {"kill", signal_other},   {"descriptors", count_descriptors},
+    } ATTEMPTS[] = {{"connect", connect_out}, {"read", read_outside}, {"write", write_outside},
+                    {"fork", fork_once},      {"exec", run_other},    {"disk", fill_file},
+                    {"memory", fill_memory},  {"spin", spin},         {"sleep", sleep_for_ever},
+                    {"ptrace", trace_parent}, {"kill", signal_other}, {"descriptors", count_descriptors},
                     {"behave", behave}};
 
     for (size_t i = 0; argc == 3 && i < ARRAY_LEN(ATTEMPTS); i++)

@@ -2,8 +2,8 @@
  *
  *   transcode-image INPUT MAX_PIXELS WIDTH…
  *
- * writes poster.jpg and thumb-<width>.jpg and .webp into the present folder, upright, never larger than the picture, with
- * its colour profile and nothing else that the camera said; and prints what it made:
+ * writes poster.jpg and thumb-<width>.jpg and .webp into the present folder, upright, never larger than the picture,
+ * with its colour profile and nothing else that the camera said; and prints what it made:
  *
  *   size WIDTH HEIGHT       upright
  *   hash BASE64             ThumbHash
@@ -73,8 +73,10 @@ typedef struct Planes {
 
 static Planes split_planes(const uint8_t *rgba, int pixels)
 {
-    Planes out = {.l = xcalloc((size_t)pixels, sizeof(double)), .p = xcalloc((size_t)pixels, sizeof(double)),
-                  .q = xcalloc((size_t)pixels, sizeof(double)), .a = xcalloc((size_t)pixels, sizeof(double))};
+    Planes out = {.l = xcalloc((size_t)pixels, sizeof(double)),
+                  .p = xcalloc((size_t)pixels, sizeof(double)),
+                  .q = xcalloc((size_t)pixels, sizeof(double)),
+                  .a = xcalloc((size_t)pixels, sizeof(double))};
     double mean[3] = {0}, opaque = 0;
 
     for (int i = 0; i < pixels; i++) {
@@ -143,7 +145,8 @@ static void print_hash(const char *input)
     } else if (vips_addalpha(colour, &alpha, NULL) != 0) {
         give_up(IMAGE_UNREADABLE);
     }
-    pixels = alpha->Bands == 4 && alpha->BandFmt == VIPS_FORMAT_UCHAR ? vips_image_write_to_memory(alpha, &bytes) : NULL;
+    pixels =
+        alpha->Bands == 4 && alpha->BandFmt == VIPS_FORMAT_UCHAR ? vips_image_write_to_memory(alpha, &bytes) : NULL;
     if (pixels) {
         text = g_base64_encode(hash, thumbhash(pixels, alpha->Xsize, alpha->Ysize, hash));
         printf("hash %s\n", text);
@@ -176,12 +179,14 @@ static void *forget_field(VipsImage *image, const char *field, GValue *value, vo
 
 static VipsImage *make(const char *input, int width)
 {
-    VipsImage *small = NULL, *plain = NULL;
+    VipsImage *small = NULL, *whole = NULL, *plain = NULL;
 
+    /* In memory, since it is read as often as it is written, and files can be read only once from top to bottom. */
     if (vips_thumbnail(input, &small, width, "height", TALL, "size", VIPS_SIZE_DOWN, NULL) != 0 ||
-        vips_copy(small, &plain, NULL) != 0)
+        !(whole = vips_image_copy_memory(small)) || vips_copy(whole, &plain, NULL) != 0)
         give_up(IMAGE_UNREADABLE);
     g_object_unref(small);
+    g_object_unref(whole);
     vips_image_map(plain, forget_field, plain);
     return plain;
 }

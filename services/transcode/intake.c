@@ -60,7 +60,8 @@ static Err cancel(const Transcode *t, Arena *mem, const char *media_id, int64_t 
     TRY(db_tx_begin_with(t->db, STATEMENT_MS, &tx));
     TRY(store_cancel_jobs(&tx, mem, id, generation, now_us, &jobs, &count));
     for (size_t i = 0; i < count; i++) {
-        OutboxRow failed = job_failed_event(mem, t->ids, &jobs[i], JOB_CANCELLED.code, "processing was cancelled", true, true, now_us);
+        OutboxRow failed =
+            job_failed_event(mem, t->ids, &jobs[i], JOB_CANCELLED.code, "processing was cancelled", true, true, now_us);
         TRY(outbox_insert(&tx, &failed, true));
     }
     TRY(db_tx_commit(&tx));

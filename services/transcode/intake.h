@@ -1,5 +1,5 @@
-/* intake: what media tells of items becomes jobs, or ends them. Handlers of event consumers; the context is the Transcode.
- * What comes twice has no further effect. */
+/* intake: what media tells of items becomes jobs, or ends them. Handlers of event consumers; the context is the
+ * Transcode. What comes twice has no further effect. */
 #pragma once
 #include "services/transcode/transcode.h"
 

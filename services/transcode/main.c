@@ -11,7 +11,13 @@
 #include "shared/erasure.h"
 #include "shared/service.h"
 
-enum { DRAIN_MS = 10000, QUEUE_STATEMENT_MS = 2000, DELIVERIES_MAX = 1000, BACKOFF_MS = 2000, ERASE_STATEMENT_MS = 30000 };
+enum {
+    DRAIN_MS = 10000,
+    QUEUE_STATEMENT_MS = 2000,
+    DELIVERIES_MAX = 1000,
+    BACKOFF_MS = 2000,
+    ERASE_STATEMENT_MS = 30000
+};
 
 #define CONFIG_STRUCT TranscodeSettings
 #define SETTING CONFIG_ROW
@@ -114,7 +120,8 @@ static double queue_depth(void *data)
     const Gauged *g = data;
     int64_t count = 0, age_us = 0;
 
-    err_ignore(store_queue(g->t->db, QUEUE_STATEMENT_MS, g->kind, clock_unix_us(g->t->clock), &count, &age_us)); /* 0 then */
+    err_ignore(
+        store_queue(g->t->db, QUEUE_STATEMENT_MS, g->kind, clock_unix_us(g->t->clock), &count, &age_us)); /* 0 then */
     return (double)count;
 }
 
@@ -123,7 +130,8 @@ static double queue_age(void *data)
     const Gauged *g = data;
     int64_t count = 0, age_us = 0;
 
-    err_ignore(store_queue(g->t->db, QUEUE_STATEMENT_MS, g->kind, clock_unix_us(g->t->clock), &count, &age_us)); /* 0 then */
+    err_ignore(
+        store_queue(g->t->db, QUEUE_STATEMENT_MS, g->kind, clock_unix_us(g->t->clock), &count, &age_us)); /* 0 then */
     return (double)age_us / 1e6;
 }
 
@@ -137,8 +145,8 @@ static void add_gauges(Running *running)
 
         running->gauged[i] = (Gauged){.t = &running->t, .kind = KINDS[i]};
         snprintf(labels, sizeof labels, "kind=\"%s\"", kind_name(KINDS[i]));
-        metrics_gauge_callback(running->t.metrics, "atrium_transcode_queue_jobs", "Jobs that are not over, by kind.", labels,
-                               queue_depth, &running->gauged[i]);
+        metrics_gauge_callback(running->t.metrics, "atrium_transcode_queue_jobs", "Jobs that are not over, by kind.",
+                               labels, queue_depth, &running->gauged[i]);
         metrics_gauge_callback(running->t.metrics, "atrium_transcode_queue_age_seconds",
                                "Since when the oldest job that is not over is there, by kind.", labels, queue_age,
                                &running->gauged[i]);

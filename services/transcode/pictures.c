@@ -7,26 +7,33 @@
 #include "services/transcode/confine.h"
 #include "services/transcode/encode.h"
 
-enum { IMAGE_WALL_MS = 120000, IMAGE_OUTPUT_MAX_BYTES = 8192, GIF_MAX_BLOCKS = 200000, POSTER_WIDTH = 1280, NAME_BYTES = 40 };
+enum {
+    IMAGE_WALL_MS = 120000,
+    IMAGE_OUTPUT_MAX_BYTES = 8192,
+    GIF_MAX_BLOCKS = 200000,
+    POSTER_WIDTH = 1280,
+    NAME_BYTES = 40
+};
 
 /* --- the tool ---------------------------------------------------------------------------------------------------- */
 static Err take_file(Run *run, const char *name, int width, int height, Transcode__V1__StepResult *out)
 {
     bool webp = slice_ends_with(slice(name), SLICE_LIT(".webp")), poster = strcmp(name, "poster.jpg") == 0;
 
-    return run_put_file(run,
-                        &(NewAsset){.kind = poster ? TRANSCODE__V1__ASSET_KIND__POSTER : TRANSCODE__V1__ASSET_KIND__THUMBNAIL,
-                                    .name = name,
-                                    .content_type = webp ? "image/webp" : "image/jpeg",
-                                    .width = width,
-                                    .height = height},
-                        name, out);
+    return run_put_file(
+        run,
+        &(NewAsset){.kind = poster ? TRANSCODE__V1__ASSET_KIND__POSTER : TRANSCODE__V1__ASSET_KIND__THUMBNAIL,
+                    .name = name,
+                    .content_type = webp ? "image/webp" : "image/jpeg",
+                    .width = width,
+                    .height = height},
+        name, out);
 }
 
 /* Names are ours: what the tool says is looked for among them. */
 static bool known_name(const char *name)
 {
-    static const char *const NAMES[] = {"poster.jpg",    "thumb-320.jpg",  "thumb-320.webp", "thumb-640.jpg",
+    static const char *const NAMES[] = {"poster.jpg",     "thumb-320.jpg",  "thumb-320.webp", "thumb-640.jpg",
                                         "thumb-640.webp", "thumb-1280.jpg", "thumb-1280.webp"};
 
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++)
@@ -64,8 +71,8 @@ static Err judge(const ChildResult *r)
 
 static Err make_pictures(Run *run, const char *input, int input_fd, Transcode__V1__StepResult *out)
 {
-    const char *const args[] = {input, arena_printf(run->mem, "%" PRId64, run->t->settings->max_pixels), "320", "640", "1280",
-                                NULL};
+    const char *const args[] = {
+        input, arena_printf(run->mem, "%" PRId64, run->t->settings->max_pixels), "320", "640", "1280", NULL};
     ChildResult result;
     Slice rest, line;
 
@@ -163,7 +170,8 @@ static void read_light(void *data, Slice line)
     char text[128];
 
     snprintf(text, sizeof text, SLICE_FMT, SLICE_ARG(slice_take(line, sizeof text - 1)));
-    (void)(sscanf(text, "lavfi.signalstats.YAVG=%lf", &light->mean) || sscanf(text, "lavfi.signalstats.YLOW=%lf", &light->low) ||
+    (void)(sscanf(text, "lavfi.signalstats.YAVG=%lf", &light->mean) ||
+           sscanf(text, "lavfi.signalstats.YLOW=%lf", &light->low) ||
            sscanf(text, "lavfi.signalstats.YHIGH=%lf", &light->high));
 }
 
@@ -182,7 +190,8 @@ static Err take_frame(Run *run, double at_s, const char *file, Light *light, boo
     args_printf(&args, "0:%d", p->video_index);
     args_add(&args, "-vf");
     args_printf(&args, "%s,signalstats,metadata=mode=print:file=-", filter_normal(run->mem, p, width, height, false));
-    ARGS_ADD(&args, "-frames:v", "1", "-q:v", "2", "-pix_fmt", "yuvj420p", "-map_metadata", "-1", "-f", "image2", "-update", "1", file);
+    ARGS_ADD(&args, "-frames:v", "1", "-q:v", "2", "-pix_fmt", "yuvj420p", "-map_metadata", "-1", "-f", "image2",
+             "-update", "1", file);
     TRY(child_run(&run->t->children, run->mem,
                   &(ChildSpec){.program = run->t->settings->ffmpeg,
                                .args = args.list,
@@ -192,7 +201,8 @@ static Err take_frame(Run *run, double at_s, const char *file, Light *light, boo
                                .line = read_light,
                                .data = light},
                   &result));
-    *there = result.end == CHILD_EXITED && result.status == 0 && light->mean >= 0 && access(run_path(run, file), R_OK) == 0;
+    *there =
+        result.end == CHILD_EXITED && result.status == 0 && light->mean >= 0 && access(run_path(run, file), R_OK) == 0;
     return result.end == CHILD_EXITED ? OK : child_verdict(&result, "taking a frame");
 }
 

@@ -8,8 +8,9 @@
 
 enum { PROBE_WALL_MS = 120000, SIDE_MAX = 65536, FPS_MAX = 60 };
 
-const char PROBE_FORMATS[] = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,mxf,ogg,wav,w64,mp3,flac,aac,ac3,amr,aiff,caf,"
-                             "gif";
+const char PROBE_FORMATS[] =
+    "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,mxf,ogg,wav,w64,mp3,flac,aac,ac3,amr,aiff,caf,"
+    "gif";
 
 /* --- JSON -------------------------------------------------------------------------------------------------------- */
 static const char *text_of(const json_t *object, const char *name)
@@ -79,7 +80,7 @@ static int gcd(int a, int b)
 /* The nominal rate where it is the true one; else, and above what is shown anyway, the next usual one. */
 static void choose_rate(const json_t *stream, Probe *out)
 {
-    static const int USUAL[][2] = {{10, 1}, {12, 1}, {15, 1},       {24000, 1001}, {24, 1},       {25, 1},
+    static const int USUAL[][2] = {{10, 1},       {12, 1}, {15, 1}, {24000, 1001}, {24, 1},       {25, 1},
                                    {30000, 1001}, {30, 1}, {48, 1}, {50, 1},       {60000, 1001}, {60, 1}};
     int n = 0, d = 1, an = 0, ad = 1, divisor;
     bool nominal = fraction_of(stream, "r_frame_rate", '/', &n, &d);
@@ -199,8 +200,8 @@ static double tagged_duration(const json_t *stream)
     int hours, minutes;
     double rest;
 
-    if (sscanf(text, "%d:%d:%lf", &hours, &minutes, &rest) != 3 || hours < 0 || hours > 100000 || minutes < 0 || minutes > 59 ||
-        !(rest >= 0 && rest < 60))
+    if (sscanf(text, "%d:%d:%lf", &hours, &minutes, &rest) != 3 || hours < 0 || hours > 100000 || minutes < 0 ||
+        minutes > 59 || !(rest >= 0 && rest < 60))
         return 0;
     return hours * 3600.0 + minutes * 60.0 + rest;
 }
@@ -239,8 +240,7 @@ static Err read_root(const json_t *root, Probe *out)
     double longest = 0;
     size_t i;
 
-    json_array_foreach(json_object_get(root, "streams"), i, stream)
-        TRY(read_stream(stream, out, &longest));
+    json_array_foreach(json_object_get(root, "streams"), i, stream) TRY(read_stream(stream, out, &longest));
     if (!out->has_video && !out->has_audio)
         return err_make(&INPUT_UNSUPPORTED, "there is nothing to be seen or heard in it");
     copy_word(out->container, sizeof out->container, text_of(format, "format_name"));
@@ -272,11 +272,16 @@ Err probe_read(Slice json, Probe *out)
 Err child_verdict(const ChildResult *r, const char *what)
 {
     switch (r->end) {
-    case CHILD_LIMIT: return err_make(&CHILD_OUT_OF_BOUNDS, "%s took more than it may", what);
-    case CHILD_TOO_MUCH: return err_make(&CHILD_OUT_OF_BOUNDS, "%s said more than it may", what);
-    case CHILD_CANCELLED: return err_make(&JOB_CANCELLED, "%s was cancelled", what);
-    case CHILD_KILLED: return err_make(&WORKER_TROUBLE, "%s ended by signal %d", what, r->status);
-    case CHILD_EXITED: break;
+    case CHILD_LIMIT:
+        return err_make(&CHILD_OUT_OF_BOUNDS, "%s took more than it may", what);
+    case CHILD_TOO_MUCH:
+        return err_make(&CHILD_OUT_OF_BOUNDS, "%s said more than it may", what);
+    case CHILD_CANCELLED:
+        return err_make(&JOB_CANCELLED, "%s was cancelled", what);
+    case CHILD_KILLED:
+        return err_make(&WORKER_TROUBLE, "%s ended by signal %d", what, r->status);
+    case CHILD_EXITED:
+        break;
     }
     if (r->status == 0)
         return OK;
@@ -299,8 +304,19 @@ static Err judge_probe(const ChildResult *r)
 
 Err probe_run(const ProbeTool *tool, Arena *mem, int input_fd, Probe *out)
 {
-    const char *const args[] = {"-v", "error", "-hide_banner", "-protocol_whitelist", "file", "-format_whitelist",
-                                PROBE_FORMATS, "-show_format", "-show_streams", "-of", "json", CHILD_INPUT, NULL};
+    const char *const args[] = {"-v",
+                                "error",
+                                "-hide_banner",
+                                "-protocol_whitelist",
+                                "file",
+                                "-format_whitelist",
+                                PROBE_FORMATS,
+                                "-show_format",
+                                "-show_streams",
+                                "-of",
+                                "json",
+                                CHILD_INPUT,
+                                NULL};
     ChildResult result;
     Probe probe;
 

@@ -1,5 +1,5 @@
-/* probe: what ffprobe says of a file, normalised: sizes as shown (rotation and sample aspect applied), rates as fractions,
- * times in seconds. Reading it is apart from running it, for tests and fuzzing. */
+/* probe: what ffprobe says of a file, normalised: sizes as shown (rotation and sample aspect applied), rates as
+ * fractions, times in seconds. Reading it is apart from running it, for tests and fuzzing. */
 #pragma once
 #include "services/transcode/child.h"
 

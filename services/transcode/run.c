@@ -66,7 +66,8 @@ static void remember(Run *run, StepRow step)
 {
     if (run->step_count == run->step_capacity) {
         size_t more = run->step_capacity + 16;
-        run->steps = arena_grow(run->mem, run->steps, run->step_capacity * sizeof *run->steps, more * sizeof *run->steps);
+        run->steps =
+            arena_grow(run->mem, run->steps, run->step_capacity * sizeof *run->steps, more * sizeof *run->steps);
         run->step_capacity = more;
     }
     run->steps[run->step_count++] = step;
@@ -211,8 +212,8 @@ static void watch_line(void *data, Slice line)
 
 Err run_ffmpeg(Run *run, const char *const *args, double duration_s, const char *what, ChildResult *out)
 {
-    static const char *const BEGIN[] = {"-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "error", "-progress",
-                                        "pipe:1", "-stats_period", "0.5"};
+    static const char *const BEGIN[] = {"-hide_banner", "-nostdin", "-nostats",      "-y", "-loglevel", "error",
+                                        "-progress",    "pipe:1",   "-stats_period", "0.5"};
     const char *all[CHILD_ARGS_MAX];
     Watch watch = {run, duration_s};
     ChildResult result;
@@ -250,7 +251,8 @@ static const char *derived_key(Arena *mem, const JobRow *row, const char *name)
     return arena_printf(mem, "derived/%s/%" PRId64 "/%s", uuid_text(mem, row->media_id), row->generation, name);
 }
 
-static void list_asset(Run *run, const NewAsset *a, const char *key, const BlobInfo *info, Transcode__V1__StepResult *result)
+static void list_asset(Run *run, const NewAsset *a, const char *key, const BlobInfo *info,
+                       Transcode__V1__StepResult *result)
 {
     Transcode__V1__Asset *asset = MESSAGE_NEW(run->mem, Transcode__V1__Asset, transcode__v1__asset__init);
     size_t n = result->n_assets;
@@ -279,8 +281,7 @@ Err run_put_file(Run *run, const NewAsset *asset, const char *file, Transcode__V
     const char *key = derived_key(run->mem, &run->row, asset->name);
     BlobInfo info;
 
-    TRY(blob_put_file(run->t->blob,
-                      &(BlobPut){.key = key, .content_type = asset->content_type, .length = BLOB_UNKNOWN},
+    TRY(blob_put_file(run->t->blob, &(BlobPut){.key = key, .content_type = asset->content_type, .length = BLOB_UNKNOWN},
                       run_path(run, file), &info));
     list_asset(run, asset, key, &info, result);
     return OK;
@@ -428,11 +429,15 @@ static Err end_badly(Run *run, Err why)
     int64_t now_us = clock_unix_us(run->t->clock);
     OutboxRow failed = job_failed_event(run->mem, run->t->ids, &run->row, code, text, final, !permanent, now_us);
 
-    LOG_WARN(run->t->log, "job_failed", "job", (const char *)uuid_text(run->mem, run->row.id), "attempt", run->row.attempt,
-             "final", final, "step", run->step ? run->step : "", "reason", why.reason->key, "error",
+    LOG_WARN(run->t->log, "job_failed", "job", (const char *)uuid_text(run->mem, run->row.id), "attempt",
+             run->row.attempt, "final", final, "step", run->step ? run->step : "", "reason", why.reason->key, "error",
              (const char *)why.text);
     TRY(db_tx_begin_with(run->t->db, STATEMENT_MS, &tx));
-    TRY(store_end_attempt(&tx, &run->row, permanent ? "failed" : final ? "dead" : "queued", code, why.text, now_us, &mine));
+    TRY(store_end_attempt(&tx, &run->row,
+                          permanent ? "failed"
+                          : final   ? "dead"
+                                    : "queued",
+                          code, why.text, now_us, &mine));
     if (!mine)
         return OK;
     TRY(outbox_insert(&tx, &failed, true));
@@ -495,10 +500,14 @@ static Err work(Run *run, int *following, size_t *following_count)
     if (mkdir(run->dir, 0700) != 0)
         return err_errno(&WORKER_TROUBLE, "make a folder");
     switch (run->row.kind) {
-    case TRANSCODE__V1__JOB_KIND__FIRST: return first_work(run, following, following_count);
-    case TRANSCODE__V1__JOB_KIND__RENDITIONS: return renditions_work(run);
-    case TRANSCODE__V1__JOB_KIND__EXTRAS: return extras_work(run);
-    default: return err_make(&INTERNAL, "a job of a kind that nobody knows");
+    case TRANSCODE__V1__JOB_KIND__FIRST:
+        return first_work(run, following, following_count);
+    case TRANSCODE__V1__JOB_KIND__RENDITIONS:
+        return renditions_work(run);
+    case TRANSCODE__V1__JOB_KIND__EXTRAS:
+        return extras_work(run);
+    default:
+        return err_make(&INTERNAL, "a job of a kind that nobody knows");
     }
 }
 
@@ -508,7 +517,7 @@ static void count_job(const Run *run, Err e, int64_t began_ms)
     char labels[96];
 
     snprintf(labels, sizeof labels, "kind=\"%s\",outcome=\"%s\"", kind_name(run->row.kind),
-             !err_failed(e)          ? "done"
+             !err_failed(e)           ? "done"
              : is_permanent(e.reason) ? "refused"
              : run->unwanted          ? "cancelled"
                                       : "failed");

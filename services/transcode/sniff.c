@@ -8,7 +8,10 @@ typedef struct Signature {
     const char *mime_type;
     MediaClass class;
 } Signature;
-#define SIGNATURE(offset, bytes, mime, class) {offset, bytes, sizeof(bytes) - 1, mime, class}
+#define SIGNATURE(offset, bytes, mime, class)                                                                          \
+    {                                                                                                                  \
+        offset, bytes, sizeof(bytes) - 1, mime, class                                                                  \
+    }
 
 /* The first that fits. */
 static const Signature SIGNATURES[] = {
@@ -86,10 +89,11 @@ const char *sniff(Slice head, MediaClass *out_class)
 /* The first eleven are those that the original took for video. */
 MediaClass class_claimed(const char *mime_type, const char *filename)
 {
-    static const char *const VIDEO[] = {".mp4", ".mkv",  ".avi", ".mov", ".wmv", ".flv", ".webm", ".m4v",
+    static const char *const VIDEO[] = {".mp4",  ".mkv", ".avi", ".mov", ".wmv", ".flv", ".webm", ".m4v",
                                         ".mpeg", ".mpg", ".3gp", ".ts",  ".mts", ".ogv", ".mxf"};
     static const char *const AUDIO[] = {".mp3", ".m4a", ".aac", ".flac", ".wav", ".ogg", ".opus", ".oga"};
-    static const char *const IMAGE[] = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff"};
+    static const char *const IMAGE[] = {".jpg",  ".jpeg", ".png",  ".gif", ".webp",
+                                        ".heic", ".heif", ".avif", ".tif", ".tiff"};
     const char *dot = filename ? strrchr(filename, '.') : NULL;
     Slice type = slice(mime_type);
 

@@ -69,13 +69,12 @@ Err store_begin_attempt(DbTx *tx, Arena *mem, Uuid id, int64_t now_us, JobRow *o
     return OK;
 }
 
-static const char END_ATTEMPT[] =
-    "UPDATE job SET state = $3, error_code = $4, error_text = $5,"
-    "  finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE $6::timestamptz END"
-    " WHERE id = $1 AND attempt = $2::int AND state = 'running'";
+static const char END_ATTEMPT[] = "UPDATE job SET state = $3, error_code = $4, error_text = $5,"
+                                  "  finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE $6::timestamptz END"
+                                  " WHERE id = $1 AND attempt = $2::int AND state = 'running'";
 
-Err store_end_attempt(DbTx *tx, const JobRow *job, const char *state, const char *code, const char *text, int64_t now_us,
-                      bool *out_mine)
+Err store_end_attempt(DbTx *tx, const JobRow *job, const char *state, const char *code, const char *text,
+                      int64_t now_us, bool *out_mine)
 {
     int64_t rows;
 
@@ -196,7 +195,8 @@ Err store_requeue_job(DbTx *tx, Arena *mem, Uuid id, int attempts, JobRow *out)
     return OK;
 }
 
-static const char QUEUE[] = "SELECT count(*), min(created_at) FROM job WHERE kind = $1::int AND state IN ('queued', 'running')";
+static const char QUEUE[] =
+    "SELECT count(*), min(created_at) FROM job WHERE kind = $1::int AND state IN ('queued', 'running')";
 
 Err store_queue(Db *db, int64_t timeout_ms, int kind, int64_t now_us, int64_t *out_count, int64_t *out_age_us)
 {

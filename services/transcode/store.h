@@ -20,8 +20,8 @@ Err store_insert_job(DbTx *tx, const JobRow *job, int64_t now_us, bool *out_new)
  * `attempts_left` -1: its last worker vanished. */
 Err store_begin_attempt(DbTx *tx, Arena *mem, Uuid id, int64_t now_us, JobRow *out) MUST_CHECK;
 /* Ends this attempt, when it still is the job's: `*out_mine` is false where a later attempt or a cancellation came. */
-Err store_end_attempt(DbTx *tx, const JobRow *job, const char *state, const char *code, const char *text, int64_t now_us,
-                      bool *out_mine) MUST_CHECK;
+Err store_end_attempt(DbTx *tx, const JobRow *job, const char *state, const char *code, const char *text,
+                      int64_t now_us, bool *out_mine) MUST_CHECK;
 /* A worker that drains gives the attempt back. */
 Err store_release_attempt(DbTx *tx, const JobRow *job) MUST_CHECK;
 /* Is this attempt still the one that is wanted? */
@@ -36,7 +36,8 @@ typedef struct StepRow {
 } StepRow;
 Err store_steps(Db *db, Arena *mem, Uuid job_id, int64_t timeout_ms, StepRow **out, size_t *out_count) MUST_CHECK;
 /* Of all jobs of a generation. */
-Err store_steps_of_media(DbTx *tx, Arena *mem, Uuid media_id, int64_t generation, StepRow **out, size_t *out_count) MUST_CHECK;
+Err store_steps_of_media(DbTx *tx, Arena *mem, Uuid media_id, int64_t generation, StepRow **out,
+                         size_t *out_count) MUST_CHECK;
 Err store_insert_step(DbTx *tx, Uuid job_id, const StepRow *step, int64_t now_us) MUST_CHECK;
 
 /* The latest first; `after` nil: from the latest. */
@@ -45,6 +46,7 @@ Err store_dead_jobs(struct Request *rq, Uuid after, int limit, JobRow **out, siz
 Err store_requeue_job(DbTx *tx, Arena *mem, Uuid id, int attempts, JobRow *out) MUST_CHECK;
 
 /* Jobs of a kind that are not over, and how long the oldest has been waiting; for metrics. */
-Err store_queue(Db *db, int64_t timeout_ms, int kind, int64_t now_us, int64_t *out_count, int64_t *out_age_us) MUST_CHECK;
+Err store_queue(Db *db, int64_t timeout_ms, int kind, int64_t now_us, int64_t *out_count,
+                int64_t *out_age_us) MUST_CHECK;
 /* What is kept of one account. */
 Err store_forget_owner(DbTx *tx, int64_t owner_id, int64_t *out_rows) MUST_CHECK;

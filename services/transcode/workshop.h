@@ -1,5 +1,5 @@
-/* workshop: the folder in which children work, of this process alone. What processes left behind that are gone is removed
- * at the start: a folder is in use as long as somebody holds the lock on it. */
+/* workshop: the folder in which children work, of this process alone. What processes left behind that are gone is
+ * removed at the start: a folder is in use as long as somebody holds the lock on it. */
 #pragma once
 #include "shared/err.h"
 #include "shared/log.h"
