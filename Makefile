@@ -31,7 +31,7 @@ LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
-PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib
+PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib expat
 # Silent where they are missing: `make setup` and `make help` work without.
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnats
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -266,9 +266,14 @@ $(B)/bench/credentials: $(BENCH_CREDENTIALS_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# The data plane by itself.
+$(B)/bench/bytes: $(B)/obj/tests/bench/bytes.o $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: bench
-bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,credentials,soak)
-	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,pairs,credentials,bytes,soak)
+	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials $(B)/bench/bytes
 	@tests/bench/run
 
 .PHONY: lint

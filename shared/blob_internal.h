@@ -26,6 +26,7 @@ typedef struct BlobRecord {
     uint64_t part_bytes;
     uint64_t parts; /* whole ones; behind them, up to `offset`, the tail */
     uint64_t created_ms;
+    uint64_t complete; /* s3: 1 once it became an object */
 } BlobRecord;
 /* Text lines, ended by an empty one; `out_len` bytes of at most BLOB_RECORD_MAX_BYTES. */
 size_t blob_record_format(const BlobRecord *r, char out[BLOB_RECORD_MAX_BYTES]);

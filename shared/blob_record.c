@@ -13,8 +13,8 @@ size_t blob_record_format(const BlobRecord *r, char out[BLOB_RECORD_MAX_BYTES])
     sha256_save(&r->sha, state);
     strbuf_printf(&b, RECORD_HEAD "key %s\ntype %s\nmax %" PRIu64 "\noffset %" PRIu64 "\nsha256 %s\n", r->key,
                   r->content_type, r->max_bytes, r->offset, state);
-    strbuf_printf(&b, "upload %s\npart %" PRIu64 "\nparts %" PRIu64 "\ncreated %" PRIu64 "\n", r->upload_id,
-                  r->part_bytes, r->parts, r->created_ms);
+    strbuf_printf(&b, "upload %s\npart %" PRIu64 "\nparts %" PRIu64 "\ncreated %" PRIu64 "\ncomplete %" PRIu64 "\n",
+                  r->upload_id, r->part_bytes, r->parts, r->created_ms, r->complete);
     sha256_hex_of(strbuf_slice(&b), digest);
     strbuf_printf(&b, "digest %s\n\n", digest);
     assert(!b.overflow); /* all parts have limits, whose sum fits */
@@ -71,7 +71,8 @@ bool blob_record_parse(Slice text, BlobRecord *out, size_t *out_len)
         !sha256_restore(state, &r.sha))
         return false;
     if (!take_text(&rest, "upload", r.upload_id, sizeof(r.upload_id)) || !take_number(&rest, "part", &r.part_bytes) ||
-        !take_number(&rest, "parts", &r.parts) || !take_number(&rest, "created", &r.created_ms))
+        !take_number(&rest, "parts", &r.parts) || !take_number(&rest, "created", &r.created_ms) ||
+        !take_number(&rest, "complete", &r.complete))
         return false;
     if (!take_digest(text, &rest) || !slice_starts_with(rest, SLICE_LIT("\n")))
         return false;

@@ -139,8 +139,10 @@ Err bytes_answer_content(BytesExchange *x, const BytesContent *content)
         TRY(open_source(x, content, &range));
     (void)start_answer(x, whole ? success_status(x, range.status) : range.status); /* not yet, see above */
     put_validators(x, content);
-    if (!has_body)
+    if (!has_body) {
+        x->answer.length = content->size; /* what it would be: told, not sent */
         return OK;
+    }
     put_description(x, content);
     x->answer.length = content->size < 0 ? BYTES_UNKNOWN : (int64_t)range.length;
     if (!whole)

@@ -404,17 +404,19 @@ static RowMetrics *metrics_of(BytesListener *l, const BytesRow *row)
     return &l->rows[l->row_count]; /* for what matches none */
 }
 
-static Carried *carry(BytesListener *l, struct MHD_Connection *connection, Link *link, const char *uri)
+static Carried *carry(BytesListener *l, struct MHD_Connection *connection, Link *link, const char *raw_uri)
 {
     Carried *c;
-    const char *query = strchr(uri, '?');
+    const char *uri, *query;
 
     arena_reset(link->mem);
     c = ARENA_NEW(link->mem, Carried);
     c->link = link;
     c->connection = connection;
-    c->uri_len = strlen(uri);
-    c->uri_end = uri + c->uri_len;
+    c->uri_len = strlen(raw_uri);
+    c->uri_end = raw_uri + c->uri_len;
+    uri = arena_strdup(link->mem, raw_uri); /* libmicrohttpd takes its own apart, where it stands */
+    query = strchr(uri, '?');
     c->started_us = clock_monotonic_us(l->o.clock);
     c->x.options = &l->o;
     c->x.rpc = "none";
@@ -527,7 +529,6 @@ static ssize_t read_source(void *data, uint64_t position, char *into, size_t max
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* Of what is only told: the length of a HEAD. */
 static ssize_t read_nothing(void *data, uint64_t position, char *into, size_t max)
 {
     (void)data, (void)position, (void)into, (void)max;
@@ -541,16 +542,18 @@ static struct MHD_Response *make_response(Carried *c)
     int fd = a->source.fd;
 
     if (a->has_source && fd >= 0 && a->length > 0) {
-        struct MHD_Response *response =
-            MHD_create_response_from_fd_at_offset64(size, a->source.fd, a->source.fd_offset);
+        struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(size, fd, a->source.fd_offset);
 
-        if (response)
-            a->source.fd = dup(a->source.fd); /* libmicrohttpd closes its own */
+        if (response) { /* which closes it from now on */
+            a->by_sendfile = true;
+            a->source.fd = -1;
+        }
         return response;
     }
     if (a->has_source && a->length != 0)
         return MHD_create_response_from_callback(size, READ_BYTES, read_source, c, NULL);
-    if (bytes_is_head(&c->x) && a->body.len == 0 && a->length != 0)
+    /* What is only told: the length of a HEAD, and of what a 304 stands for. */
+    if ((bytes_is_head(&c->x) || a->status == MHD_HTTP_NOT_MODIFIED) && a->body.len == 0 && a->length != 0)
         return MHD_create_response_from_callback(size, 1, read_nothing, NULL, NULL);
     return MHD_create_response_from_buffer(a->body.len, (void *)(uintptr_t)a->body.ptr, MHD_RESPMEM_MUST_COPY);
 }

@@ -58,6 +58,8 @@ static void set_fault(Exchange *x, Failure f)
 
 static const char *fault_summary(Exchange *x, const Fault *fault)
 {
+    if (x->dialect->fault_text)
+        return fault->text; /* it names the member */
     return fault->field[0] ? arena_printf(x->mem, "%s: %s", fault->field, fault->text) : fault->text;
 }
 
@@ -66,10 +68,9 @@ static void set_body_fault(Exchange *x, const char *key, const Fault *faults, si
     const char *text = x->dialect->body_text;
 
     set_fault(x, (Failure){.key = key,
-                           .text = text                     ? text
-                                   : !count                 ? "the body cannot be read"
-                                   : x->dialect->fault_text ? faults[0].text /* it names the member */
-                                                            : fault_summary(x, &faults[0]),
+                           .text = text     ? text
+                                   : !count ? "the body cannot be read"
+                                            : fault_summary(x, &faults[0]),
                            .faults = faults,
                            .fault_count = count});
 }
@@ -161,13 +162,18 @@ static bool take_json(Exchange *x, Slice *out)
     return true;
 }
 
+static void tell_faults(Exchange *x, Fault *faults, size_t count)
+{
+    for (size_t i = 0; x->dialect->fault_text && i < count; i++)
+        faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
+}
+
 static void set_problems(Exchange *x, const JsonProblems *problems)
 {
     size_t count;
     Fault *faults = faults_of_problems(x->mem, problems, &count);
 
-    for (size_t i = 0; x->dialect->fault_text && i < count; i++)
-        faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
+    tell_faults(x, faults, count);
     set_body_fault(x, "INVALID_BODY", faults, count);
 }
 
@@ -297,6 +303,7 @@ static bool transcode_query(Exchange *x, StrBuf *wire)
             problem.kind != JSON_UNKNOWN_FIELD)
             add_value_fault(x, &problem, ATRIUM__PART__QUERY, v->value, faults, &count);
     }
+    tell_faults(x, faults, count);
     if (count)
         set_fault(x, (Failure){.key = "INVALID_ARGUMENT",
                                .text = fault_summary(x, &faults[0]),
@@ -318,6 +325,7 @@ static bool transcode_path(Exchange *x, StrBuf *wire)
             continue;
         fault = ARENA_NEW(x->mem, Fault);
         add_value_fault(x, &problem, ATRIUM__PART__PATH, v->value, fault, &count);
+        tell_faults(x, fault, count);
         set_fault(
             x, (Failure){.key = "INVALID_ID", .text = fault_summary(x, fault), .faults = fault, .fault_count = count});
         return false;

@@ -28,6 +28,8 @@ client_FUZZ := shared/client_fuzz.c
 client_FUZZ_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,natsConnection_Subscribe bus_publish bus_publish_lossy nats_Sleep \
 	client_now_ms client_cond_wait)
 routes_FUZZ := shared/routes_fuzz.c
+ticket_FUZZ := shared/ticket_fuzz.c
+bytes_range_FUZZ := shared/bytes_range_fuzz.c
 gateway_tables_FUZZ := services/gateway/tables_fuzz.c $(addprefix services/gateway/,tables.c rates.c dialect.c)
 gateway_request_FUZZ := services/gateway/request_fuzz.c \
 	$(addprefix services/gateway/,request.c problems.c dialect.c tables.c rates.c)
