@@ -27,6 +27,7 @@ def lab(tmp_path_factory):
                             "TRANSCODE_LEASE": "3s"})
     try:
         stack.up()
+        stack.atrium("stop", "media")  # it would take away what is made of items that it does not know
         with Lab(stack) as opened:
             yield opened
     finally:
