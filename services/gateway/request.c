@@ -376,33 +376,55 @@ static Err add_idempotency_key(Exchange *x, BusHeaders *h)
     return OK;
 }
 
-Err request_send(Exchange *x, UpstreamDone done)
+/* What every request to a service says of itself. */
+static Err add_headers(Exchange *x, BusHeaders *h, int64_t timeout_ms)
 {
     const Operation *op = x->op;
-    BusHeaders h = {.count = 0};
-    char traceparent[TRACEPARENT_BYTES], timeout[16];
+    char *traceparent = arena_alloc(x->mem, TRACEPARENT_BYTES, 1);
 
     trace_format(&x->span.self, traceparent);
-    snprintf(timeout, sizeof(timeout), "%u", op->timeout_ms);
-    add(&h, "traceparent", traceparent);
-    add(&h, "Atrium-Timeout-Ms", timeout);
-    add(&h, "Atrium-Profile", x->profile->name);
-    add(&h, "Atrium-Client", x->client_text);
-    add(&h, "X-Request-Id", x->request_id);
-    add(&h, "Atrium-Caller", x->caller_header);
-    TRY(add_idempotency_key(x, &h));
+    add(h, "traceparent", traceparent);
+    add(h, "Atrium-Timeout-Ms", arena_printf(x->mem, "%" PRId64, timeout_ms));
+    add(h, "Atrium-Profile", x->profile->name);
+    add(h, "Atrium-Client", x->client_text);
+    add(h, "X-Request-Id", x->request_id);
+    add(h, "Atrium-Caller", x->caller_header);
+    TRY(add_idempotency_key(x, h));
     for (size_t i = 0; i < op->header_count; i++) {
         Slice value = exchange_header_joined(x, op->headers[i]);
 
         if (value.len)
-            add(&h, arena_printf(x->mem, "Http-%s", op->headers[i]), slice_cstr(x->mem, value));
+            add(h, arena_printf(x->mem, "Http-%s", op->headers[i]), slice_cstr(x->mem, value));
     }
-    return upstream_send(x->gateway->upstream, &(UpstreamRequest){.subject = op->subject,
-                                                                  .callee = op->domain,
-                                                                  .headers = h.list,
-                                                                  .header_count = h.count,
+    return OK;
+}
+
+static Err send_request(Exchange *x, const BusHeaders *h, int64_t timeout_ms, UpstreamDone done, UpstreamTicket *out)
+{
+    return upstream_send(x->gateway->upstream, &(UpstreamRequest){.subject = x->op->subject,
+                                                                  .callee = x->op->domain,
+                                                                  .headers = h->list,
+                                                                  .header_count = h->count,
                                                                   .body = x->wire,
-                                                                  .timeout_ms = op->timeout_ms,
+                                                                  .timeout_ms = timeout_ms,
                                                                   .done = done,
-                                                                  .data = x});
+                                                                  .data = x,
+                                                                  .out_stream = out});
+}
+
+Err request_send(Exchange *x, UpstreamDone done)
+{
+    BusHeaders h = {.count = 0};
+
+    TRY(add_headers(x, &h, x->op->timeout_ms));
+    return send_request(x, &h, x->op->timeout_ms, done, NULL);
+}
+
+Err request_send_stream(Exchange *x, const char *credit, int64_t timeout_ms, UpstreamDone done, UpstreamTicket *out)
+{
+    BusHeaders h = {.count = 0};
+
+    add(&h, "Atrium-Stream-Credit", credit);
+    TRY(add_headers(x, &h, timeout_ms));
+    return send_request(x, &h, timeout_ms, done, out);
 }
