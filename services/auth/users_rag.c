@@ -102,7 +102,6 @@ Err auth_v1_talker_create_user(Request *rq, const Auth__V1__TalkerCreateUserRequ
 
 Err auth_v1_talker_reset_password(Request *rq, const Auth__V1__TalkerUserId *in, Auth__V1__TalkerNewUser *out)
 {
-    const Auth *auth = rq->service;
     CLEANUP(db_tx_done) DbTx tx = {0};
     char *password = make_password(rq->mem), *hash;
     UserRow user;
@@ -111,7 +110,7 @@ Err auth_v1_talker_reset_password(Request *rq, const Auth__V1__TalkerUserId *in,
     TRY(parse_id(in->user_id, &id));
     TRY(user_refuse_self(rq, id));
     TRY(user_load(rq, NULL, id, &user));
-    TRY(password_hash(auth->settings, rq->mem, password, &hash));
+    TRY(password_hash(rq, password, &hash));
     TRY(user_enter(rq, &tx, id, &user));
     TRY(user_set_password(rq, &tx, id, hash));
     TRY(db_tx_commit(&tx));
