@@ -8,6 +8,7 @@
 #include "services/auth/registration.h"
 #include "services/auth/store_groups.h"
 #include "services/auth/text.h"
+#include "services/auth/users.h"
 
 enum { USERNAME_ATTEMPTS = 8, SETTLE_MS = 250 };
 
@@ -17,6 +18,13 @@ static bool is_empty(const char *text)
 }
 
 /* ---------------------------------------------------------------------------------------------------- shared rules */
+Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
+{
+    const Auth *auth = rq->service;
+
+    return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
+}
+
 void auth_nudge(const Request *rq)
 {
     const Auth *auth = rq->service;
@@ -127,8 +135,7 @@ Err account_of_caller(Request *rq, Account *out)
 
 Err account_change_password(Request *rq, const char *old_password, const char *new_password)
 {
-    const Auth *auth = rq->service;
-    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__PASSWORD_CHANGED, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__PASSWORD_CHANGED);
     Defence defence;
     Account account;
     bool right = false;
@@ -151,19 +158,6 @@ Err account_change_password(Request *rq, const char *old_password, const char *n
 }
 
 /* ---------------------------------------------------------------------------------------------------- handlers */
-static Err check_email(Request *rq, const char *text, const char **out)
-{
-    const Auth *auth = rq->service;
-    const char *problem;
-    Slice email;
-
-    problem = email_parse(slice(text), auth->settings->email_allow_reserved, &email);
-    if (problem)
-        return err_make(&INVALID_EMAIL, "%s", problem);
-    *out = slice_cstr(rq->mem, email);
-    return OK;
-}
-
 /* An e-mail address is ours: the original takes a username only. */
 Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1__AuthResult *out)
 {
@@ -175,7 +169,7 @@ Err auth_v1_register(Request *rq, const Auth__V1__RegisterRequest *in, Auth__V1_
         return err_make(&INVALID_USERNAME, "username must be 2-32 alphanumeric or underscore characters");
     TRY(password_accept(rq, &CHAT_PASSWORD, draft.password));
     if (!is_empty(in->email))
-        TRY(check_email(rq, in->email, &draft.email));
+        TRY(user_check_email(rq, in->email, &draft.email));
     TRY(registration_enter(rq, in->invitation, "registration is closed", &draft));
     TRY(account_prepare(rq, &draft, &account));
     tokens = tokens_make(rq, token_set_of(rq));
@@ -247,7 +241,7 @@ static Err check_new_user(Request *rq, const Auth__V1__CreateUserRequest *in, Ac
     if (!is_empty(in->password))
         TRY(password_accept(rq, &CHAT_PASSWORD, in->password));
     if (!is_empty(in->email))
-        TRY(check_email(rq, in->email, &draft.email));
+        TRY(user_check_email(rq, in->email, &draft.email));
     if (!is_empty(in->role) && (!role_parse(slice(in->role), &draft.role) || draft.role == ROLE_NONE))
         return err_make(&INVALID_ARGUMENT, "role must be user, operator or admin");
     *out = draft;

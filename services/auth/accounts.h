@@ -24,6 +24,8 @@ Err account_of_caller(Request *rq, Account *out) MUST_CHECK;
 Err account_change_password(Request *rq, const char *old_password, const char *new_password) MUST_CHECK;
 /* The caller's login; nil when his credential has none. */
 Uuid login_of_caller(const Request *rq);
+/* How logins end by this request. */
+Ending ending_now(const Request *rq, Auth__V1__LoginEnd why);
 /* After a commit that left events in the outbox. */
 void auth_nudge(const Request *rq);
 /* For the end of logins: every gateway is told before the caller gets its answer, unless that takes too long. */

@@ -33,7 +33,7 @@ static Err reset_admin_password(Request *rq)
 {
     const Auth *auth = rq->service;
     const char *password = auth->settings->admin_password_reset;
-    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__PASSWORD_CHANGED, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__PASSWORD_CHANGED);
     Account account;
     bool same = false;
     char *hash;

@@ -72,13 +72,6 @@ Err auth_v1_console_login(Request *rq, const Auth__V1__ConsoleLoginRequest *in, 
     return OK;
 }
 
-static Ending ending_now(const Request *rq)
-{
-    const Auth *auth = rq->service;
-
-    return (Ending){.ids = auth->ids, .why = AUTH__V1__LOGIN_END__LOGGED_OUT, .at_us = clock_unix_us(rq->clock)};
-}
-
 bool access_is_developer(const Access *access)
 {
     const Caller caller = {.kind = CALLER_PERSON,
@@ -92,7 +85,7 @@ bool access_is_developer(const Access *access)
 /* Only after the password: nobody learns from outside who is a developer. */
 Err auth_v1_portal_login(Request *rq, const Auth__V1__ConsoleLoginRequest *in, Auth__V1__ConsoleSession *out)
 {
-    Ending ending = ending_now(rq);
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__LOGGED_OUT);
     Account account;
     Access access;
     Tokens tokens;
@@ -110,7 +103,7 @@ Err auth_v1_portal_login(Request *rq, const Auth__V1__ConsoleLoginRequest *in, A
 
 static Err log_out(Request *rq, const char *cookie, Auth__V1__MessageReply *out)
 {
-    Ending ending = ending_now(rq);
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__LOGGED_OUT);
     bool ended;
 
     if (rq->caller.kind == CALLER_PERSON) {

@@ -205,9 +205,8 @@ Err auth_v1_update_developer(Request *rq, const Auth__V1__UpdateDeveloperRequest
 
 Err auth_v1_delete_developer(Request *rq, const Auth__V1__AdminUserId *in, Auth__V1__AdminNothing *out)
 {
-    const Auth *auth = rq->service;
     CLEANUP(db_tx_done) DbTx tx = {0};
-    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__KEY_REVOKED, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__KEY_REVOKED);
     UserRow user;
     bool removed;
     (void)out;

@@ -1,4 +1,6 @@
 /* email: the caller's name and address, and what goes by mail to whoever reads that address. */
+#include "services/auth/email.h"
+
 #include "atrium/auth/v1/mail.service.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit.h"
@@ -56,8 +58,7 @@ Err auth_v1_get_account(Request *rq, const Auth__V1__GetAccountRequest *in, Auth
     return answer_account(rq, out);
 }
 
-/* A new address waits until it is verified. Where nothing can be sent it counts at once. */
-static Err change_address(Request *rq, DbTx *tx, const char *email, bool *out_sent)
+Err email_change_own(Request *rq, DbTx *tx, const char *email, bool *out_sent)
 {
     int64_t id = rq->caller.user_id, now_us = clock_unix_us(rq->clock);
     UserChange change = {.email = email};
@@ -93,7 +94,6 @@ static Err read_change(Request *rq, const Auth__V1__UpdateAccountRequest *in, Us
     return OK;
 }
 
-/* Whoever has the address has the account, so it takes more than a token to change it. */
 Err auth_v1_update_account(Request *rq, const Auth__V1__UpdateAccountRequest *in, Auth__V1__AccountInfo *out)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -108,7 +108,7 @@ Err auth_v1_update_account(Request *rq, const Auth__V1__UpdateAccountRequest *in
     TRY(user_enter(rq, &tx, id, &user));
     TRY(user_change(rq, &tx, id, &(UserChange){.username = change.username}));
     if (change.email)
-        TRY(change_address(rq, &tx, change.email, &sent));
+        TRY(email_change_own(rq, &tx, change.email, &sent));
     TRY(db_tx_commit(&tx));
     TRY(answer_account(rq, out));
     if (change.email)

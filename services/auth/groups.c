@@ -202,6 +202,8 @@ Err auth_v1_delete_group(Request *rq, const Auth__V1__DeleteGroupRequest *in, Au
     TRY(find_group(rq, &tx, in->group_id, &group));
     if (strcmp(group.id, GROUP_OF_ALL) == 0)
         return err_make(&CONFLICT, "everybody's group stays");
+    /* Its members lose what they hold by it. */
+    TRY(access_may_grant(rq, &tx, ROLE_NONE, group.roles, group.role_count));
     TRY(auth_store_delete_group(&tx, group.id));
     TRY(audit_insert(&tx, rq, AUDIT_GROUP_DELETED, "group", group.id, NULL));
     if (group.role_count > 0)

@@ -262,7 +262,7 @@ static void members_hold_the_roles_of_their_group(void **state)
     assert_reason(set_role(s, "GrantGroupRole", "nonsense", "editor"), &GROUP_NOT_FOUND);
 }
 
-static void nobody_takes_in_whom_he_could_not_grant_the_roles(void **state)
+static void nobody_gives_or_takes_by_a_group_what_he_could_not_grant(void **state)
 {
     static const char *const MAY[] = {"auth.groups.write"};
     StoreSchema *s = *state;
@@ -270,16 +270,21 @@ static void nobody_takes_in_whom_he_could_not_grant_the_roles(void **state)
     Request rq = store_schema_user_request(s, BOB);
     Auth__V1__AddGroupMemberRequest in = AUTH__V1__ADD_GROUP_MEMBER_REQUEST__INIT;
     Auth__V1__GroupMember out = AUTH__V1__GROUP_MEMBER__INIT;
+    Auth__V1__DeleteGroupRequest del = AUTH__V1__DELETE_GROUP_REQUEST__INIT;
+    Auth__V1__MessageReply said = AUTH__V1__MESSAGE_REPLY__INIT;
 
     rq.caller.role = ROLE_OPERATOR;
     rq.caller.permissions = MAY;
     rq.caller.permission_count = 1;
     in.group_id = (char *)(uintptr_t)id;
     in.user_id = (char[]){"bob"};
+    del.group_id = (char *)(uintptr_t)id;
     assert_ok(set_role(s, "GrantGroupRole", id, "editor"));
     assert_reason(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "AddGroupMember", &in.base, &out.base), &PERMISSION_DENIED);
+    assert_reason(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "DeleteGroup", &del.base, &said.base), &PERMISSION_DENIED);
     assert_ok(set_role(s, "RevokeGroupRole", id, "editor"));
     assert_ok(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "AddGroupMember", &in.base, &out.base));
+    assert_ok(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "DeleteGroup", &del.base, &said.base));
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, fill_tables)
@@ -292,7 +297,7 @@ int main(void)
         TEST(one_sees_his_own_groups),
         TEST(services_ask_for_the_groups_of_a_user),
         TEST(members_hold_the_roles_of_their_group),
-        TEST(nobody_takes_in_whom_he_could_not_grant_the_roles),
+        TEST(nobody_gives_or_takes_by_a_group_what_he_could_not_grant),
     };
 
     return cmocka_run_group_tests_name("groups", tests, store_schema_make, store_schema_drop);

@@ -1,6 +1,7 @@
 /* Acting in another's name, through the dispatch table, on a real PostgreSQL (TEST_DATABASE_URL). */
 #include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/factor.atrium.h"
+#include "atrium/auth/v1/keys.service.h"
 #include "services/auth/audit.h"
 #include "services/auth/second_factor.h"
 #include "services/auth/store_schema.h"
@@ -87,23 +88,44 @@ static void some_are_left_alone(void **state)
     assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
 }
 
+static char *login_id(StoreSchema *s)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
+    return uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+}
+
 /* The log names who did it, and a fresh login of this kind proves nothing. */
 static void the_one_behind_it_stays_known(void **state)
 {
     StoreSchema *s = *state;
     Request rq = store_schema_user_request(s, eve.id);
     CLEANUP(db_tx_done) DbTx tx = {0};
-    CLEANUP(db_rows_done) DbRows rows = {0};
     Auth__V1__AuthResult out;
 
     assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
-    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
-    rq.caller.login_id = uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+    rq.caller.login_id = login_id(s);
     assert_reason(caller_prove(&rq, NULL, NULL), &NOT_PROVED);
     assert_ok(db_tx_begin(&rq, &tx));
     assert_ok(audit_insert_user(&tx, &rq, AUDIT_USER_UPDATED, eve.id, NULL));
     assert_ok(db_tx_commit(&tx));
     assert_int_equal(store_schema_count(s, "SELECT actor_id FROM audit_entry WHERE action = 'user.updated'"), root.id);
+}
+
+static void it_leaves_no_key_behind(void **state)
+{
+    StoreSchema *s = *state;
+    Request rq = store_schema_user_request(s, eve.id);
+    Auth__V1__CreateScopedKeyRequest in = AUTH__V1__CREATE_SCOPED_KEY_REQUEST__INIT;
+    Auth__V1__ScopedKey key = AUTH__V1__SCOPED_KEY__INIT;
+    Auth__V1__AuthResult out;
+
+    assert_ok(impersonate(s, eve.id, "a good reason", "secret1", &out));
+    rq.caller.login_id = login_id(s);
+    in.name = (char[]){"for later"};
+    assert_reason(rpc_call(&AUTH_V1_KEY_SERVICE, &rq, "CreateScopedKey", &in.base, &key.base), &PERMISSION_DENIED);
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM api_key"), 0);
 }
 
 static Err update(StoreSchema *s, const char *who, const char *role, bool active)
@@ -157,6 +179,7 @@ int main(void)
         TEST(it_needs_a_reason_and_the_administrators_password),
         TEST(some_are_left_alone),
         TEST(the_one_behind_it_stays_known),
+        TEST(it_leaves_no_key_behind),
         TEST(it_ends_with_the_account_behind_it),
         TEST(it_ends_with_the_rank),
     };

@@ -12,6 +12,7 @@
 #include "services/auth/events.h"
 #include "services/auth/pages.h"
 #include "services/auth/seal.h"
+#include "services/auth/store_admin.h"
 #include "shared/api_key.h"
 
 enum { DAY_S = 86400, OVERLAP_DEFAULT_S = 86400 };
@@ -41,11 +42,13 @@ Err keys_end_of_user(Request *rq, DbTx *tx, int64_t user_id, const Ending *endin
     return auth_store_revoke_keys_of(rq, tx, user_id, ending);
 }
 
-static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
+/* Who acts in another's name for some minutes leaves with nothing that lasts longer. */
+static Err refuse_impersonator(Request *rq, DbTx *tx)
 {
-    const Auth *auth = rq->service;
+    bool is_impersonation;
 
-    return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
+    TRY(auth_store_is_impersonation(tx, login_of_caller(rq), &is_impersonation));
+    return is_impersonation ? err_make(&PERMISSION_DENIED, "nobody makes keys in another's name") : OK;
 }
 
 /* Stores `key` under a new id and secret, which is returned: the only time that it is seen. */
@@ -54,6 +57,7 @@ static Err store_key(Request *rq, DbTx *tx, const char *scheme, Uuid rotated_fro
     const Auth *auth = rq->service;
     char *secret = api_key_make(rq->mem, scheme);
 
+    TRY(refuse_impersonator(rq, tx));
     key->id = uuid_v7(auth->ids);
     key->prefix = slice_cstr(rq->mem, slice_take(slice(secret), strlen(scheme) + API_KEY_SHOWN_BYTES));
     key->created_us = clock_unix_us(rq->clock);

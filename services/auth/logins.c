@@ -7,13 +7,6 @@
 
 static const char WRONG_LOGIN[] = "invalid username or password";
 
-static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
-{
-    const Auth *auth = rq->service;
-
-    return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
-}
-
 /* ---------------------------------------------------------------------------------------------------- login */
 Err auth_v1_login(Request *rq, const Auth__V1__LoginRequest *in, Auth__V1__AuthResult *out)
 {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "atrium/auth/v1/admin.atrium.h"
+#include "atrium/auth/v1/admin.service.h"
 #include "atrium/auth/v1/mail.service.h"
 #include "services/auth/erasure.h"
 #include "services/auth/mail_sender.h"
@@ -235,6 +236,32 @@ static void a_new_address_counts_once_it_is_verified(void **state)
     assert_true(account(s, ada.id)->email_verified);
 }
 
+/* As sessions' users change it. */
+static void a_token_alone_changes_no_address(void **state)
+{
+    StoreSchema *s = *state;
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+    Request rq = store_schema_user_request(s, ada.id);
+    Auth__V1__UpdateUserRequest in = AUTH__V1__UPDATE_USER_REQUEST__INIT;
+    Auth__V1__User out = AUTH__V1__USER__INIT;
+
+    (void)send_all();
+    in.user_id = text("me");
+    in.email = text("thief@example.org");
+    in.full_name = text("Ada L.");
+    assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base), &NOT_PROVED);
+    in.email = text("ADA@example.org"); /* no other */
+    assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base));
+    assert_string_equal(out.sessions_full_name, "Ada L.");
+    in.email = text("new@example.org");
+    in.password = text(OLD_PASSWORD);
+    assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "UpdateUser", &in.base, &out.base));
+    assert_string_equal(out.email, "ada@example.org");
+    assert_string_equal(account(s, ada.id)->pending_email, "new@example.org");
+    assert_int_equal(send_all(), 1);
+    assert_string_equal(world.last_to, "new@example.org");
+}
+
 static void an_address_that_was_given_up_cannot_be_verified(void **state)
 {
     StoreSchema *s = *state;
@@ -313,6 +340,26 @@ static void links_end_with_their_time_and_with_the_address(void **state)
     s->now_us += s->settings.reset_ttl_ms * 1000;
     assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
     assert_int_equal(account(s, ada.id)->id, ada.id);
+}
+
+/* Whoever else has one, too. */
+static void links_end_with_the_password_that_they_were_to_replace(void **state)
+{
+    StoreSchema *s = *state;
+    Account ada = store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
+    Request rq = store_schema_user_request(s, ada.id);
+    Auth__V1__ChangePasswordRequest in = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
+    Auth__V1__MessageReply out = AUTH__V1__MESSAGE_REPLY__INIT;
+    char *token;
+
+    (void)send_all();
+    assert_ok(ask_reset(s, "ada@example.org", NULL));
+    assert_int_equal(send_all(), 1);
+    token = token_of_mail(s);
+    in.old_password = text(OLD_PASSWORD);
+    in.new_password = text("one of my own");
+    assert_ok(rpc_call(&AUTH_V1_AUTH_SERVICE, &rq, "ChangePassword", &in.base, &out.base));
+    assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
 }
 
 static void an_unknown_address_is_answered_like_a_known_one(void **state)
@@ -593,10 +640,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_registers_is_asked_whether_the_address_is_his, fresh),
         cmocka_unit_test_setup(a_new_address_counts_once_it_is_verified, fresh),
+        cmocka_unit_test_setup(a_token_alone_changes_no_address, fresh),
         cmocka_unit_test_setup(an_address_that_was_given_up_cannot_be_verified, fresh),
         cmocka_unit_test_setup(an_address_taken_meanwhile_is_not_given_twice, fresh),
         cmocka_unit_test_setup(reset_by_mail_ends_all_logins_and_is_good_once, fresh),
         cmocka_unit_test_setup(links_end_with_their_time_and_with_the_address, fresh),
+        cmocka_unit_test_setup(links_end_with_the_password_that_they_were_to_replace, fresh),
         cmocka_unit_test_setup(an_unknown_address_is_answered_like_a_known_one, fresh),
         cmocka_unit_test_setup(nobody_is_flooded, fresh),
         cmocka_unit_test_setup(an_administrator_passes_a_link_on, fresh),

@@ -328,7 +328,6 @@ static bool setup_required(StoreSchema *s)
     Auth__V1__Setup out = AUTH__V1__SETUP__INIT;
 
     assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "GetSetup", &in.base, &out.base));
-    assert_int_equal(out.setup_required, !out.has_password);
     return out.setup_required;
 }
 
@@ -359,6 +358,26 @@ static void one_without_a_password_gets_it(void **state)
     assert_int_equal(
         store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'ada' AND password_hash IS NOT NULL"), 1);
     assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE role = 3"), 1);
+}
+
+/* Else whoever comes first took the account over. */
+static void one_who_comes_in_by_another_door_keeps_it_shut(void **state)
+{
+    static const char *const DOORS[] = {
+        "INSERT INTO identity (id, user_id, provider, subject, name, created_at)"
+        " SELECT gen_random_uuid(), id, 'acme', 'a', 'Ada', now() FROM account WHERE username = 'ada'",
+        "INSERT INTO passkey (id, user_id, name, algorithm, public_key, sign_count, created_at)"
+        " SELECT '\\x01', id, 'key', -7, '\\x02', 0, now() FROM account WHERE username = 'ada'"};
+    StoreSchema *s = *state;
+    Request rq = store_schema_request(s);
+
+    for (size_t i = 0; i < ARRAY_LEN(DOORS); i++) {
+        store_schema_script(s, DOORS[i]);
+        assert_false(setup_required(s));
+        assert_reason(setup(&rq, "long enough for it", "long enough for it"), &SETUP_DONE);
+        store_schema_script(s, "DELETE FROM identity; DELETE FROM passkey");
+    }
+    assert_true(setup_required(s));
 }
 
 static void *run_setup(void *data)
@@ -401,6 +420,7 @@ int main(void)
         TEST(of_ten_at_once_three_uses_let_three_in),
         TEST(the_first_administrator_chooses_a_password_once),
         TEST(one_without_a_password_gets_it),
+        TEST(one_who_comes_in_by_another_door_keeps_it_shut),
         TEST(of_ten_setups_at_once_one_wins),
     };
 

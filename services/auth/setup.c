@@ -1,10 +1,11 @@
-/* setup: the first administrator's password, by sessions' client, for who set no ADMIN_PASSWORD. */
+/* setup: the first administrator's password, by sessions' client, for who set no ADMIN_PASSWORD. Anybody may ask for
+ * it, so it is over for good once an administrator can come in, by whatever door. */
 #include "atrium/auth/v1/admin.service.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit.h"
 #include "services/auth/events.h"
 #include "services/auth/store_admin.h"
-#include "services/auth/text.h"
+#include "services/auth/users.h"
 
 static const PasswordRule SETUP_PASSWORD = {
     .min_chars = 12, .max_chars = 128, .refusal = "password must have 12 to 128 characters"};
@@ -22,10 +23,10 @@ Err auth_v1_get_setup(Request *rq, const Auth__V1__GetSetupRequest *in, Auth__V1
     (void)in;
 
     TRY(find_setup(rq, NULL, &setup));
-    SET(out, setup_required, !setup.has_password);
+    SET(out, setup_required, !setup.can_enter);
     SET(out, admin_exists, setup.admin_exists);
     SET(out, has_password, setup.has_password);
-    if (!setup.has_password)
+    if (!setup.can_enter)
         out->message = arena_strdup(rq->mem, "Choose the administrator's password.");
     return OK;
 }
@@ -37,26 +38,18 @@ static Err refuse_done(Request *rq)
     struct_set_text(rq->mem, details, "hint",
                     "Log in as administrator; ADMIN_PASSWORD_RESET overwrites a password that is lost.");
     request_set_details(rq, details);
-    return err_make(&SETUP_DONE, "there is an administrator with a password already");
+    return err_make(&SETUP_DONE, "there is an administrator already");
 }
 
 static Err check_setup(Request *rq, const Auth__V1__DoSetupRequest *in, const char **out_email)
 {
-    const Auth *auth = rq->service;
-    const char *problem;
-    Slice email;
-
     TRY(password_accept(rq, &SETUP_PASSWORD, in->password));
     if (!in->password_confirm || strcmp(in->password, in->password_confirm) != 0)
         return err_make(&INVALID_ARGUMENT, "passwordConfirm must be the same as password");
-    problem = email_parse(slice(in->email), auth->settings->email_allow_reserved, &email);
-    if (problem)
-        return err_make(&INVALID_EMAIL, "%s", problem);
-    *out_email = slice_cstr(rq->mem, email);
-    return OK;
+    return user_check_email(rq, in->email, out_email);
 }
 
-/* There may be one without a password: made by an earlier start, or signing in elsewhere. */
+/* There may be one who has no way in yet: made by an earlier start, or invited. */
 static Err store_admin(Request *rq, DbTx *tx, const SetupRow *setup, Account *admin)
 {
     const Auth *auth = rq->service;
@@ -83,13 +76,13 @@ Err auth_v1_do_setup(Request *rq, const Auth__V1__DoSetupRequest *in, Auth__V1__
 
     TRY(check_setup(rq, in, &draft.email));
     TRY(find_setup(rq, NULL, &setup));
-    if (setup.has_password)
+    if (setup.can_enter)
         return refuse_done(rq);
     draft.password = in->password;
     TRY(account_prepare(rq, &draft, &admin));
     TRY(db_tx_begin(rq, &tx));
     TRY(find_setup(rq, &tx, &setup));
-    if (setup.has_password)
+    if (setup.can_enter)
         return err_make(&SETUP_LOST, "somebody else was faster");
     TRY(store_admin(rq, &tx, &setup, &admin));
     TRY(audit_insert_user(&tx, rq, AUDIT_SETUP_DONE, admin.id, NULL));

@@ -208,6 +208,7 @@ Err auth_store_change_password(Request *rq, int64_t user_id, const char *passwor
     TRY(db_tx_begin(rq, &tx));
     TRY(db_exec(&tx, UPDATE_PASSWORD,
                 DB_ARGS(db_int64(user_id), db_text(slice(password_hash)), db_time_us(ending->at_us))));
+    TRY(mail_store_drop_resets(&tx, user_id));
     TRY(store_end_logins_but(rq, &tx, user_id, keep, ending, NULL));
     return db_tx_commit(&tx);
 }

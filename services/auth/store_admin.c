@@ -1,6 +1,8 @@
 /* store_admin: see store_admin.h. */
 #include "services/auth/store_admin.h"
 
+#include "services/auth/store_mail.h"
+
 /* ---------------------------------------------------------------------------------------------------- reading */
 #define USER_COLUMNS ACCOUNT_COLUMNS ", a.activated_at, a.deactivated_at"
 enum { USER_COLUMN_COUNT = ACCOUNT_COLUMN_COUNT + 2 };
@@ -127,6 +129,7 @@ static const char SET_PASSWORD[] = "UPDATE account SET password_hash = $2, passw
 
 Err auth_store_set_password(DbTx *tx, int64_t id, const char *password_hash, int64_t now_us)
 {
+    TRY(mail_store_drop_resets(tx, id));
     return db_exec(tx, SET_PASSWORD, DB_ARGS(db_int64(id), db_text(slice(password_hash)), db_time_us(now_us)));
 }
 
@@ -163,6 +166,17 @@ Err auth_store_set_impersonator(DbTx *tx, Uuid login_id, int64_t impersonator_id
     return db_exec(tx, SET_IMPERSONATOR, DB_ARGS(db_uuid(login_id), db_int64(impersonator_id)));
 }
 
+static const char IS_IMPERSONATION[] = "SELECT 1 FROM login WHERE id = $1 AND impersonator_id IS NOT NULL";
+
+Err auth_store_is_impersonation(DbTx *tx, Uuid login_id, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, IS_IMPERSONATION, DB_ARGS(db_uuid(login_id)), &rows));
+    *out = rows.count > 0;
+    return OK;
+}
+
 static const char END_IMPERSONATIONS[] = STORE_END_THE_LOGINS("impersonator_id = $3");
 
 Err auth_store_end_impersonations(Request *rq, DbTx *tx, int64_t impersonator_id, const Ending *ending)
@@ -174,8 +188,10 @@ Err auth_store_end_impersonations(Request *rq, DbTx *tx, int64_t impersonator_id
 /* ---------------------------------------------------------------------------------------------------- setup */
 static const char SELECT_SETUP[] =
     "SELECT count(*), count(password_hash),"
-    "  (array_agg(id ORDER BY (username <> $1), id) FILTER (WHERE password_hash IS NULL))[1]"
-    " FROM account WHERE role = 3";
+    "  (array_agg(id ORDER BY (username <> $1), id) FILTER (WHERE password_hash IS NULL))[1],"
+    "  count(*) FILTER (WHERE password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identity i WHERE i.user_id = a.id)"
+    "   OR EXISTS (SELECT 1 FROM passkey p WHERE p.user_id = a.id))"
+    " FROM account a WHERE role = 3";
 
 Err auth_store_find_setup(Request *rq, DbTx *tx, const char *admin_username, SetupRow *out)
 {
@@ -190,6 +206,7 @@ Err auth_store_find_setup(Request *rq, DbTx *tx, const char *admin_username, Set
     }
     *out = (SetupRow){.admin_exists = db_get_int64(&rows, 0, 0) > 0,
                       .has_password = db_get_int64(&rows, 0, 1) > 0,
+                      .can_enter = db_get_int64(&rows, 0, 3) > 0,
                       .open_id = db_get_int64(&rows, 0, 2)};
     return OK;
 }

@@ -45,12 +45,15 @@ Err auth_store_insert_pending(DbTx *tx, const Account *account) MUST_CHECK;
 /* Of a login of the same transaction: whoever is behind it. */
 Err auth_store_set_impersonator(DbTx *tx, Uuid login_id, int64_t impersonator_id) MUST_CHECK;
 /* Ends what he does in others' names. */
+/* Whether this login is an administrator's in another's name. */
+Err auth_store_is_impersonation(DbTx *tx, Uuid login_id, bool *out) MUST_CHECK;
 Err auth_store_end_impersonations(Request *rq, DbTx *tx, int64_t impersonator_id, const Ending *ending) MUST_CHECK;
 
 /* --- the first administrator ---------------------------------------------------------------------------------------
  */
 typedef struct SetupRow {
     bool admin_exists, has_password; /* of any of them */
+    bool can_enter;                  /* any of them: by password, an identity elsewhere or a passkey */
     int64_t open_id;                 /* of one without a password, ADMIN_USERNAME first; 0: none */
 } SetupRow;
 /* `tx` may be NULL; else others that ask so wait until it ends. */

@@ -139,6 +139,13 @@ Err mail_store_take_token(DbTx *tx, const MailToken *token, int64_t now_us, bool
     return OK;
 }
 
+static const char DROP_RESETS[] = "DELETE FROM mail_token WHERE user_id = $1 AND purpose = 'reset_password'";
+
+Err mail_store_drop_resets(DbTx *tx, int64_t user_id)
+{
+    return db_exec(tx, DROP_RESETS, DB_ARGS(db_int64(user_id)));
+}
+
 static const char PURGE_MAIL[] =
     "WITH over AS (DELETE FROM mail_token WHERE hash IN ("
     "   SELECT hash FROM mail_token WHERE expires_at <= $1 LIMIT $3) RETURNING 1), old AS ("

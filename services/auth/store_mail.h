@@ -38,6 +38,8 @@ typedef struct MailToken {
 Err mail_store_insert_token(DbTx *tx, const MailToken *token) MUST_CHECK;
 /* One that can be used now. */
 Err mail_store_find_token(Request *rq, Slice hash, TokenPurpose purpose, int64_t now_us, MailToken *out) MUST_CHECK;
+/* Links to a new password are void once there is one. */
+Err mail_store_drop_resets(DbTx *tx, int64_t user_id) MUST_CHECK;
 /* With all others of this purpose and user; false when it is not there any more. The account must be locked. */
 Err mail_store_take_token(DbTx *tx, const MailToken *token, int64_t now_us, bool *out_taken) MUST_CHECK;
 

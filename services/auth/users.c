@@ -2,6 +2,7 @@
 #include "services/auth/users.h"
 
 #include "atrium/auth/v1/admin.atrium.h"
+#include "services/auth/accounts.h"
 #include "services/auth/audit.h"
 #include "services/auth/events.h"
 #include "services/auth/keys.h"
@@ -40,8 +41,7 @@ Err user_refuse_self(const Request *rq, int64_t id)
 
 Err user_end_access(Request *rq, DbTx *tx, int64_t id, Auth__V1__LoginEnd why)
 {
-    const Auth *auth = rq->service;
-    Ending ending = {.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, why);
 
     TRY(store_end_logins_but(rq, tx, id, (Uuid){{0}}, &ending, NULL));
     TRY(auth_store_end_impersonations(rq, tx, id, &ending));
@@ -71,8 +71,7 @@ Err user_set_active(Request *rq, DbTx *tx, int64_t id, bool active)
 /* Of who is no administrator any more. */
 static Err end_impersonations(Request *rq, DbTx *tx, int64_t id)
 {
-    const Auth *auth = rq->service;
-    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__ENDED_BY_ADMIN, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__ENDED_BY_ADMIN);
 
     return auth_store_end_impersonations(rq, tx, id, &ending);
 }

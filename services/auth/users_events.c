@@ -125,6 +125,7 @@ Err auth_v1_admin_create_user(Request *rq, const Auth__V1__AdminCreateUserReques
     InvitationSecret secret;
     Invitation invitation;
     OutboxRow announce;
+    Role rank = ROLE_USER;
 
     TRY(check_name(in->username));
     TRY(user_check_email(rq, in->email, &user.account.email));
@@ -135,7 +136,8 @@ Err auth_v1_admin_create_user(Request *rq, const Auth__V1__AdminCreateUserReques
     TRY(audit_insert_user(&tx, rq, AUDIT_USER_CREATED, user.account.id, NULL));
     TRY(set_role(rq, &tx, &user, role));
     TRY(invitation_for_account(rq, &tx, &user.account, role, &invitation, &secret));
-    announce = user_registered_event(rq->mem, auth->ids, user.account.id, ROLE_USER, user.account.created_us);
+    (void)role_parse(slice(role), &rank); /* false: it stands beside the rank */
+    announce = user_registered_event(rq->mem, auth->ids, user.account.id, rank, user.account.created_us);
     TRY(outbox_insert(&tx, &announce, false));
     TRY(db_tx_commit(&tx));
     auth_nudge(rq);

@@ -4,9 +4,11 @@
 #include "services/auth/accounts.h"
 #include "services/auth/answers.h"
 #include "services/auth/audit.h"
+#include "services/auth/email.h"
 #include "services/auth/erasure.h"
 #include "services/auth/events.h"
 #include "services/auth/pages.h"
+#include "services/auth/second_factor.h"
 #include "services/auth/text.h"
 #include "services/auth/users.h"
 
@@ -155,10 +157,26 @@ static Err check_change(Request *rq, const Auth__V1__UpdateUserRequest *in, User
     return OK;
 }
 
+/* Takes one's own new address out of the change: it has a way of its own. What he has already is none. */
+static Err take_own_email(Request *rq, const char *password, UserChange *change, const char **out)
+{
+    const char *email = MOVE(change->email);
+    Account account;
+
+    *out = NULL;
+    TRY(account_of_caller(rq, &account));
+    if (account.email && slice_eq_nocase(slice(account.email), slice(email)))
+        return OK;
+    TRY(caller_prove(rq, password, NULL));
+    *out = email;
+    return OK;
+}
+
 Err auth_v1_update_user(Request *rq, const Auth__V1__UpdateUserRequest *in, Auth__V1__User *out)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
-    bool writes_all = caller_may(&rq->caller, "auth.users.write");
+    bool writes_all = caller_may(&rq->caller, "auth.users.write"), sent;
+    const char *own_email = NULL;
     UserChange change;
     UserRow user;
     int64_t id;
@@ -171,8 +189,12 @@ Err auth_v1_update_user(Request *rq, const Auth__V1__UpdateUserRequest *in, Auth
     TRY(check_change(rq, in, &change, &rank));
     if (in->has_active && !in->active)
         TRY(user_refuse_self(rq, id));
+    if (change.email && id == rq->caller.user_id)
+        TRY(take_own_email(rq, in->password, &change, &own_email));
     TRY(user_enter(rq, &tx, id, &user));
     TRY(user_change(rq, &tx, id, &change));
+    if (own_email)
+        TRY(email_change_own(rq, &tx, own_email, &sent));
     if (rank != ROLE_NONE)
         TRY(user_set_rank(rq, &tx, &user, rank));
     if (in->has_active)

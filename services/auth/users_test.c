@@ -197,6 +197,18 @@ static void roles_take_each_others_place(void **state)
     assert_reason(update(s, ADA, ROLE_ADMIN, DAN, "viewer", &out), &USER_NOT_FOUND);
 }
 
+/* Services that keep a copy of what somebody is have it from there. */
+static void a_new_administrator_is_announced_as_one(void **state)
+{
+    StoreSchema *s = *state;
+    Auth__V1__AdminUser out;
+
+    assert_ok(create(s, "eve", "eve@example.org", "admin", &out));
+    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.user.registered.%'"
+                                           " AND position('admin'::bytea in payload) > 0"),
+                     1);
+}
+
 static void fields_are_changed_one_by_one(void **state)
 {
     StoreSchema *s = *state;
@@ -553,6 +565,7 @@ int main(void)
         TEST(invitations_end),
         TEST(what_cannot_be_an_account_is_refused),
         TEST(roles_take_each_others_place),
+        TEST(a_new_administrator_is_announced_as_one),
         TEST(fields_are_changed_one_by_one),
         TEST(who_is_deactivated_loses_logins_and_keys),
         TEST(the_last_administrator_stays),

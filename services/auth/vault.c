@@ -22,13 +22,6 @@ Err auth_v1_vault_me(Request *rq, const Auth__V1__VaultMeRequest *in, Auth__V1__
     return OK;
 }
 
-static Ending ending_now(const Request *rq, Auth__V1__LoginEnd why)
-{
-    const Auth *auth = rq->service;
-
-    return (Ending){.ids = auth->ids, .why = why, .at_us = clock_unix_us(rq->clock)};
-}
-
 Err auth_v1_vault_logout(Request *rq, const Auth__V1__VaultLogoutRequest *in, Auth__V1__VaultLogoutReply *out)
 {
     Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__LOGGED_OUT);

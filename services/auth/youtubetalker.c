@@ -143,8 +143,7 @@ static const char *bearer_token(Request *rq)
  * login, too: the gateway has verified it. */
 Err auth_v1_talker_logout(Request *rq, const Auth__V1__TalkerLogoutRequest *in, Auth__V1__TalkerLogoutReply *out)
 {
-    const Auth *auth = rq->service;
-    Ending ending = {.ids = auth->ids, .why = AUTH__V1__LOGIN_END__LOGGED_OUT, .at_us = clock_unix_us(rq->clock)};
+    Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__LOGGED_OUT);
     const char *token = bearer_token(rq);
     bool ended = false;
     (void)in, (void)out;

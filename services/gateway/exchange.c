@@ -470,18 +470,33 @@ static bool has_csrf_token(const Exchange *x)
                                  slice(token));
 }
 
+/* A page of ours, or one whose pages may act with a user's cookies. */
+static bool is_known_origin(const Exchange *x, const char *origin)
+{
+    const char *host = exchange_header(x, "host"), *scheme_end = strstr(origin, "://");
+
+    return (scheme_end && host && strcmp(scheme_end + 3, host) == 0) || cors_origin_listed(x->gateway->cors, origin);
+}
+
 /* A page of another origin can make a browser send a cookie, but neither an Authorization header nor what it cannot
  * read. */
 static bool is_forgeable(const Exchange *x)
 {
-    const char *origin = exchange_header(x, "origin"), *host = exchange_header(x, "host");
-    const char *scheme_end = origin ? strstr(origin, "://") : NULL;
+    const char *origin = exchange_header(x, "origin");
 
     if (!x->by_cookie || slice_eq_cstr(x->lookup_method, "GET") || has_csrf_token(x))
         return false;
-    if (!origin)
-        return true;
-    return !(scheme_end && host && strcmp(scheme_end + 3, host) == 0) && !cors_origin_listed(x->gateway->cors, origin);
+    return !origin || !is_known_origin(x, origin);
+}
+
+/* Where cookies are credentials, a form of another origin could log a browser in as whom that page likes. Forms cannot
+ * be JSON, and for that a browser asks first. */
+static bool is_foreign_form(const Exchange *x)
+{
+    const char *origin = exchange_header(x, "origin");
+
+    return x->op->caller == ATRIUM__CALLER_POLICY__ANYONE && (x->dialect->cookie || x->op->cookie) && origin &&
+           !slice_eq_cstr(x->lookup_method, "GET") && !is_known_origin(x, origin) && !request_is_json(x);
 }
 
 static StepResult authorize(Exchange *x)
@@ -491,6 +506,8 @@ static StepResult authorize(Exchange *x)
     if (x->user_id && is_forgeable(x))
         return exchange_fail_with(x, "CSRF_FAILURE",
                                   "a cookie alone does not allow this: send X-CSRF-Token, or a known Origin");
+    if (is_foreign_form(x))
+        return exchange_fail_with(x, "CSRF_FAILURE", "from another origin: as application/json only");
     if ((x->op->caller == ATRIUM__CALLER_POLICY__OPERATOR && x->role < ROLE_OPERATOR) ||
         (x->op->caller == ATRIUM__CALLER_POLICY__ADMIN && x->role < ROLE_ADMIN))
         return exchange_fail_with(x, "PERMISSION_DENIED",

@@ -142,6 +142,8 @@ StepResult exchange_answer_reply(Exchange *x, natsMsg *msg);
 /* request.c */
 /* Body, query and path to wire bytes; what is wrong becomes x->fault. */
 void request_transcode(Exchange *x);
+/* Is the body said to be JSON, and nothing else? */
+bool request_is_json(const Exchange *x);
 /* Finds the credential that the dialect looks for. */
 void request_find_credential(Exchange *x);
 Err request_send(Exchange *x, UpstreamDone done);

@@ -1156,6 +1156,33 @@ static void a_cookie_alone_writes_nothing(void **state)
     assert_int_equal(a.status, 200);
 }
 
+/* Else it could log a browser in as somebody else. */
+static void a_form_of_another_origin_is_refused_where_cookies_are_credentials(void **state)
+{
+    static const struct {
+        const char *path, *more;
+        int status;
+    } CASES[] = {
+        {"/baker", "Origin: http://bad.example\r\nContent-Type: text/plain", 403},
+        {"/baker", "Origin: null\r\nContent-Type: application/x-www-form-urlencoded", 403},
+        {"/baker", "Origin: http://bad.example", 403},
+        {"/baker", "Origin: http://bad.example\r\nContent-Type: application/json", 200},
+        {"/baker", "Origin: http://good.example\r\nContent-Type: text/plain", 200},
+        {"/baker", "Origin: http://t\r\nContent-Type: text/plain", 200},
+        {"/baker", "Content-Type: text/plain", 200}, /* no browser's */
+        {"/media", "Origin: http://bad.example\r\nContent-Type: text/plain", 400}, /* for its empty body */
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        Answer a = ask(arena_printf(mem, "POST %s HTTP/1.1\r\n%s\r\nContent-Length: 0", CASES[i].path, CASES[i].more));
+
+        if (a.status != CASES[i].status)
+            fail_msg("%s %s: %d", CASES[i].path, CASES[i].more, a.status);
+    }
+}
+
 static void an_rpc_may_have_a_cookie_of_its_own(void **state)
 {
     (void)state;
@@ -1344,6 +1371,7 @@ int main(void)
         cmocka_unit_test(callers_are_known_by_their_tokens),
         cmocka_unit_test(a_token_waits_for_the_key_that_it_names),
         cmocka_unit_test(a_cookie_alone_writes_nothing),
+        cmocka_unit_test(a_form_of_another_origin_is_refused_where_cookies_are_credentials),
         cmocka_unit_test(an_rpc_may_have_a_cookie_of_its_own),
         cmocka_unit_test(reads_tell_the_token_in_the_dialects_way),
         cmocka_unit_test(cookies_are_secure_over_tls),

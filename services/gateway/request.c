@@ -80,12 +80,17 @@ static void set_one_fault(Exchange *x, const char *key, Fault fault)
 }
 
 /* --- the body ---------------------------------------------------------------------------------------------------- */
-static Slice media_type(Exchange *x)
+static Slice media_type(const Exchange *x)
 {
     Slice type, parameters;
 
     (void)slice_cut(slice(exchange_header(x, "content-type")), ';', &type, &parameters); /* false: no parameters */
     return slice_trim(type);
+}
+
+bool request_is_json(const Exchange *x)
+{
+    return slice_eq_nocase(media_type(x), SLICE_LIT("application/json"));
 }
 
 typedef enum BodyKind { BODY_JSON, BODY_IGNORED, BODY_REFUSED } BodyKind;

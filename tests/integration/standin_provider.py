@@ -1,7 +1,9 @@
-"""A stand-in for Discord, GitHub and an OpenID provider at once: it checks what it is sent, signs by RS256, and fails when
-it is told to."""
+"""A stand-in for Discord, GitHub and an OpenID provider at once: it checks what it is sent, signs by RS256, and fails or
+lies when it is told to."""
 import base64
+import contextlib
 import hashlib
+import hmac
 import http.server
 import json
 import secrets
@@ -9,7 +11,7 @@ import threading
 import time
 import urllib.parse
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 
@@ -25,7 +27,9 @@ class Provider:
     """`people` maps a code to whom it stands for; each is good once. Codes are bound to what the browser was sent with."""
 
     def __init__(self):
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.rotate("k1")
+        # What id_tokens say instead of what is true, how they are signed, and of what size answers are.
+        self.lies, self.signing, self.padding_bytes = {}, "RS256", 0
         self.codes, self.tokens, self.seen = {}, {}, []
         self.hang, self.down = threading.Event(), False
         self.released = threading.Event()
@@ -49,6 +53,23 @@ class Provider:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def rotate(self, kid):
+        """A new key, and no other is published from here on."""
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.kid = self.said_kid = kid
+
+    @contextlib.contextmanager
+    def changed(self, **attributes):
+        """For a while."""
+        before = {name: getattr(self, name) for name in attributes}
+        try:
+            for name, value in attributes.items():
+                setattr(self, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
 
     def close(self):
         self.released.set()
@@ -76,10 +97,22 @@ class Provider:
 
     def id_token(self, asked, person):
         now = int(time.time())
-        claims = {"iss": self.url, "aud": "us", "iat": now, "exp": now + 300, "nonce": asked.get("nonce"), **person}
-        head = b64(json.dumps({"alg": "RS256", "kid": "k1"}).encode())
+        claims = {"iss": self.url, "aud": "us", "iat": now, "exp": now + 300, "nonce": asked.get("nonce"), **person,
+                  **{name: lie(now) if callable(lie) else lie for name, lie in self.lies.items()}}
+        algorithm, _, with_key = self.signing.partition(" by ")
+        head = b64(json.dumps({"alg": algorithm, "kid": self.said_kid}).encode())
         signed = f"{head}.{b64(json.dumps(claims).encode())}"
-        return f"{signed}.{b64(self.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+        return f"{signed}.{b64(self.signature(algorithm, with_key, signed.encode()))}"
+
+    def signature(self, algorithm, with_key, signed):
+        if algorithm == "none":
+            return b""
+        if algorithm == "HS256":  # as if the published key were a secret, or by our own password there
+            pem = self.key.public_key().public_bytes(serialization.Encoding.PEM,
+                                                     serialization.PublicFormat.SubjectPublicKeyInfo)
+            return hmac.new(b"s&e" if with_key == "password" else pem, signed, hashlib.sha256).digest()
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048) if with_key == "another" else self.key
+        return key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
 
     def token(self, kind, form, authorization):
         asked, person = self.codes.pop(form.get("code"), (None, None))
@@ -107,7 +140,7 @@ class Provider:
             return 200, {"issuer": self.url, "authorization_endpoint": self.url + "/authorize",
                          "token_endpoint": self.url + "/token", "jwks_uri": self.url + "/keys"}
         if path == "/keys":
-            return 200, {"keys": [{"kty": "RSA", "kid": "k1", "alg": "RS256", "use": "sig", "n": number(numbers.n),
+            return 200, {"keys": [{"kty": "RSA", "kid": self.kid, "alg": "RS256", "use": "sig", "n": number(numbers.n),
                                    "e": number(numbers.e)}]}
         if path in ("/token", "/discord/oauth2/token", "/github/token"):
             kind = {"/token": "acme"}.get(path, path.split("/")[1])
@@ -130,9 +163,10 @@ class Provider:
         with self.lock:
             self.waiting -= 1
             status, answer = (503, {}) if self.down else self.route(handler.path, form, handler.headers)
-        data = json.dumps(answer).encode()
+        data = json.dumps({**answer, "padding": "x" * self.padding_bytes} if self.padding_bytes else answer).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
-        handler.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # who reads no further has his reasons
+            handler.wfile.write(data)

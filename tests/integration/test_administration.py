@@ -199,8 +199,11 @@ def test_sessions_users(api, admin, name, email):
 
 def test_users_change_themselves(api, user, name):
     path = f"{SESSIONS}/{user['user']['id']}"
-    changed = api.call("PATCH", path, user["token"], json={"email": f"{name}@example.org", "fullName": "Me"})
-    assert changed.status_code == 200 and changed.json()["fullName"] == "Me"
+    body = {"email": f"{name}@example.org", "fullName": "Me"}
+    alone = api.call("PATCH", path, user["token"], json=body)
+    assert alone.status_code == 403 and alone.json()["code"] == "NOT_PROVED"
+    changed = api.call("PATCH", path, user["token"], json={**body, "password": PASSWORD})
+    assert changed.status_code == 200 and changed.json()["fullName"] == "Me" and changed.json()["email"] == body["email"]
     assert api.call("PATCH", path, user["token"], json={"role": "admin"}).status_code == 403
     assert api.call("DELETE", path, user["token"]).status_code == 403
 

@@ -1,4 +1,5 @@
 """Events' console and portal, sessions' SAML routes, and cookies: over HTTP, as their contracts have them."""
+import json
 import re
 import secrets
 
@@ -143,6 +144,24 @@ def test_a_cookie_alone_writes_nothing(api, api2, admin):
         answer = by_cookie(api, "POST", "/api/v1/admin/logout", "auth_token", token, **headers)
         assert answer.status_code == 403 and answer.json()["type"] == PROBLEM + "csrf-failure", headers
     assert api.me(token).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/admin/login", "/api/v1/dev/login"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None])
+def test_no_page_of_elsewhere_logs_a_browser_in(api, developer, path, kind):
+    """By a form: for JSON a browser asks first, and gets no leave."""
+    text = json.dumps({"username": developer, "password": PASSWORD})
+    for origin in ("https://evil.example", "null"):
+        headers = {"Origin": origin, **({"Content-Type": kind} if kind else {})}
+        answer = api.call("POST", path, headers=headers, data=text)
+        assert answer.status_code == 403 and answer.json()["type"] == PROBLEM + "csrf-failure"
+        assert "Set-Cookie" not in answer.headers
+    asked = api.call("OPTIONS", path, headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST",
+                                               "Access-Control-Request-Headers": "content-type"})
+    assert "Access-Control-Allow-Origin" not in asked.headers
+    own = api.call("POST", path, headers={"Origin": api.url, **({"Content-Type": kind} if kind else {})}, data=text)
+    api.session.cookies.clear()
+    assert own.status_code == 200, own.text
 
 
 def test_sessions_reads_hand_out_the_token_and_all_gateways_take_it(api, api2, admin):

@@ -12,6 +12,7 @@ from api import PASSWORD, Api
 from polling import PATIENCE, poll
 from stack import Stack
 from standin_provider import Provider
+from test_five_apis import ACCOUNT, DOORS, SHOWN, sign_in_everywhere
 
 pytestmark = pytest.mark.local
 JSON = {"Accept": "application/json"}
@@ -156,6 +157,37 @@ def test_what_discord_refuses(browser, provider, check):
         provider.down = False
 
 
+# ---------------------------------------------------------------------------------------------- one account, five APIs
+def test_an_account_made_by_media_adds_what_it_misses_and_signs_in_everywhere(browser, provider, name):
+    """As test_five_apis has it for accounts that are made with a password."""
+    who, email = new_id(), f"{name}@example.org"
+
+    def by_discord():
+        return come_from_discord(browser, provider, JSON, id=who, username="Ann", avatar=None).json()["token"]
+
+    token = by_discord()
+    account = browser.get(ACCOUNT, token).json()
+    assert not account["has_password"] and not account["email"]
+    # Its token is good at every API at once.
+    assert browser.get("/api/auth/me", token).status_code == 200
+    for path in SHOWN:
+        assert browser.get(path, token).status_code == 200, path
+    # No door opens without a password: none that it lacks, either.
+    for door in DOORS:
+        assert DOORS[door](browser, account["username"], "")[0].status_code in (400, 401, 422), door
+    added = browser.post("/api/v1/auth/password", {"username": name, "password": PASSWORD}, token)
+    assert added.status_code == 200 and added.json()["username"] == name, added.text
+    again = browser.post("/api/v1/auth/password", {"password": PASSWORD}, token)
+    assert again.status_code == 409 and again.json()["code"] == "HAS_PASSWORD"
+    changed = browser.call("PATCH", ACCOUNT, token, json={"email": email, "password": PASSWORD})
+    assert changed.status_code == 200 and changed.json()["email"] == email
+    tokens = sign_in_everywhere(browser, {"name": name, "email": email, "password": PASSWORD})
+    assert len(tokens) == 2 * len(DOORS)
+    for way, each in {**tokens, "discord": by_discord()}.items():
+        assert browser.get(ACCOUNT, each).json()["id"] == account["id"], way
+        assert browser.get("/auth/me", each).json()["discord_id"] == who, way
+
+
 # ---------------------------------------------------------------------------------------------- OpenID
 def test_an_openid_provider(browser, provider):
     listed = browser.get("/api/v1/auth/providers").json()["providers"]
@@ -190,6 +222,77 @@ def test_what_an_openid_provider_refuses_or_cannot(browser, provider):
         assert go(browser, path).json()["code"] == "NO_SUCH_PROVIDER"
     answer = go(browser, "/api/v1/auth/oidc/acme/login", {"return_to": "https://evil.example/"})
     assert answer.status_code == 400 and answer.json()["code"] == "INVALID_RETURN_TO"
+
+
+LIES = {
+    "the nonce of another sign-in": {"lies": {"nonce": "another"}},
+    "no nonce": {"lies": {"nonce": None}},
+    "another issuer": {"lies": {"iss": "https://evil.example"}},
+    "for somebody else": {"lies": {"aud": "them"}},
+    "for several, asked by another": {"lies": {"aud": ["us", "them"], "azp": "them"}},
+    "over": {"lies": {"exp": lambda now: now - 120}},
+    "of tomorrow": {"lies": {"iat": lambda now: now + 86400}},
+    "without an end": {"lies": {"exp": None}},
+    "of nobody": {"lies": {"sub": ""}},
+    "not signed": {"signing": "none"},
+    "signed by the published key as a secret": {"signing": "HS256"},
+    "signed by our own password": {"signing": "HS256 by password"},
+    "signed by another key of that name": {"signing": "RS256 by another"},
+    "under a name that is no key's": {"kid": "k0"},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_id_token_that_proves_nothing_is_refused(browser, provider, lie):
+    what = LIES[lie]
+    published = provider.kid
+    location = go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"]
+    params = provider.consent(location, sub=new_id())
+    assert come_from_acme(browser, provider, sub=new_id()).status_code == 307  # its keys are known
+    with provider.changed(**{name: value for name, value in what.items() if name != "kid"},
+                          said_kid=what.get("kid", published)):
+        answer = go(browser, "/api/v1/auth/oidc/acme/callback", params)
+    assert answer.status_code == 401 and answer.json()["code"] == "SIGN_IN_REFUSED", answer.text
+    assert "Location" not in answer.headers
+    # The state is used up by it, and so is the code.
+    again = go(browser, "/api/v1/auth/oidc/acme/callback", params)
+    assert again.status_code == 400 and again.json()["code"] == "INVALID_STATE"
+
+
+def test_a_code_that_was_used_brings_nobody_in(browser, provider):
+    """With a fresh state, as a thief would have it who saw the address."""
+    location = go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"]
+    params = provider.consent(location, sub=new_id())
+    assert go(browser, "/api/v1/auth/oidc/acme/callback", params).status_code == 307
+    state = parameters(go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"])["state"]
+    answer = go(browser, "/api/v1/auth/oidc/acme/callback", {"code": params["code"], "state": state})
+    assert answer.status_code == 401 and answer.json()["code"] == "SIGN_IN_REFUSED"
+
+
+def test_a_code_of_another_browsers_way_brings_nobody_in(browser, provider):
+    """It is bound to the verifier that this browser's state leads to (PKCE)."""
+    theirs = provider.consent(go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"], sub=new_id())
+    state = parameters(go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"])["state"]
+    answer = go(browser, "/api/v1/auth/oidc/acme/callback", {"code": theirs["code"], "state": state})
+    assert answer.status_code == 401 and answer.json()["code"] == "SIGN_IN_REFUSED"
+
+
+def test_keys_that_rotate_cost_nobody_a_refusal(browser, provider):
+    who = new_id()
+    assert come_from_acme(browser, provider, sub=who).status_code == 307
+    provider.rotate("k" + secrets.token_hex(4))
+    before = provider.seen.count("/keys")
+    for _ in range(3):
+        assert come_from_acme(browser, provider, sub=who).status_code == 307
+    assert provider.seen.count("/keys") == before + 1
+
+
+def test_a_provider_whose_answers_have_no_end_is_as_one_that_is_down(browser, provider):
+    location = go(browser, "/api/v1/auth/oidc/acme/login").headers["Location"]
+    params = provider.consent(location, sub=new_id())
+    with provider.changed(padding_bytes=4 << 20):
+        answer = go(browser, "/api/v1/auth/oidc/acme/callback", params)
+    assert answer.status_code == 502 and answer.json()["code"] == "PROVIDER_UNAVAILABLE"
 
 
 def test_one_code_for_many_makes_one_login(browser, provider):
