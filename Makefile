@@ -258,6 +258,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory chaos
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
 	@$(MAKE) --no-print-directory test-rolling
+	@$(MAKE) --no-print-directory test-big
 
 # The gateway's own files, without what speaks to the bus.
 BENCH_CREDENTIALS_OBJ := $(B)/obj/tests/bench/credentials.o \
