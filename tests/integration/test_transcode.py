@@ -56,7 +56,7 @@ def check_hls(lab, item):
         video = [s for s in probed["streams"] if s["codec_type"] == "video"]
         if video:
             assert variant.stream_info.resolution == (video[0]["width"], video[0]["height"])
-            num, den = video[0]["avg_frame_rate"].split("/")
+            num, den = video[0]["r_frame_rate"].split("/")
             assert abs(variant.stream_info.frame_rate - int(num) / int(den)) < 0.5
             assert video[0]["pix_fmt"] == "yuv420p"
             keys.add(tuple(key_times(media)))
@@ -171,7 +171,7 @@ MATRIX = {
     "vp9.webm": (["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30:d=1", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"],
                  {"mime": "video/webm", "size": (320, 180)}),
     "av1.mp4": (["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=1", "-c:v", "libsvtav1", "-preset", "12"], {"size": (320, 180)}),
-    "odd.mkv": (["-f", "lavfi", "-i", "testsrc2=s=321x241:r=25:d=1", "-c:v", "libx264", "-pix_fmt", "yuv444p"],
+    "odd-sides.mkv": (["-f", "lavfi", "-i", "testsrc=s=321x241:r=25:d=1", "-c:v", "libx264", "-pix_fmt", "yuv444p"],
                 {"size": (321, 241), "encoded": (320, 240)}),
     "deep.mov": (["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1", "-c:v", "libx264", "-pix_fmt", "yuv422p10le"], {}),
     "hdr.mp4": (["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1", "-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params",
