@@ -241,7 +241,7 @@ def test_what_is_cut_off_is_told(lab):
     ("playlist.avi", b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"),
     ("concat.mkv", b"ffconcat version 1.0\nfile '/etc/passwd'\n"),
     ("noise.mp4", b"\0\0\0\x20ftypisom" + bytes(range(256)) * 40),
-])
+], ids=["text", "empty", "playlist", "concat", "noise"])
 def test_what_is_no_film_is_refused_at_once(lab, name, content):
     path = FIXTURES / name
     path.write_bytes(content)
