@@ -36,6 +36,7 @@ gateway_request_FUZZ := services/gateway/request_fuzz.c \
 gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
 	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c rates.c cors.c csrf.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
+gateway_answer_FUZZ := services/gateway/answer_fuzz.c services/gateway/answer.c
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
@@ -46,6 +47,11 @@ auth_oidc_FUZZ := services/auth/oidc_fuzz.c $(filter-out services/auth/requests_
 auth_oidc_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
+transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes.c services/transcode/hls.c
+transcode_boxes_FUZZ_LDFLAGS := -lm
+transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)
+transcode_probe_FUZZ_LDFLAGS := -lm
+transcode_intake_FUZZ := services/transcode/intake_fuzz.c
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
