@@ -527,7 +527,7 @@ static Err start(Process *p)
     if (p->bytes) {
         admin_add_check(service->admin, "bytes", bytes_listener_check, p->bytes);
         admin_add_check(service->admin, "revocations", check_revocations, p->revocations);
-        LOG_INFO(service->log, "bytes_serving", "port", bytes_listener_port(p->bytes));
+        LOG_INFO(service->log, "bytes_serving", "bytes_port", bytes_listener_port(p->bytes));
     }
     admin_ready(service->admin, true);
     LOG_INFO(service->log, "serving", "start_ms", clock_monotonic_ms(&SYSTEM_CLOCK) - p->started_ms, "admin_port",

@@ -2,8 +2,10 @@
 #include "shared/service.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +107,51 @@ static const ServiceDefinition WITH_DATABASE = {.name = "demo",
                                                 .setting_count = 1,
                                                 .settings_bytes = sizeof(DemoSettings),
                                                 .uses_database = true};
+
+/* --- with a data plane ------------------------------------------------------------------------------------------- */
+#define TICKET_KEY "abababababababababababababababababababababababababababababababab"
+
+/* The stream that ended logins are told in; a platform has it from `atrium bus setup`. */
+static Err open_bytes_demo(Service *service, void **out_context)
+{
+    const char *subjects[] = {"evt.auth.>"};
+    jsStreamConfig stream;
+
+    assert(service->tickets && strcmp(service->bytes_url, "https://people.example") == 0);
+    jsStreamConfig_Init(&stream);
+    stream.Name = "EVT_AUTH";
+    stream.Subjects = subjects;
+    stream.SubjectsLen = 1;
+    *out_context = (void *)(uintptr_t)service;
+    return bus_ensure_stream(service->bus, &stream);
+}
+
+static Err begin_put(BytesExchange *x)
+{
+    const Service *service = bytes_request(x)->service;
+
+    tell(service->tickets ? "put" : "put without tickets");
+    return OK;
+}
+
+static Err end_put(BytesExchange *x)
+{
+    return bytes_answer(x, 200, "text/plain", bytes_body(x));
+}
+
+static const BytesHandler PUT = {.begin = begin_put, .end = end_put};
+static const BytesRow BYTES_ROWS[] = {{"PUT", "/put", "demo.v1.Put", RPC_ANYONE, "", 0, &PUT}};
+static const BytesService BYTES = {"atrium.demo.v1.DemoService", "demo", BYTES_ROWS, ARRAY_LEN(BYTES_ROWS)};
+static const BytesService *const BYTES_SERVICES[] = {&BYTES};
+static const ServiceDefinition WITH_BYTES = {.name = "demo",
+                                             .summary = "has a data plane.",
+                                             .settings = DEMO_SETTINGS,
+                                             .setting_count = 1,
+                                             .settings_bytes = sizeof(DemoSettings),
+                                             .bytes = BYTES_SERVICES,
+                                             .bytes_count = 1,
+                                             .open = open_bytes_demo,
+                                             .close = close_demo};
 
 /* --- a child that is a service ----------------------------------------------------------------------------------- */
 typedef struct Child {
@@ -364,6 +411,87 @@ static void what_cannot_be_opened_ends_the_start(void **state)
     assert_non_null(strstr(text, "it cannot be opened"));
 }
 
+static int number_after(const Child *child, const char *part)
+{
+    return (int)strtol(strstr(child->text, part) + strlen(part), NULL, 10);
+}
+
+static int dial(int port)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void a_data_plane_lives_with_its_service(void **state)
+{
+    const char *const environment[] = {"NATS_URL",
+                                       nats_url(),
+                                       "PUBLIC_URL",
+                                       "https://people.example",
+                                       "BYTES_TICKET_KEY",
+                                       TICKET_KEY,
+                                       "BYTES_ADDR",
+                                       "127.0.0.1:0",
+                                       "LOG_FORMAT",
+                                       "json",
+                                       "SHUTDOWN_TIMEOUT",
+                                       "20s",
+                                       NULL};
+    Child *child = begin(&WITH_BYTES, NULL, environment);
+    char answer[4096] = "", address[32], text[OUTPUT_BYTES];
+    Err ready = err_make(&UNAVAILABLE, "not asked yet");
+    int fd;
+
+    (void)state;
+    assert_tells(child, "\"serving\"");
+    assert_tells(child, "\"tail_current\"");
+    snprintf(address, sizeof(address), "127.0.0.1:%d", number_after(child, "admin_port\":"));
+    for (int i = 0; i < PATIENCE_MS / 100 && err_failed(ready); i++) {
+        ready = admin_probe(address, "/readyz", 1000);
+        poll(NULL, 0, err_failed(ready) ? 100 : 0);
+    }
+    assert_ok(ready);
+    fd = dial(number_after(child, "bytes_port\":"));
+    say(fd, "PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+    assert_tells(child, "demo: put");
+    kill(child->pid, SIGTERM);
+    assert_tells(child, "\"stop_requested\"");
+    say(fd, "done");
+    assert_true(recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 200", 12), 0);
+    assert_non_null(strstr(answer, "halfdone"));
+    close(fd);
+    assert_int_equal(end(child, text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "demo: close"));
+}
+
+static void a_data_plane_has_settings(void **state)
+{
+    static const char *const check[] = {"config", "check", NULL}, *const dump[] = {"config", "dump", NULL};
+    const char *const environment[] = {"BYTES_TICKET_KEY", TICKET_KEY, NULL};
+    const char *const wrong[] = {"BYTES_TICKET_KEY", "z" TICKET_KEY, NULL};
+    char text[65536];
+
+    (void)state;
+    assert_int_equal(end(begin(&WITH_BYTES, check, NULL), text, sizeof(text)), 2);
+    assert_non_null(strstr(text, "BYTES_TICKET_KEY"));
+    assert_int_equal(end(begin(&WITH_BYTES, check, wrong), text, sizeof(text)), 2);
+    assert_null(strstr(text, TICKET_KEY));
+    assert_int_equal(end(begin(&WITH_BYTES, check, environment), text, sizeof(text)), 0);
+    assert_int_equal(end(begin(&WITH_BYTES, dump, environment), text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "BYTES_ADDR = 127.0.0.1:0"));
+    assert_null(strstr(text, TICKET_KEY));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +504,8 @@ int main(void)
         cmocka_unit_test(without_a_bus_it_waits_and_still_stops),
         cmocka_unit_test(without_a_database_it_waits_and_still_stops),
         cmocka_unit_test(what_cannot_be_opened_ends_the_start),
+        cmocka_unit_test(a_data_plane_lives_with_its_service),
+        cmocka_unit_test(a_data_plane_has_settings),
     };
     return RUN(tests);
 }

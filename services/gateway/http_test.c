@@ -642,6 +642,7 @@ static void faults_are_told_in_the_words_of_the_contract(void **state)
     assert_header(&a, "\r\nX-Correlation-ID: mine\r\n");
     assert_header(&a, "\r\nX-Encore-Trace-ID: ");
     a = ask_text("PUT /media HTTP/1.1\r\nHost: x\r\n\r\n");
+    /* The reasons here are this program's, without dialects: the status is not the contract's, the shape is. */
     assert_int_equal(a.status, 405);
     assert_string_equal(a.body, "{\n  \"code\": \"METHOD_NOT_ALLOWED\",\n  \"message\": \"endpoint not found\",\n  "
                                 "\"details\": null\n}");
@@ -1169,7 +1170,7 @@ static void a_form_of_another_origin_is_refused_where_cookies_are_credentials(vo
         {"/baker", "Origin: http://bad.example\r\nContent-Type: application/json", 200},
         {"/baker", "Origin: http://good.example\r\nContent-Type: text/plain", 200},
         {"/baker", "Origin: http://t\r\nContent-Type: text/plain", 200},
-        {"/baker", "Content-Type: text/plain", 200}, /* no browser's */
+        {"/baker", "Content-Type: text/plain", 200},                               /* no browser's */
         {"/media", "Origin: http://bad.example\r\nContent-Type: text/plain", 400}, /* for its empty body */
     };
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);

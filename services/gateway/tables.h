@@ -2,8 +2,8 @@
  * One is in use; SIGHUP loads the next beside it, and requests in flight keep theirs. One thread: the loop's. */
 #pragma once
 #include "services/gateway/rates.h"
-#include "shared/routes.h"
 #include "shared/metrics.h"
+#include "shared/routes.h"
 #include "shared/types.h"
 
 enum { TABLES_FORMAT = 1, TABLES_MAX_BYTES = 64 * 1024 * 1024, OPERATION_MAX_CODES = 24 };
@@ -27,7 +27,8 @@ typedef struct Operation {
     bool profile_dialect;       /* shared by several contracts: see profile_dialect() */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
-    bool data_envelope, streams, idempotency_key, safe_again;
+    bool data_envelope, streams, bytes, idempotency_key, safe_again;
+    Slice event_id, event_name;  /* fields of a streamed reply that become an event's; empty: none */
     const char *const *audience; /* the domain and those it calls */
     size_t audience_count;
     /* Metric rows, made when first needed. */

@@ -71,7 +71,8 @@ class Database:
 
     def __init__(self, stack):
         self.connection = psycopg2.connect(host="127.0.0.1", port=stack.ports["PG_PORT"], user="atrium", dbname="atrium",
-                                           password=stack.secret("db_atrium"))
+                                           password=stack.secret("db_atrium"),
+                                           options="-c search_path=media")
         self.connection.autocommit = True
 
     def rows(self, sql, *values):
