@@ -50,6 +50,11 @@ auth_oidc_FUZZ := services/auth/oidc_fuzz.c $(filter-out services/auth/requests_
 auth_oidc_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
+transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes.c services/transcode/hls.c
+transcode_boxes_FUZZ_LDFLAGS := -lm
+transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)
+transcode_probe_FUZZ_LDFLAGS := -lm
+transcode_intake_FUZZ := services/transcode/intake_fuzz.c
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
