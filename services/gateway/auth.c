@@ -4,8 +4,8 @@
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
 #include "services/gateway/credentials.h"
-#include "shared/identity_provider.h"
 #include "shared/api_key.h"
+#include "shared/identity_provider.h"
 #include "shared/message.h"
 
 enum {

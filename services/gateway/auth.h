@@ -6,10 +6,10 @@
 #pragma once
 #include "services/gateway/grants.h"
 #include "services/gateway/jwt_keys.h"
-#include "shared/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
 #include "shared/caller.h"
+#include "shared/revocations.h"
 
 enum { AUTH_TOKEN_MAX_BYTES = 4096, AUTH_OPAQUE_MAX_BYTES = 512 };
 

@@ -11,10 +11,10 @@
 #include "services/gateway/key_usage.h"
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
-#include "shared/revocations.h"
 #include "services/gateway/tables.h"
 #include "services/gateway/upstream.h"
 #include "shared/memory.h"
+#include "shared/revocations.h"
 #include "shared/service.h"
 
 typedef struct GatewaySettings {

@@ -7,8 +7,8 @@
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
 #include "shared/identity_provider.h"
-#include "shared/tail.h"
 #include "shared/message.h"
+#include "shared/tail.h"
 
 enum { ASK_TIMEOUT_MS = 2000, RETRY_MS = 250, FIRST_CAPACITY = 256, SUBJECT_MAX_BYTES = 128 };
 

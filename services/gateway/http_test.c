@@ -1169,7 +1169,7 @@ static void a_form_of_another_origin_is_refused_where_cookies_are_credentials(vo
         {"/baker", "Origin: http://bad.example\r\nContent-Type: application/json", 200},
         {"/baker", "Origin: http://good.example\r\nContent-Type: text/plain", 200},
         {"/baker", "Origin: http://t\r\nContent-Type: text/plain", 200},
-        {"/baker", "Content-Type: text/plain", 200}, /* no browser's */
+        {"/baker", "Content-Type: text/plain", 200},                               /* no browser's */
         {"/media", "Origin: http://bad.example\r\nContent-Type: text/plain", 400}, /* for its empty body */
     };
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);

@@ -2,8 +2,8 @@
 #include "services/gateway/key_usage.h"
 
 #include "atrium/bus.pb-c.h"
-#include "shared/identity_provider.h"
 #include "shared/id.h"
+#include "shared/identity_provider.h"
 #include "shared/message.h"
 
 enum {

@@ -2,8 +2,8 @@
  * One is in use; SIGHUP loads the next beside it, and requests in flight keep theirs. One thread: the loop's. */
 #pragma once
 #include "services/gateway/rates.h"
-#include "shared/routes.h"
 #include "shared/metrics.h"
+#include "shared/routes.h"
 #include "shared/types.h"
 
 enum { TABLES_FORMAT = 1, TABLES_MAX_BYTES = 64 * 1024 * 1024, OPERATION_MAX_CODES = 24 };
