@@ -172,6 +172,18 @@ $(1): $(B)/bin/$(1)
 endef
 $(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
 
+# Small programs that a service starts, of one source each, without the libraries: transcode_HELPERS, transcode_image_LIBS.
+# And those that only its tests start: transcode_TEST_HELPERS, beside the tests.
+define helper_rules
+$(3): $(B)/obj/services/$(1)/$(2).o
+	@mkdir -p $$(@D)
+	@echo "  LD      $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$< $$($(1)_$(2)_LIBS)
+endef
+$(foreach s,$(SERVICES),$(foreach h,$($(s)_HELPERS),$(eval BINS += $(B)/bin/$(s)-$(h))\
+	$(eval $(call helper_rules,$(s),$(h),$(B)/bin/$(s)-$(h)))))
+$(foreach s,$(SERVICES),$(foreach h,$($(s)_TEST_HELPERS),$(eval $(call helper_rules,$(s),$(h),$(B)/test/$(s)/$(h)))))
+
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c,$(wildcard tools/atrium/*.c)))
 $(B)/bin/atrium-tool: LIBS += -lcrypt
 $(B)/bin/atrium-tool: $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB)
@@ -199,7 +211,7 @@ endef
 $(foreach s,$(SERVICES),$(foreach t,$($(s)_TESTS),$(eval $(call service_test_rules,$(s),$(t)))))
 
 .PHONY: test-unit
-test-unit: $(UNIT_TESTS) ## Unit tests, with private PostgreSQL, NATS and Redis
+test-unit: $(UNIT_TESTS) $(BINS) $(foreach s,$(SERVICES),$($(s)_TEST_HELPERS:%=$(B)/test/$(s)/%)) ## Unit tests, with private PostgreSQL, NATS and Redis
 	@tests/run-units $(UNIT_TESTS)
 
 # ---------------------------------------------------------------------------------------------------- the stack
@@ -246,6 +258,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory chaos
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
 	@$(MAKE) --no-print-directory test-rolling
+	@$(MAKE) --no-print-directory test-big
 
 # The gateway's own files, without what speaks to the bus.
 BENCH_CREDENTIALS_OBJ := $(B)/obj/tests/bench/credentials.o \

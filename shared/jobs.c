@@ -72,6 +72,7 @@ static void start_lane(JobQueue *q, Lane *lane, const JobType *type)
                        .dead_name = type->name,
                        .max_deliveries = type->max_deliveries > 0 ? type->max_deliveries : DEFAULT_DELIVERIES,
                        .backoff_ms = type->backoff_ms > 0 ? type->backoff_ms : DEFAULT_BACKOFF_MS,
+                       .ack_wait_ms = type->ack_wait_ms,
                        .threads = type->threads,
                        .batch = 1, /* jobs are long: what waits, waits for any worker */
                        .handle = handle,

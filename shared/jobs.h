@@ -25,7 +25,8 @@ typedef struct JobType {
     const ProtobufCMessageDescriptor *body;
     JobHandler handler;
     int max_deliveries;
-    int64_t backoff_ms; /* doubles per delivery, up to an hour */
+    int64_t backoff_ms;  /* doubles per delivery, up to an hour */
+    int64_t ack_wait_ms; /* 0: 30 s. A job whose worker vanished comes again after this */
     int threads;
 } JobType;
 

@@ -62,6 +62,7 @@ typedef struct JsonWriteOptions {
     int dialect;      /* Atrium__Dialect: chooses what absence looks like */
     bool escape_html; /* <, >, & and U+2028/9 as \uXXXX */
     bool ascii;       /* everything outside ASCII as \uXXXX */
+    bool internal;    /* wire_field_to_json alone: also of fields that are kept out of JSON */
 } JsonWriteOptions;
 
 /* Appends the JSON form of wire bytes. Unknown fields are skipped. False when the bytes are not a message of this type

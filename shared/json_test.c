@@ -333,6 +333,10 @@ static void one_field_alone_is_written(void **state)
         assert_true(ok == (CASES[i].json != NULL));
         assert_slice_equal(strbuf_slice(&out), slice(CASES[i].json));
     }
+    StrBuf hidden = strbuf_new(f->mem, OUT_MAX);
+    assert_true(wire_field_to_json(&(JsonWriteOptions){.internal = true}, f->person, SLICE_LIT("hidden"),
+                                   bytes_of(f, "420178"), &hidden));
+    assert_slice_equal(strbuf_slice(&hidden), SLICE_LIT("\"x\""));
     StrBuf empty = strbuf_new(f->mem, OUT_MAX);
     assert_true(wire_field_to_json(&(JsonWriteOptions){0}, f->shown, SLICE_LIT("list"), slice(""), &empty));
     assert_slice_equal(strbuf_slice(&empty), SLICE_LIT("[]"));

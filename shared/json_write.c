@@ -271,6 +271,7 @@ bool wire_to_json(const JsonWriteOptions *options, const MessageType *type, Slic
     return give_up(out, start, overflow);
 }
 
+/* `f` may be NULL. */
 static bool write_named_field(Writer *w, const MessageType *type, const FieldType *f, Slice wire)
 {
     Fields fields;
@@ -278,10 +279,10 @@ static bool write_named_field(Writer *w, const MessageType *type, const FieldTyp
 
     if (!json_wire_look_over(w, type, wire, &fields))
         return false;
-    word = f && !f->internal ? field_range(w, &fields, f) : 0;
+    word = f ? field_range(w, &fields, f) : 0;
     if (word)
         return write_field(w, f, wire, word);
-    if (f && !f->internal && f->absent[w->dialect] == ATRIUM__ABSENT_OUTPUT__EMPTY)
+    if (f && f->absent[w->dialect] == ATRIUM__ABSENT_OUTPUT__EMPTY)
         return write_empty(w, f);
     return APPEND_LIT(w->out, "null");
 }
@@ -292,10 +293,13 @@ bool wire_field_to_json(const JsonWriteOptions *options, const MessageType *type
     const size_t start = out->len;
     const bool overflow = out->overflow;
     uint64_t words[JSON_SCRATCH_FIRST];
+    const FieldType *f = message_type_by_name(type, field_name, false);
     Writer w;
 
+    if (f && f->internal && !options->internal)
+        f = NULL;
     writer_init(&w, options, wire, out, words);
-    if (wire.len <= JSON_MAX_BYTES && write_named_field(&w, type, message_type_by_name(type, field_name, false), wire))
+    if (wire.len <= JSON_MAX_BYTES && write_named_field(&w, type, f, wire))
         return true;
     return give_up(out, start, overflow);
 }

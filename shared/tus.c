@@ -232,23 +232,23 @@ static Err open_created(BytesExchange *x, Sitting *s)
 
 static Err begin_create(BytesExchange *x, Sitting *s)
 {
-    TusCreation what = {0};
     Request *rq = bytes_request(x);
+    TusCreation *what = ARENA_NEW(rq->mem, TusCreation);
     bool has_body = bytes_length(x) != 0;
     const char *why = NULL, *checksum = bytes_header(x, "upload-checksum");
 
-    TRY(read_creation(x, s->rules, &what, &why));
+    TRY(read_creation(x, s->rules, what, &why));
     if (why)
         return refuse(x, 400, why);
     if (has_body && !has_content_type(x))
         return refuse(x, 415, "Content-Type: " TUS_CONTENT_TYPE);
-    if (what.length != TUS_UNKNOWN && what.length > s->rules->max_bytes(rq))
+    if (what->length != TUS_UNKNOWN && what->length > s->rules->max_bytes(rq))
         return refuse(x, 413, "Upload-Length is more than Tus-Max-Size");
-    if (has_body && bytes_length(x) > 0 && (uint64_t)bytes_length(x) > what.length)
+    if (has_body && bytes_length(x) > 0 && (uint64_t)bytes_length(x) > what->length)
         return refuse(x, 413, "more bytes than Upload-Length");
     if (has_body && checksum)
         TRY(tus_read_checksum(rq->mem, slice(checksum), &s->checksum));
-    TRY(s->rules->create(x, &what, &s->upload));
+    TRY(s->rules->create(x, what, &s->upload));
     s->creates = true;
     request_set_header(rq, "Location", s->upload.url);
     set_expiry(rq, &s->upload);

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "services/gateway/exchange.h"
+#include "services/gateway/relay.h"
 
 enum {
     LOOK_EVERY_MS = 1000,
@@ -42,7 +43,7 @@ static void tell_timeout(const Connection *c)
 /* Closing is libmicrohttpd's: it finds the end of the stream, as if the client had left. */
 static void end(Connections *cs, Connection *c, ConnectionsEnd why)
 {
-    if ((c->phase == CONNECTION_HEAD && c->exchange) || c->phase == CONNECTION_BODY)
+    if ((c->phase == CONNECTION_HEAD && c->exchange) || (c->phase == CONNECTION_BODY && !c->exchange->told_past))
         tell_timeout(c);
     DL_DELETE(*list_of(cs, c->phase), c);
     c->ended = true;
@@ -66,20 +67,40 @@ static int64_t ms_for(const Connections *cs, uint64_t bytes)
     return (int64_t)(bytes * 1000 / (uint64_t)cs->gateway->settings->min_rate_bytes);
 }
 
+/* How long the body may take from now on: what goes on as it comes is looked at window by window (listener.c). */
+static int64_t body_limit_ms(const Connections *cs, const Exchange *x)
+{
+    if (x->told_past)
+        return RELAY_LINGER_MS;
+    return cs->gateway->settings->body_timeout_ms + (x->relay ? 0 : ms_for(cs, x->received));
+}
+
+/* The same of an answer: one that goes on for long begins anew whenever some of it was taken. */
+static int64_t answer_limit_ms(const Connections *cs, const Exchange *x)
+{
+    return cs->gateway->settings->connection_timeout_ms + ms_for(cs, x->look ? RELAY_UNREAD_BYTES : x->response_bytes);
+}
+
 static void end_slow(Connections *cs)
 {
-    const GatewaySettings *s = cs->gateway->settings;
     int64_t now_ms = loop_now_ms(cs->gateway->loop);
 
     for (Connection *c = cs->busy, *next; c; c = next) {
         next = c->next;
-        if (c->phase == CONNECTION_BODY &&
-            now_ms - c->since_ms > s->body_timeout_ms + ms_for(cs, c->exchange->received))
+        if (c->phase == CONNECTION_BODY && now_ms - c->since_ms > body_limit_ms(cs, c->exchange))
             end(cs, c, CONNECTIONS_END_BODY);
-        else if (c->phase == CONNECTION_ANSWER &&
-                 now_ms - c->since_ms > s->connection_timeout_ms + ms_for(cs, c->exchange->response_bytes))
+        else if (c->phase == CONNECTION_ANSWER && now_ms - c->since_ms > answer_limit_ms(cs, c->exchange))
             end(cs, c, CONNECTIONS_END_ANSWER);
     }
+}
+
+void connections_cut(Connection *c)
+{
+    if (c->ended)
+        return;
+    DL_DELETE(*list_of(c->all, c->phase), c);
+    c->ended = true;
+    (void)shutdown(c->fd, SHUT_RDWR); /* fails when the client has left: as well */
 }
 
 static void look(void *data)
@@ -108,6 +129,7 @@ Connection *connections_add(Connections *cs, int fd)
 {
     Connection *c = xcalloc(1, sizeof(*c));
 
+    c->all = cs;
     c->fd = fd;
     c->since_ms = loop_now_ms(cs->gateway->loop);
     DL_APPEND(cs->head, c);

@@ -3,6 +3,8 @@
  * there are too many connections, those that wait longest without a request make room. One per listener; loop thread
  * only. */
 #pragma once
+#include <microhttpd.h>
+
 #include "services/gateway/gateway.h"
 
 typedef enum ConnectionPhase {
@@ -15,6 +17,7 @@ typedef enum ConnectionPhase {
 
 typedef struct Connection {
     struct Connection *next, *prev;
+    struct Connections *all;
     Exchange *exchange; /* the listener's */
     int fd;
     ConnectionPhase phase;
@@ -35,3 +38,7 @@ size_t connections_limit(Gateway *g);
 Connection *connections_add(Connections *cs, int fd);
 void connections_remove(Connections *cs, Connection *c);
 void connections_enter(Connections *cs, Connection *c, ConnectionPhase phase);
+/* Ends it now: libmicrohttpd notices at its next look. */
+void connections_cut(Connection *c);
+/* The connection of a request, from libmicrohttpd's. */
+Connection *connection_of(struct MHD_Connection *connection);

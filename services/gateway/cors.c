@@ -63,6 +63,12 @@ bool cors_origin_listed(const Cors *c, const char *origin)
     "X-Request-ID, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "               \
     "X-RateLimit-Reset, X-CSRF-Token, ETag, Link, Location"
 
+/* What clients of resumable uploads (tus 1.0) and players have to see of an answer. */
+#define TRANSFER_EXPOSED                                                                                               \
+    "Location, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Upload-Defer-Length, Upload-Concat, "    \
+    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Media-Id, ETag, Accept-Ranges, " \
+    "Content-Range, Content-Length, Content-Disposition"
+
 typedef struct Flavour {
     enum { NOBODY, ANYONE, ANYONE_WITHOUT_CREDENTIALS } unlisted; /* what origins get that are not on the list */
     bool star;                                                    /* the answer is "*", for all */
@@ -77,7 +83,7 @@ typedef struct Flavour {
 static const Flavour FLAVOURS[] = {
     [CORS_OURS] = {.credentials = true,
                    .methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-                   .expose = OUR_EXPOSED,
+                   .expose = OUR_EXPOSED ", " TRANSFER_EXPOSED,
                    .max_age = "600",
                    .status = 204,
                    .refused_status = 204},
@@ -91,7 +97,7 @@ static const Flavour FLAVOURS[] = {
                    .refused_status = 204},
     [CORS_MEDIA] = {.unlisted = ANYONE_WITHOUT_CREDENTIALS,
                     .credentials = true,
-                    .expose = "X-Request-ID, X-Correlation-ID, X-Encore-Trace-ID",
+                    .expose = "X-Request-ID, X-Correlation-ID, X-Encore-Trace-ID, Retry-After, " TRANSFER_EXPOSED,
                     .status = 204,
                     .refused_status = 204},
     [CORS_SESSIONS] = {.credentials = true,

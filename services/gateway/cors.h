@@ -2,7 +2,7 @@
 #pragma once
 #include "services/gateway/profiles.h"
 
-enum { HEADERS_MAX = 34 };
+enum { HEADERS_MAX = 50 };
 
 /* Headers of an answer under construction; values are borrowed until it is sent. */
 typedef struct HeaderList {
@@ -11,7 +11,8 @@ typedef struct HeaderList {
     } list[HEADERS_MAX];
     size_t count;
 } HeaderList;
-/* What does not fit is dropped: HEADERS_MAX covers all of ours and 16 of a service's. */
+/* What does not fit is dropped: HEADERS_MAX covers all of ours and 32 of a data plane's
+ * (ANSWER_HEADERS_MAX). */
 void header_add(HeaderList *h, const char *name, const char *value);
 /* Appends to a header of this name, comma-separated, or adds it. */
 void header_join(Arena *mem, HeaderList *h, const char *name, const char *value);

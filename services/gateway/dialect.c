@@ -168,6 +168,8 @@ static const char *pascal_case(Arena *mem, const char *field)
 
 static const char *mediavault_fault_text(Arena *mem, const Fault *fault)
 {
+    if (fault->part != ATRIUM__PART__BODY)
+        return arena_printf(mem, "decode request: %s: invalid parameter: %s", fault->field, fault->text);
     if (!fault->field[0])
         return "decode request: the body is no JSON object";
     return arena_printf(mem, "decode request: %s: invalid json parameter: %s", pascal_case(mem, fault->field),

@@ -75,8 +75,8 @@ typedef struct Dialect {
     const char *type_text;      /* of a wrong Content-Type; NULL is ours */
     const char *bad_utf8_text;  /* a body that is not UTF-8 is a 400 in the router's form; NULL: a fault as others */
     const char *body_text;      /* for bodies that cannot be read; NULL tells what is wrong */
-    /* What is wrong with a member of the body, in the contract's words; NULL: as it stands in the fault, with the
-     * member's name before it in the message. */
+    /* What is wrong with a member of the body or a parameter, in the contract's words; NULL: as it stands in the fault,
+     * with the member's name before it in the message. */
     const char *(*fault_text)(Arena *mem, const Fault *fault);
     /* Credentials and limits. */
     SchemeRule scheme;

@@ -29,6 +29,7 @@ void edge_metrics_open(Gateway *g)
     g->metrics.bus = metrics_gauge(m, "atrium_bus_connected", "1 while the bus can be reached.", "");
     g->metrics.body_bytes = metrics_gauge(m, "atrium_http_body_bytes", "Request bodies held now.", "");
     g->metrics.operations = metrics_gauge(m, "atrium_routes", "HTTP bindings in the tables in use.", "");
+    g->metrics.event_streams = metrics_gauge(m, "atrium_event_streams", "Streams of events over HTTP.", "");
     g->metrics.rate_limited = metrics_counter(m, "atrium_rate_limited_total", "Requests over a rate limit.", "");
     g->metrics.refused_framing = metrics_counter(m, "atrium_http_refused_framing_total",
                                                  "Requests with malformed heads or ambiguous lengths.", "");

@@ -2,7 +2,10 @@
 #include "services/gateway/exchange.h"
 
 #include "atrium/reasons.atrium.h"
+#include "services/gateway/connections.h"
+#include "services/gateway/events.h"
 #include "services/gateway/head.h"
+#include "services/gateway/relay.h"
 
 /* --- life -----------------------------------------------------------------------------------------------------------
  */
@@ -48,6 +51,8 @@ void exchange_end(Exchange *x)
 
     g->exchange_count--;
     g->body_bytes -= x->body_counted;
+    relay_end(x);
+    events_end(x);
     if (x->key_id)
         key_usage_count(g->key_usage, x->key_id, x->status >= 400);
     if (x->response)
@@ -107,11 +112,39 @@ void exchange_resume(Exchange *x)
     MHD_resume_connection(x->connection);
 }
 
+void exchange_suspend_answer(Exchange *x)
+{
+    Connection *c = connection_of(x->connection);
+
+    connections_enter(c->all, c, CONNECTION_WAITING);
+    exchange_suspend(x);
+    if (x->client_left)
+        exchange_cut(x);
+}
+
+void exchange_note_progress(Exchange *x)
+{
+    Connection *c = connection_of(x->connection);
+
+    connections_enter(c->all, c, CONNECTION_ANSWER);
+}
+
+void exchange_cut(Exchange *x)
+{
+    x->cut = true;
+    connections_cut(connection_of(x->connection));
+    exchange_resume(x);
+}
+
 void exchanges_abandon(Gateway *g)
 {
-    while (g->sleeping)
-        (void)exchange_fail(g->sleeping,
-                            (Failure){.key = "UNAVAILABLE", .text = "the server is stopping", .retry_after_s = 1});
+    while (g->sleeping) {
+        if (g->sleeping->answered || g->sleeping->body_open)
+            exchange_cut(g->sleeping);
+        else
+            (void)exchange_fail(g->sleeping,
+                                (Failure){.key = "UNAVAILABLE", .text = "the server is stopping", .retry_after_s = 1});
+    }
 }
 
 /* --- who and what ------------------------------------------------------------------------------------------------ */
@@ -241,6 +274,8 @@ static bool answer_options(Exchange *x, StepResult *out)
 
     if (strcmp(x->method, "OPTIONS") != 0)
         return false;
+    if (!rq.method && routes_match(tables_routes(x->tables), x->mem, x->lookup_method, &x->path, &x->match))
+        return false; /* an rpc of its own */
     if (rq.method || profile->options_anywhere) {
         answer = cors_preflight(x->gateway->cors, profile->cors, &rq, x->mem, &x->out);
         x->cors_done = true;
@@ -266,7 +301,8 @@ static StepResult find_operation(Exchange *x)
         return exchange_fail_with(x, "INVALID_ARGUMENT", "the path is not valid percent-encoded UTF-8");
     if (answer_options(x, &result))
         return result;
-    if (routes_match(routes, x->mem, x->lookup_method, &x->path, &x->match)) {
+    if ((strcmp(x->method, "HEAD") == 0 && routes_match(routes, x->mem, SLICE_LIT("HEAD"), &x->path, &x->match)) ||
+        routes_match(routes, x->mem, x->lookup_method, &x->path, &x->match)) {
         take_operation(x);
         return STEP_NEXT;
     }
@@ -303,7 +339,7 @@ static StepResult check_head(Exchange *x)
 {
     uint32_t max_bytes = x->op ? x->op->max_bytes : DISCARD_MAX_BYTES;
 
-    if (!x->chunked && x->content_length > max_bytes)
+    if (!x->chunked && !exchange_is_relayed(x) && x->content_length > max_bytes)
         return exchange_fail(
             x, (Failure){.key = "PAYLOAD_TOO_LARGE", .text = "the request body is too large", .max_bytes = max_bytes});
     if (needs_credential(x) && !x->dialect->syntax_before_auth && x->credential != CREDENTIAL_GIVEN)
@@ -344,7 +380,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
 /* --- the body ---------------------------------------------------------------------------------------------------- */
 bool exchange_is_refused_early(const Exchange *x)
 {
-    return x->answered && (x->unread || (x->has_body && x->content_length > DISCARD_MAX_BYTES));
+    return x->answered && (x->unread || (x->has_body && (x->expects || x->content_length > DISCARD_MAX_BYTES)));
 }
 
 bool exchange_take_body(Exchange *x, const char *data, size_t len)
@@ -391,7 +427,7 @@ static StepResult answer_own_paths(Exchange *x)
 /* Broken JSON, in dialects that tell even strangers. Other faults are kept for later. */
 static StepResult check_syntax(Exchange *x)
 {
-    if (!x->op || !x->dialect->syntax_before_auth)
+    if (!x->op || x->op->bytes || !x->dialect->syntax_before_auth)
         return STEP_NEXT;
     request_transcode(x);
     if (x->fault && x->fault->fault_count && strcmp(x->fault->faults[0].kind, "json_invalid") == 0)
@@ -417,6 +453,9 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
         x->key_id = identity->api_key ? arena_strdup(x->mem, identity->login_id) : NULL;
         x->rate_tier = arena_strdup(x->mem, identity->rate_tier);
         x->csrf_owner = csrf_owner(x, identity);
+        x->has_login = identity->login_id[0] != '\0';
+        if (x->has_login)
+            x->login = login_key(slice(identity->login_id));
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -583,7 +622,7 @@ static StepResult limit_first(Exchange *x)
 
 static StepResult transcode(Exchange *x)
 {
-    if (!x->transcoded)
+    if (!x->transcoded && !x->op->bytes)
         request_transcode(x);
     return x->fault ? exchange_fail(x, *x->fault) : STEP_NEXT;
 }
@@ -618,15 +657,8 @@ static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         (void)exchange_fail_with(x, "DEADLINE_EXCEEDED", "no answer in time; it may have happened");
 }
 
-static StepResult send_to_service(Exchange *x)
+StepResult exchange_fail_send(Exchange *x, Err e)
 {
-    Err e;
-
-    if (x->op->streams)
-        return exchange_fail_with(x, "UNIMPLEMENTED", "streams are not served over plain HTTP");
-    e = request_send(x, reply_came);
-    if (!err_failed(e))
-        return STEP_WAIT;
     if (e.reason == &PAYLOAD_TOO_LARGE)
         return exchange_fail(
             x,
@@ -637,7 +669,19 @@ static StepResult send_to_service(Exchange *x)
                                       .retry_after_s = e.reason == &INVALID_ARGUMENT ? 0 : 1});
 }
 
-/* The way of a request whose body is complete. */
+static StepResult send_to_service(Exchange *x)
+{
+    Err e;
+
+    if (x->op->bytes)
+        return relay_start(x);
+    if (x->op->streams)
+        return events_start(x);
+    e = request_send(x, reply_came);
+    return err_failed(e) ? exchange_fail_send(x, e) : STEP_WAIT;
+}
+
+/* The way of a request whose body is complete, or relayed. */
 typedef StepResult (*Step)(Exchange *x);
 static const Step STEPS[] = {answer_own_paths, check_syntax, authenticate, authorize,
                              limit_first,      transcode,    limit_last,   send_to_service};

@@ -83,8 +83,25 @@ struct Exchange {
     bool has_rate;
     RateDecision rate;
 
+    /* Relayed (relay.h), or answered by events (events.h): what goes on for long. */
+    Relay *relay;
+    EventStream *events;
+    Exchange *watched_next, *watched_previous;
+    void (*look)(Exchange *x);
+    bool expects;       /* the client waits for "100 Continue" */
+    bool in_head;       /* libmicrohttpd waits for our word before it reads the body */
+    bool body_open;     /* pieces of it go on as they come */
+    bool client_left;   /* it will not send any more, and so is believed to be gone */
+    bool cut;           /* shut down: libmicrohttpd sees that at its next look */
+    bool told_past;     /* answered past libmicrohttpd; what comes is thrown away */
+    bool has_login;     /* that can end */
+    LoginKey login;     /* of the credential */
+    uint64_t of_window; /* of the body, since its slowness was looked at last */
+
     /* The answer. */
     int status;
+    Slice body_text; /* borrowed, where it is all there */
+    const char *content_type;
     bool cors_done;
     struct MHD_Response *response;
     size_t response_bytes;
@@ -107,6 +124,16 @@ void exchange_run(Exchange *x);
 /* Its connection sleeps until it is answered. */
 void exchange_suspend(Exchange *x);
 void exchange_resume(Exchange *x); /* nothing when it does not sleep */
+/* The same from within a response's reader, which then returns 0; and what that calls when it has something. */
+void exchange_suspend_answer(Exchange *x);
+void exchange_note_progress(Exchange *x);
+/* Ends the connection, whatever is on its way. */
+void exchange_cut(Exchange *x);
+/* Is its body wanted only once something has been asked: by relays? */
+static inline bool exchange_is_relayed(const Exchange *x)
+{
+    return x->op && x->op->bytes;
+}
 /* At the end: whoever still waits is told that we stop, since MHD cannot stop while connections sleep. What they waited
  * for must not come any more. */
 void exchanges_abandon(Gateway *g);
@@ -127,11 +154,25 @@ Slice exchange_header_joined(const Exchange *x, const char *name);
 
 /* reply.c. `body` is borrowed until the exchange ends; `content_type` NULL is none. */
 StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body);
+/* What `read` gives with the exchange as its data, as for MHD_create_response_from_callback; `size` may be
+ * MHD_SIZE_UNKNOWN. */
+StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t block_bytes,
+                                MHD_ContentReaderCallback read);
+/* The answer is due before libmicrohttpd would take it: writes it to the socket, as one that ends the connection. */
+void exchange_tell_past(Exchange *x);
 StepResult exchange_fail(Exchange *x, Failure f);
+/* The request could not be sent to the service. */
+StepResult exchange_fail_send(Exchange *x, Err e);
 StepResult exchange_fail_with(Exchange *x, const char *key, const char *text);
 /* No such path (NOT_FOUND) or a wrong method (METHOD_NOT_ALLOWED), in the dialect's words. */
 StepResult exchange_fail_no_route(Exchange *x, const char *key);
 StepResult exchange_answer_reply(Exchange *x, natsMsg *msg);
+
+/* A service's failure: the status and body that the dialect has for it. */
+StepResult exchange_answer_failure(Exchange *x, natsMsg *msg, const char *code);
+/* The body alone of such a failure, or of one of ours. */
+void exchange_write_failure(Exchange *x, Failure f, StrBuf *out);
+Failure exchange_failure_of(Exchange *x, natsMsg *msg, const char *code);
 
 /* request.c */
 /* Body, query and path to wire bytes; what is wrong becomes x->fault. */
@@ -141,6 +182,8 @@ bool request_is_json(const Exchange *x);
 /* Finds the credential that the dialect looks for. */
 void request_find_credential(Exchange *x);
 Err request_send(Exchange *x, UpstreamDone done);
+/* The same of a stream's: `credit` is how much may come at first. */
+Err request_send_stream(Exchange *x, const char *credit, int64_t timeout_ms, UpstreamDone done, UpstreamTicket *out);
 
 /* own.c */
 bool own_path(Exchange *x, StepResult *out);

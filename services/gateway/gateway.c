@@ -8,6 +8,7 @@
 #include "services/gateway/edge_metrics.h"
 #include "services/gateway/exchange.h"
 #include "services/gateway/listener.h"
+#include "services/gateway/relay.h"
 
 enum {
     BUS_WAIT_MS = 10000,
@@ -39,6 +40,7 @@ Err gateway_check(const CommonSettings *common, const void *settings)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     const GatewaySettings *s = settings;
+    CLEANUP(backends_free_at) Backends *backends = NULL;
     Gateway scratch = {.service = NULL};
     Slice seed;
 
@@ -46,6 +48,7 @@ Err gateway_check(const CommonSettings *common, const void *settings)
     if (!hex_decode(mem, slice(s->signing_key), &seed) || seed.len != SEED_HEX_BYTES / 2)
         return err_make(&INVALID_ARGUMENT, "GATEWAY_SIGNING_KEY: %d hexadecimal digits", SEED_HEX_BYTES);
     TRY(rates_apply_overrides(NULL, 0, s->rate_limits));
+    TRY(backends_new(&(BackendsOptions){.list = s->bytes_backends}, &backends));
     return read_settings(mem, s, &scratch);
 }
 
@@ -224,6 +227,9 @@ static Err open_parts(Gateway *g)
                                                     .metrics = service->metrics,
                                                     .slot = g->slot,
                                                     .interval_ms = KEY_USAGE_INTERVAL_MS});
+    TRY(backends_new(&(BackendsOptions){.loop = g->loop, .log = service->log, .list = s->bytes_backends},
+                     &g->backends));
+    g->relays = relays_new(g);
     return err_wrap(bus_started(g->bus), "bus");
 }
 
@@ -373,11 +379,15 @@ void gateway_close(void *context)
         return;
     if (g->loop)
         loop_set_turn(g->loop, NULL, NULL, NULL);
+    if (g->relays)
+        relays_cut_all(g->relays); /* else they would sleep again */
     exchanges_abandon(g);
     for (size_t i = 0; i < g->listener_count; i++) {
         listener_run(g->listeners[i]); /* resumes, and sends what was said last */
         listener_stop(g->listeners[i]);
     }
+    relays_free(g->relays);
+    backends_free(g->backends);
     rates_free(g->rates);
     key_usage_free(g->key_usage);
     upstream_free(g->upstream);

@@ -6,6 +6,7 @@
 #include "services/gateway/address.h"
 #include "services/gateway/assets.h"
 #include "services/gateway/auth.h"
+#include "services/gateway/backends.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/csrf.h"
 #include "services/gateway/key_usage.h"
@@ -25,6 +26,9 @@ typedef struct GatewaySettings {
 
 typedef struct Listener Listener;
 typedef struct Exchange Exchange;
+typedef struct Relay Relay;
+typedef struct Relays Relays;
+typedef struct EventStream EventStream;
 
 enum { LISTENERS_MAX = 16 };
 
@@ -59,6 +63,8 @@ typedef struct Gateway {
     Rates *rates;
     Upstream *upstream;
     KeyUsage *key_usage;
+    Backends *backends;
+    Relays *relays;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */
@@ -66,13 +72,14 @@ typedef struct Gateway {
     size_t idle_count, exchange_count, suspended;
     bool resumed;       /* a connection was woken that MHD has not looked at yet; it does not say so itself */
     int64_t body_bytes; /* of all requests, held now */
-    bool draining;      /* /readyz says 503, answers close their connections */
+    size_t event_streams;
+    bool draining; /* /readyz says 503, answers close their connections */
     struct HealthCache {
         int64_t at_ms;
         bool bus, revocations, access, redis;
     } health;
     struct GatewayMetrics {
-        Gauge *connections, *suspended, *bus, *body_bytes, *operations;
+        Gauge *connections, *suspended, *bus, *body_bytes, *operations, *event_streams;
         Counter *rate_limited, *refused_framing, *reloads, *failed_reloads;
         Counter *unmatched;
         Counter *ended[CONNECTIONS_ENDS];

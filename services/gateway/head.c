@@ -14,6 +14,7 @@ const char *head_read(Exchange *x, const char *method, const char *version, int 
     x->content_length = head.content_length;
     x->chunked = head.chunked;
     x->has_body = head.has_body;
+    x->expects = slice_eq_nocase(exchange_header_joined(x, "expect"), SLICE_LIT("100-continue"));
     return bad;
 }
 

@@ -8,6 +8,7 @@
 #include "atrium/reasons.atrium.h"
 #include "services/gateway/connections.h"
 #include "services/gateway/exchange.h"
+#include "services/gateway/relay.h"
 #include "shared/listen.h"
 
 enum {
@@ -26,7 +27,7 @@ struct Listener {
 /* --- what MHD calls ---------------------------------------------------------------------------------------------- */
 /* What MHD keeps for us beside a connection. It does not tell the end of every request that it began: one that
  * it refuses by itself ends with the connection, and no word. So whatever is left then is ended there. */
-static Connection *connection_of(struct MHD_Connection *connection)
+Connection *connection_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
@@ -64,6 +65,67 @@ static enum MHD_Result tell(Listener *l, Exchange *x)
     return MHD_queue_response(x->connection, (unsigned)x->status, x->response);
 }
 
+static void sleep_on(Listener *l, Exchange *x)
+{
+    connections_enter(l->connections, connection_of(x->connection), CONNECTION_WAITING);
+    exchange_suspend(x);
+}
+
+/* What a client sends of a body that goes on as it comes: so much per window, or it is too slow. */
+static void note_window(Listener *l, Exchange *x, size_t len)
+{
+    const GatewaySettings *s = l->gateway->settings;
+
+    x->of_window += len;
+    if ((int64_t)x->of_window * 1000 < s->min_rate_bytes * s->body_timeout_ms)
+        return;
+    x->of_window = 0;
+    connections_enter(l->connections, connection_of(x->connection), CONNECTION_BODY);
+}
+
+/* Relayed: the body waits in libmicrohttpd's buffer, and then in the client, while the data plane takes none. */
+static enum MHD_Result relay_piece(Listener *l, Exchange *x, const char *body, size_t *body_len)
+{
+    size_t taken = relay_take_body(x, slice_of(body, *body_len));
+
+    x->received += taken;
+    *body_len -= taken;
+    note_window(l, x, taken);
+    if (*body_len)
+        sleep_on(l, x);
+    return MHD_YES;
+}
+
+/* Before the body of what is relayed: answered, or it may come, or something is awaited. */
+static enum MHD_Result go_on_from_head(Listener *l, Exchange *x)
+{
+    if (exchange_is_refused_early(x))
+        return tell(l, x);
+    if (!x->answered && !relay_takes_body(x)) {
+        sleep_on(l, x);
+        return MHD_YES;
+    }
+    x->in_head = false;
+    x->body_open = !x->answered;
+    connections_enter(l->connections, connection_of(x->connection), CONNECTION_BODY);
+    return MHD_YES;
+}
+
+static enum MHD_Result begin(Listener *l, Exchange *x, const char *method, const char *version)
+{
+    connections_enter(l->connections, connection_of(x->connection), CONNECTION_BODY);
+    if (!exchange_begin(x, method, version))
+        return MHD_NO;
+    /* An answer at this point closes the connection, so it waits for the end of a body that is not too long. */
+    if (exchange_is_refused_early(x))
+        return tell(l, x);
+    if (x->answered || !x->has_body || !exchange_is_relayed(x))
+        return MHD_YES;
+    x->in_head = true;
+    exchange_run(x);
+    return go_on_from_head(l, x);
+}
+
 /* Called with the headers, with each piece of the body, at its end, and again after a suspension. */
 static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **context)
@@ -71,28 +133,34 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
     Listener *l = data;
     Exchange *x = *context;
 
-    (void)url;
-    if (!x->begun) {
-        connections_enter(l->connections, connection_of(connection), CONNECTION_BODY);
-        if (!exchange_begin(x, method, version))
-            return MHD_NO;
-        /* An answer at this point closes the connection, so it waits for the end of a body that is not too long. */
-        return exchange_is_refused_early(x) ? tell(l, x) : MHD_YES;
-    }
+    (void)url, (void)connection;
+    if (!x->begun)
+        return begin(l, x, method, version);
+    if (x->cut)
+        return MHD_NO;
+    if (*body_len && x->body_open && !x->answered)
+        return relay_piece(l, x, body, body_len);
     if (*body_len) {
-        bool go_on = exchange_take_body(x, body, *body_len);
+        bool go_on = x->told_past || exchange_take_body(x, body, *body_len);
 
         *body_len = 0;
         return go_on ? MHD_YES : MHD_NO;
     }
+    if (x->told_past)
+        return MHD_NO; /* that was all of it */
     if (x->told)
         return MHD_YES;
-    if (!x->answered)
+    if (x->in_head)
+        return go_on_from_head(l, x);
+    if (!x->answered && x->body_open)
+        relay_body_ended(x);
+    else if (!x->answered)
         exchange_run(x);
     if (x->answered)
         return tell(l, x);
-    connections_enter(l->connections, connection_of(connection), CONNECTION_WAITING);
-    exchange_suspend(x);
+    if (x->client_left)
+        return MHD_NO;
+    sleep_on(l, x);
     return MHD_YES;
 }
 

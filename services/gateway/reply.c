@@ -1,4 +1,8 @@
 /* reply: from the bus back to HTTP, and every other answer: body, headers, metrics, the access log. */
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "services/gateway/connections.h"
 #include "services/gateway/edge_metrics.h"
 #include "services/gateway/exchange.h"
 #include "services/gateway/problems.h"
@@ -6,7 +10,7 @@
 #include "atrium/reasons.atrium.h"
 #include "shared/message.h"
 
-enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, STATUS_BODY_MAX = 1024 * 1024 };
+enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, TOLD_PAST_MAX_BYTES = 128 * 1024 };
 
 /* --- headers ----------------------------------------------------------------------------------------------------- */
 static void add_cors_headers(Exchange *x)
@@ -116,22 +120,18 @@ static void add_common_headers(Exchange *x)
 }
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */
-/* MHD leaves out the body of an answer to HEAD, and of 204 and 304, by itself. */
-StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body)
+static StepResult answer(Exchange *x, int status, const char *content_type, struct MHD_Response *response)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_PERSISTENT);
-
     if (!response)
         abort(); /* out of memory */
-    if (content_type && (body.len || status != 204))
+    if (content_type)
         MHD_add_response_header(response, "Content-Type", content_type);
     add_common_headers(x);
     for (size_t i = 0; i < x->out.count; i++)
         /* MHD refuses values with line breaks: such a header of a service is left out. */
         (void)MHD_add_response_header(response, x->out.list[i].name, x->out.list[i].value);
     x->response = response;
-    x->response_bytes = body.len;
+    x->content_type = content_type;
     x->status = status;
     x->answered = true;
     edge_note_answer(x);
@@ -139,10 +139,47 @@ StepResult exchange_answer(Exchange *x, int status, const char *content_type, Sl
     return STEP_ANSWERED;
 }
 
-StepResult exchange_fail(Exchange *x, Failure f)
+/* MHD leaves out the body of an answer to HEAD, and of 204 and 304, by itself. */
+StepResult exchange_answer(Exchange *x, int status, const char *content_type, Slice body)
 {
-    StrBuf body = strbuf_new(x->mem, ERROR_BODY_MAX_BYTES);
+    x->response_bytes = body.len;
+    x->body_text = body;
+    return answer(x, status, body.len || status != 204 ? content_type : NULL,
+                  MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_PERSISTENT));
+}
 
+StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t block_bytes,
+                                MHD_ContentReaderCallback read)
+{
+    return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
+}
+
+void exchange_tell_past(Exchange *x)
+{
+    Connection *c = connection_of(x->connection);
+    StrBuf text = strbuf_new(x->mem, TOLD_PAST_MAX_BYTES);
+    Slice all;
+
+    strbuf_printf(&text, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\nConnection: close\r\n", x->status,
+                  http_status_text(x->status), x->body_text.len);
+    if (x->content_type)
+        strbuf_printf(&text, "Content-Type: %s\r\n", x->content_type);
+    for (size_t i = 0; i < x->out.count; i++)
+        if (strcasecmp(x->out.list[i].name, "connection") != 0 && !strpbrk(x->out.list[i].value, "\r\n"))
+            strbuf_printf(&text, "%s: %s\r\n", x->out.list[i].name, x->out.list[i].value);
+    strbuf_append_cstr(&text, "\r\n");
+    strbuf_append(&text, x->body_text);
+    x->told_past = x->told = true;
+    /* Nothing was sent of this answer yet, so that there is room; a client whose window is full does not learn why. */
+    if (strbuf_finish(&text, &all))
+        (void)send(c->fd, all.ptr, all.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(c->fd, SHUT_WR); /* what it still sends is read for a while: a reset would take the answer away */
+    connections_enter(c->all, c, CONNECTION_BODY);
+}
+
+/* The failure as the dialect has it. */
+static Failure complete(const Exchange *x, Failure f)
+{
     f.look = tables_reason(x->tables, f.key, f.bus_status, x->dialect_id);
     if (f.http)
         f.look.http = f.http;
@@ -150,6 +187,20 @@ StepResult exchange_fail(Exchange *x, Failure f)
     f.request_id = x->request_id;
     f.trace_id = x->trace_id;
     f.path = x->raw_path;
+    return f;
+}
+
+void exchange_write_failure(Exchange *x, Failure f, StrBuf *out)
+{
+    f = complete(x, f);
+    x->dialect->write_error(&f, out);
+}
+
+StepResult exchange_fail(Exchange *x, Failure f)
+{
+    StrBuf body = strbuf_new(x->mem, ERROR_BODY_MAX_BYTES);
+
+    f = complete(x, f);
     if (f.look.http == 429)
         counter_add(x->gateway->metrics.rate_limited, 1);
     if (f.retry_after_s)
@@ -176,7 +227,7 @@ static Slice message_data(natsMsg *msg)
     return slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
 }
 
-static StepResult answer_failure(Exchange *x, natsMsg *msg, const char *code)
+Failure exchange_failure_of(Exchange *x, natsMsg *msg, const char *code)
 {
     Failure f = {.key = NULL};
     ProtobufCMessage *message;
@@ -187,7 +238,7 @@ static StepResult answer_failure(Exchange *x, natsMsg *msg, const char *code)
     (void)slice_to_uint64(slice(code), &bus_status); /* not a number: INTERNAL */
     f.bus_status = (int)MIN(bus_status, 16);
     if (err_failed(message_unpack(x->mem, &atrium__status__descriptor, message_data(msg), &message)))
-        return exchange_fail(x, f);
+        return f;
     const Atrium__Status *status = (const Atrium__Status *)message;
     values = ARENA_ARRAY(x->mem, RouteVariable, x->match.variable_count + x->query_count);
     memcpy(values, x->match.variables, x->match.variable_count * sizeof(*values));
@@ -203,7 +254,12 @@ static StepResult answer_failure(Exchange *x, natsMsg *msg, const char *code)
     f.fault_count = status->n_violations;
     f.details = struct_to_json(x->mem, status->details);
     f.retry_after_s = status->retry_after_s;
-    return exchange_fail(x, f);
+    return f;
+}
+
+StepResult exchange_answer_failure(Exchange *x, natsMsg *msg, const char *code)
+{
+    return exchange_fail(x, exchange_failure_of(x, msg, code));
 }
 
 /* --- a service's answer ------------------------------------------------------------------------------------------ */
@@ -326,7 +382,7 @@ StepResult exchange_answer_reply(Exchange *x, natsMsg *msg)
     int status;
 
     if (code)
-        return answer_failure(x, msg, code);
+        return exchange_answer_failure(x, msg, code);
     status = take_headers(x, msg);
     if (status == 304)
         return exchange_answer(x, status, NULL, SLICE_LIT(""));

@@ -58,6 +58,8 @@ static void set_fault(Exchange *x, Failure f)
 
 static const char *fault_summary(Exchange *x, const Fault *fault)
 {
+    if (x->dialect->fault_text)
+        return fault->text; /* it names the member */
     return fault->field[0] ? arena_printf(x->mem, "%s: %s", fault->field, fault->text) : fault->text;
 }
 
@@ -66,10 +68,9 @@ static void set_body_fault(Exchange *x, const char *key, const Fault *faults, si
     const char *text = x->dialect->body_text;
 
     set_fault(x, (Failure){.key = key,
-                           .text = text                     ? text
-                                   : !count                 ? "the body cannot be read"
-                                   : x->dialect->fault_text ? faults[0].text /* it names the member */
-                                                            : fault_summary(x, &faults[0]),
+                           .text = text     ? text
+                                   : !count ? "the body cannot be read"
+                                            : fault_summary(x, &faults[0]),
                            .faults = faults,
                            .fault_count = count});
 }
@@ -161,13 +162,18 @@ static bool take_json(Exchange *x, Slice *out)
     return true;
 }
 
+static void tell_faults(Exchange *x, Fault *faults, size_t count)
+{
+    for (size_t i = 0; x->dialect->fault_text && i < count; i++)
+        faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
+}
+
 static void set_problems(Exchange *x, const JsonProblems *problems)
 {
     size_t count;
     Fault *faults = faults_of_problems(x->mem, problems, &count);
 
-    for (size_t i = 0; x->dialect->fault_text && i < count; i++)
-        faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
+    tell_faults(x, faults, count);
     set_body_fault(x, "INVALID_BODY", faults, count);
 }
 
@@ -297,6 +303,7 @@ static bool transcode_query(Exchange *x, StrBuf *wire)
             problem.kind != JSON_UNKNOWN_FIELD)
             add_value_fault(x, &problem, ATRIUM__PART__QUERY, v->value, faults, &count);
     }
+    tell_faults(x, faults, count);
     if (count)
         set_fault(x, (Failure){.key = "INVALID_ARGUMENT",
                                .text = fault_summary(x, &faults[0]),
@@ -318,6 +325,7 @@ static bool transcode_path(Exchange *x, StrBuf *wire)
             continue;
         fault = ARENA_NEW(x->mem, Fault);
         add_value_fault(x, &problem, ATRIUM__PART__PATH, v->value, fault, &count);
+        tell_faults(x, fault, count);
         set_fault(
             x, (Failure){.key = "INVALID_ID", .text = fault_summary(x, fault), .faults = fault, .fault_count = count});
         return false;
@@ -368,33 +376,55 @@ static Err add_idempotency_key(Exchange *x, BusHeaders *h)
     return OK;
 }
 
-Err request_send(Exchange *x, UpstreamDone done)
+/* What every request to a service says of itself. */
+static Err add_headers(Exchange *x, BusHeaders *h, int64_t timeout_ms)
 {
     const Operation *op = x->op;
-    BusHeaders h = {.count = 0};
-    char traceparent[TRACEPARENT_BYTES], timeout[16];
+    char *traceparent = arena_alloc(x->mem, TRACEPARENT_BYTES, 1);
 
     trace_format(&x->span.self, traceparent);
-    snprintf(timeout, sizeof(timeout), "%u", op->timeout_ms);
-    add(&h, "traceparent", traceparent);
-    add(&h, "Atrium-Timeout-Ms", timeout);
-    add(&h, "Atrium-Profile", x->profile->name);
-    add(&h, "Atrium-Client", x->client_text);
-    add(&h, "X-Request-Id", x->request_id);
-    add(&h, "Atrium-Caller", x->caller_header);
-    TRY(add_idempotency_key(x, &h));
+    add(h, "traceparent", traceparent);
+    add(h, "Atrium-Timeout-Ms", arena_printf(x->mem, "%" PRId64, timeout_ms));
+    add(h, "Atrium-Profile", x->profile->name);
+    add(h, "Atrium-Client", x->client_text);
+    add(h, "X-Request-Id", x->request_id);
+    add(h, "Atrium-Caller", x->caller_header);
+    TRY(add_idempotency_key(x, h));
     for (size_t i = 0; i < op->header_count; i++) {
         Slice value = exchange_header_joined(x, op->headers[i]);
 
         if (value.len)
-            add(&h, arena_printf(x->mem, "Http-%s", op->headers[i]), slice_cstr(x->mem, value));
+            add(h, arena_printf(x->mem, "Http-%s", op->headers[i]), slice_cstr(x->mem, value));
     }
-    return upstream_send(x->gateway->upstream, &(UpstreamRequest){.subject = op->subject,
-                                                                  .callee = op->domain,
-                                                                  .headers = h.list,
-                                                                  .header_count = h.count,
+    return OK;
+}
+
+static Err send_request(Exchange *x, const BusHeaders *h, int64_t timeout_ms, UpstreamDone done, UpstreamTicket *out)
+{
+    return upstream_send(x->gateway->upstream, &(UpstreamRequest){.subject = x->op->subject,
+                                                                  .callee = x->op->domain,
+                                                                  .headers = h->list,
+                                                                  .header_count = h->count,
                                                                   .body = x->wire,
-                                                                  .timeout_ms = op->timeout_ms,
+                                                                  .timeout_ms = timeout_ms,
                                                                   .done = done,
-                                                                  .data = x});
+                                                                  .data = x,
+                                                                  .out_stream = out});
+}
+
+Err request_send(Exchange *x, UpstreamDone done)
+{
+    BusHeaders h = {.count = 0};
+
+    TRY(add_headers(x, &h, x->op->timeout_ms));
+    return send_request(x, &h, x->op->timeout_ms, done, NULL);
+}
+
+Err request_send_stream(Exchange *x, const char *credit, int64_t timeout_ms, UpstreamDone done, UpstreamTicket *out)
+{
+    BusHeaders h = {.count = 0};
+
+    add(&h, "Atrium-Stream-Credit", credit);
+    TRY(add_headers(x, &h, timeout_ms));
+    return send_request(x, &h, timeout_ms, done, out);
 }

@@ -233,6 +233,21 @@ static void set_audience(Arena *mem, const Atrium__Tables *file, Operation *op)
     op->audience = list;
 }
 
+/* Which fields of the reply have a line of their own in an event. */
+static void set_event_fields(Arena *mem, const Atrium__Tables *file, const Atrium__RouteRow *row, Operation *op)
+{
+    const Atrium__TypeRow *type = row->reply < file->n_types ? file->types[row->reply] : NULL;
+
+    for (size_t i = 0; type && op->streams && i < type->n_fields; i++) {
+        const Atrium__FieldRow *f = type->fields[i];
+
+        if (f->sse == ATRIUM__EVENT_PART__EVENT_ID)
+            op->event_id = slice(arena_strdup(mem, f->name));
+        else if (f->sse == ATRIUM__EVENT_PART__EVENT_NAME)
+            op->event_name = slice(arena_strdup(mem, f->name));
+    }
+}
+
 static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTables *types, const char *slot,
                           const Atrium__RouteRow *row)
 {
@@ -266,8 +281,10 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->header_count = row->n_headers;
     op->data_envelope = row->data_envelope;
     op->streams = row->streams;
+    op->bytes = row->bytes;
     op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;
     op->safe_again = row->idempotency == ATRIUM__IDEMPOTENCY__SAFE;
+    set_event_fields(mem, file, row, op);
     set_audience(mem, file, op);
     TRY(find_rate(t, row->rate, &op->rate));
     TRY(routes_add(t->routes, op->method, op->path, op));

@@ -11,7 +11,7 @@ enum { NAME_MAX_BYTES = 128, SUBJECT_MAX_BYTES = 512 };
 typedef struct Slot {
     Upstream *upstream;
     uint32_t index, generation;
-    bool waiting;
+    bool waiting, streams;
     UpstreamDone done;
     void *data;
     LoopTimer *timer;
@@ -67,19 +67,32 @@ static Slot *find_slot(Upstream *u, const char *subject)
     return u->slots[index];
 }
 
-static void finish(Slot *slot, UpstreamOutcome outcome, natsMsg *msg)
+static void release(Slot *slot)
 {
     Upstream *u = slot->upstream;
-    UpstreamDone done = slot->done;
-    void *data = slot->data;
 
-    /* Freed first: `done` may send the next request. */
     loop_timer_clear(slot->timer);
     slot->waiting = false;
     slot->generation++;
     u->free_list[u->free_count++] = slot->index;
     u->waiting--;
+}
+
+static void finish(Slot *slot, UpstreamOutcome outcome, natsMsg *msg)
+{
+    UpstreamDone done = slot->done;
+    void *data = slot->data;
+
+    release(slot); /* first: `done` may send the next request */
     done(data, outcome, msg);
+}
+
+void upstream_forget(Upstream *u, UpstreamTicket ticket)
+{
+    Slot *slot = ticket.index < u->slot_count ? u->slots[ticket.index] : NULL;
+
+    if (slot && slot->waiting && slot->generation == ticket.generation)
+        release(slot);
 }
 
 static void take_reply(Upstream *u, natsMsg *msg)
@@ -91,6 +104,8 @@ static void take_reply(Upstream *u, natsMsg *msg)
     } else if (natsMsg_IsNoResponders(msg)) {
         counter_add(u->nobody, 1);
         finish(slot, UPSTREAM_NOBODY, NULL);
+    } else if (slot->streams) {
+        slot->done(slot->data, UPSTREAM_REPLIED, msg);
     } else {
         finish(slot, UPSTREAM_REPLIED, msg);
     }
@@ -171,6 +186,9 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
         return e;
     }
     slot->waiting = true;
+    slot->streams = rq->out_stream != NULL;
+    if (rq->out_stream)
+        *rq->out_stream = (UpstreamTicket){slot->index, slot->generation};
     slot->done = rq->done;
     slot->data = rq->data;
     u->waiting++;
@@ -209,7 +227,7 @@ Err upstream_new(Bus *bus, Loop *loop, Metrics *metrics, Upstream **out)
     snprintf(u->prefix, sizeof(u->prefix), "_INBOX.%.*s.", NAME_MAX_BYTES, bus_name(bus));
     snprintf(subject, sizeof(subject), "%s*.%.*s.*", u->prefix, NAME_MAX_BYTES, bus_instance(bus));
     TRY(bus_err(natsConnection_Subscribe(&u->inbox, bus_nats(bus), subject, on_message, u), "subscribe to replies"));
-    /* Bounded by the requests that wait, each of which has one reply. */
+    /* Bounded by the requests that wait, each of which has one reply, and by the credit of streams. */
     TRY(bus_err(natsSubscription_SetPendingLimits(u->inbox, -1, -1), "subscribe to replies"));
     *out = MOVE(u);
     return OK;

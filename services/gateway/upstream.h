@@ -17,6 +17,11 @@ typedef enum UpstreamOutcome {
 /* `msg` is of UPSTREAM_REPLIED, and dead when this returns. */
 typedef void (*UpstreamDone)(void *data, UpstreamOutcome outcome, natsMsg *msg);
 
+/* A request that streams: what upstream_forget takes. */
+typedef struct UpstreamTicket {
+    uint32_t index, generation;
+} UpstreamTicket;
+
 typedef struct UpstreamRequest {
     const char *subject, *callee; /* "rpc.main.auth.v1.Login", "auth" */
     const BusHeader *headers;
@@ -25,6 +30,8 @@ typedef struct UpstreamRequest {
     int64_t timeout_ms;
     UpstreamDone done;
     void *data;
+    UpstreamTicket *out_stream; /* not NULL: `done` is called for every message, until upstream_forget, or an outcome
+                                 * without one */
 } UpstreamRequest;
 
 /* `bus` lives on `loop`. */
@@ -34,6 +41,8 @@ CLEANUP_FN(Upstream, upstream_free)
 
 /* UNAVAILABLE at once while the bus is away; then `done` is not called. */
 Err upstream_send(Upstream *u, const UpstreamRequest *rq) MUST_CHECK;
+/* Nothing more of it is wanted; also from within its `done`. One that has ended is ignored. */
+void upstream_forget(Upstream *u, UpstreamTicket ticket);
 /* For all that wait: the bus was lost, and with it their answers. */
 void upstream_lost(Upstream *u);
 size_t upstream_waiting(const Upstream *u);

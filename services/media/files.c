@@ -1,16 +1,10 @@
 /* What goes out: originals, and what an item plays by. Both by ticket: the library mints them (permit.h). */
 #include "atrium/media/v1/uploads.service.h"
+#include "services/media/access.h"
 #include "services/media/content.h"
 #include "services/media/permit.h"
 #include "services/media/sniff.h"
 #include "services/media/uploads.h"
-
-/* Looked up for every request, segments too: calling tickets back shuts all URLs at once. */
-static Err take_item(BytesExchange *x, const char *kind, Ticket *ticket, ItemRow *out)
-{
-    TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), kind, ticket));
-    return permit_ticket(bytes_request(x), ticket, out);
-}
 
 /* ---------------------------------------------------------------------------------------- originals */
 
@@ -22,7 +16,8 @@ static Err begin_file(BytesExchange *x)
     Slice download;
     bool saves;
 
-    TRY(take_item(x, TICKET_GET, &ticket, &item));
+    TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), TICKET_GET, &ticket));
+    TRY(permit_ticket(rq, &ticket, &item));
     if (!*item.object_key)
         return err_make(&NOT_FOUND, "media not found");
     saves =
@@ -69,19 +64,20 @@ static Err begin_stream(BytesExchange *x)
     Request *rq = bytes_request(x);
     Slice path = bytes_variable(x, "path");
     ContentLook look = {0};
+    StreamAccess access;
     Ticket ticket;
-    ItemRow item;
     char *key;
     Err e;
 
-    TRY(take_item(x, TICKET_STREAM, &ticket, &item));
+    TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), TICKET_STREAM, &ticket));
+    TRY(access_stream(rq, &ticket, &access));
     for (size_t i = 0; i < ARRAY_LEN(PLAYED); i++)
         if (slice_ends_with(path, slice(PLAYED[i].extension)))
             look = (ContentLook){.content_type = PLAYED[i].type,
                                  .cache_control = PLAYED[i].changes ? CACHE_CHANGING : CACHE_LASTING};
-    key = arena_printf(rq->mem, "derived/%s/%" PRId64 "/" SLICE_FMT, uuid_text(rq->mem, item.rendition_media_id),
-                       item.rendition_generation, SLICE_ARG(path));
-    if (!look.content_type || uuid_is_nil(item.rendition_media_id) || !blob_key_valid(slice(key)))
+    key = arena_printf(rq->mem, "derived/%s/%" PRId64 "/" SLICE_FMT, uuid_text(rq->mem, access.media_id),
+                       access.generation, SLICE_ARG(path));
+    if (!look.content_type || uuid_is_nil(access.media_id) || !blob_key_valid(slice(key)))
         return err_make(&NOT_FOUND, "nothing plays there");
     e = content_answer(x, ((const Media *)rq->service)->blob, key, &look);
     return e.reason == &NOT_FOUND ? err_make(&NOT_FOUND, "nothing plays there") : e;

@@ -4,6 +4,7 @@
 #include "atrium/media/v1/collections.service.h"
 #include "atrium/media/v1/processing.service.h"
 #include "atrium/media/v1/uploads.service.h"
+#include "services/media/access.h"
 #include "services/media/erase.h"
 #include "services/media/jobs.h"
 #include "services/media/sniff.h"
@@ -12,7 +13,7 @@
 #include "shared/erasure.h"
 #include "shared/service.h"
 
-enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024 };
+enum { FAST_THREADS = 4, UPLOADS_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024 };
 
 #define CONFIG_STRUCT MediaSettings
 #define SETTING CONFIG_ROW
@@ -41,6 +42,7 @@ static void close_media(void *context)
     Running *running = context;
 
     sniffer_free(running->media.sniffer);
+    access_cache_free(running->media.access);
     watchers_free(running->media.watchers);
     blob_close(running->media.blob);
 }
@@ -99,6 +101,7 @@ static Err open_parts(Service *service, Running *running)
         .tickets = service->tickets,
         .bytes_url = service->bytes_url,
     };
+    running->media.access = access_cache_new();
     TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
                   &running->media.blob));
     return sniffer_new(&running->media.sniffer);
@@ -137,6 +140,7 @@ int main(int argc, char **argv)
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
+        {.name = "uploads", .threads = UPLOADS_THREADS, .queue_max = QUEUE_MAX},
         {.name = "slow", .threads = 1, .queue_max = 64, .nice = 10},
         {.name = "watch", .threads = WATCHERS_MAX, .queue_max = 1},
     };

@@ -36,6 +36,7 @@ gateway_request_FUZZ := services/gateway/request_fuzz.c \
 gateway_reply_FUZZ := services/gateway/reply_fuzz.c tests/fuzz/json_check.c \
 	$(addprefix services/gateway/,reply.c problems.c dialect.c tables.c rates.c cors.c csrf.c)
 gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
+gateway_answer_FUZZ := services/gateway/answer_fuzz.c services/gateway/answer.c
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \

@@ -11,7 +11,7 @@ import pytest
 from api import Api
 from polling import poll
 from stack import Stack
-from uploads import OFFSET, TUS, Database, Uploads, kill, metadata, sha256, start, stored, tuspy
+from uploads import OFFSET, TUS, Database, Uploads, finished, kill, metadata, sha256, start, stored, tuspy
 
 MAX_BYTES = 40 * 1024 * 1024
 
@@ -306,12 +306,6 @@ def test_abandoned_uploads_are_collected(stack, database, mine, user):
     poll(lambda: mine.item(media_id) is None, 10, "the sweeper")
     assert mine.head(made.headers["Location"]).status_code == 404
     assert database.reserved(user["user"]["id"]) == 0
-
-
-def finished(process):
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return out
 
 
 def test_tuspy_goes_on_after_it_was_killed(stack, database, mine, tmp_path):

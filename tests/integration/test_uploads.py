@@ -272,6 +272,76 @@ def test_a_form_is_taken_whole_or_not_at_all(database, mine, user):
     poll(lambda: database.reserved(user["user"]["id"]) == 0, what="what was set aside to come back")
 
 
+# ------------------------------------------------------------------------------------------------ files and streams
+
+def made_ready(stack, database, mine, name="film.mp4", data=MP4):
+    """An item that plays, without a transcoder: what that would have made."""
+    media_id = uploaded(mine, name, data)
+    database.rows("UPDATE media.item SET status = 'ready', rendition_media_id = id, rendition_generation = generation"
+                  " WHERE id = %s", media_id)
+    generation = database.rows("SELECT generation FROM media.item WHERE id = %s", media_id)[0][0]
+    database.rows("INSERT INTO media.rendition VALUES (%s, %s, 1) ON CONFLICT DO NOTHING", media_id, generation)
+    for path, kind, content in (("hls/master.m3u8", "hls_master", b"#EXTM3U\nv/seg-1.m4s\n"),
+                                ("hls/v/seg-1.m4s", "segment", bytes(range(256))),
+                                ("poster-640.jpg", "poster", b"jpeg"), ("captions/en.vtt", "captions", b"WEBVTT\n")):
+        key = f"derived/{media_id}/{generation}/{path}"
+        database.rows("INSERT INTO media.asset (media_id, generation, name, kind, key, content_type, size_bytes)"
+                      " VALUES (%s, %s, %s, %s, %s, 'x/y', %s)", media_id, generation, path, kind, key, len(content))
+        stored(stack, key).parent.mkdir(parents=True, exist_ok=True)
+        stored(stack, key).write_bytes(content)
+    return media_id
+
+
+def test_a_stream_plays_by_one_url(stack, database, mine):
+    media_id = made_ready(stack, database, mine)
+    master = mine.api.get(f"/media/{media_id}", mine.token).json()["playback"]["hls_url"]
+    session = mine.api.session
+    answer = session.get(master, timeout=30)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/vnd.apple.mpegurl"
+    assert "no-cache" in answer.headers["Cache-Control"]
+    segment = master.rsplit("/", 1)[0] + "/v/seg-1.m4s"
+    answer = session.get(segment, timeout=30)
+    assert answer.content == bytes(range(256)) and answer.headers["Content-Type"] == "video/iso.segment"
+    assert "immutable" in answer.headers["Cache-Control"] and answer.headers["Accept-Ranges"] == "bytes"
+    part = session.get(segment, headers={"Range": "bytes=-6"}, timeout=30)
+    assert part.status_code == 206 and part.content == bytes(range(250, 256))
+    assert session.get(segment, headers={"If-None-Match": answer.headers["ETag"]}, timeout=30).status_code == 304
+    head = session.head(segment, timeout=30)
+    assert head.status_code == 200 and head.headers["Content-Length"] == "256"
+    base = master.rsplit("/hls/", 1)[0]
+    assert session.get(f"{base}/captions/en.vtt", timeout=30).headers["Content-Type"].startswith("text/vtt")
+    for path in ("hls/none.m4s", "hls/v", "x.exe", "hls//master.m3u8", "%2e%2e/1/hls/master.m3u8",
+                 f"hls/%2e%2e/%2e%2e/%2e%2e/{media_id}/1/hls/master.m3u8"):
+        assert session.get(f"{base}/{path}", timeout=30).status_code in (400, 403, 404), path
+
+
+def test_links_end_at_once_with_the_item(stack, database, mine):
+    media_id = made_ready(stack, database, mine)
+    item = mine.api.get(f"/media/{media_id}", mine.token).json()
+    urls = [item["playback"]["hls_url"], item["stream_url"]]
+    assert [mine.api.session.get(u, timeout=30).status_code for u in urls] == [200, 200]
+    assert mine.api.call("DELETE", f"/media/{media_id}", mine.token).status_code == 200
+    poll(lambda: [mine.api.session.get(u, timeout=30).status_code for u in urls] == [403, 403], 2.5, "links to die")
+
+
+def test_an_original_is_given_out_safely(stack, database, mine):
+    media_id = made_ready(stack, database, mine, "写真.html", b"<!DOCTYPE html><html><script>1</script></html>")
+    database.rows("DELETE FROM media.asset WHERE media_id = %s", media_id)
+    url = mine.api.get(f"/media/{media_id}", mine.token).json()["stream_url"]
+    answer = mine.api.session.get(url, timeout=30)
+    assert answer.status_code == 200 and answer.content.startswith(b"<!DOCTYPE")
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert "filename*=UTF-8''%E5%86%99%E7%9C%9F.html" in answer.headers["Content-Disposition"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff" and "sandbox" in answer.headers["Content-Security-Policy"]
+    media_id = made_ready(stack, database, mine, "dot.png", PNG)
+    database.rows("DELETE FROM media.asset WHERE media_id = %s", media_id)
+    url = mine.api.get(f"/media/{media_id}", mine.token).json()["stream_url"]
+    answer = mine.api.session.get(url, timeout=30)
+    assert answer.headers["Content-Type"] == "image/png" and answer.headers["Content-Disposition"].startswith("inline")
+    answer = mine.api.session.get(url + "?download=1", timeout=30)
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
 # ------------------------------------------------------------------------------------------------ exports
 
 def uploaded(mine, name, data):

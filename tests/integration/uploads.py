@@ -71,7 +71,8 @@ class Database:
 
     def __init__(self, stack):
         self.connection = psycopg2.connect(host="127.0.0.1", port=stack.ports["PG_PORT"], user="atrium", dbname="atrium",
-                                           password=stack.secret("db_atrium"))
+                                           password=stack.secret("db_atrium"),
+                                           options="-c search_path=media")
         self.connection.autocommit = True
 
     def rows(self, sql, *values):
@@ -133,3 +134,10 @@ def tuspy(url, token, path, storage, chunk_bytes):
     """The client of somebody else, as a process that can be killed."""
     return subprocess.Popen([sys.executable, "-c", TUSPY, url + "/media/upload/tus", token, str(path), str(storage),
                              str(chunk_bytes)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process, seconds=120):
+    """What it printed, once it is through."""
+    out, errors = process.communicate(timeout=seconds)
+    assert process.returncode == 0, errors
+    return out

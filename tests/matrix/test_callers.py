@@ -70,7 +70,8 @@ BUS = [pytest.param(row["domain"], row["rpc"], caller, row[caller], id=f"{row['r
 def test_over_http(stack, rpc, method, path, caller, status):
     scene = Scene(stack, caller)
     body = BODIES[rpc](scene) if rpc in BODIES else None
-    path = re.sub(r"{(\w+)}", lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
+    path = re.sub(r"{(\w+)(?:=\*\*)?}",
+                  lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
     answer = scene.api.call(method, path, scene.tokens.get("access_token"), json=body)
     assert answer.status_code == status, answer.text
     if status in (401, 404):  # nothing was done

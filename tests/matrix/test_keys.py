@@ -53,7 +53,8 @@ HTTP = [pytest.param(row["rpc"], method, path, column, int(row[column]), id=f"{r
 def test_over_http(stack, rpc, method, path, column, status):
     scene = Holder(stack, column)
     body = BODIES[rpc](scene) if rpc in BODIES else None
-    path = re.sub(r"{(\w+)}", lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
+    path = re.sub(r"{(\w+)(?:=\*\*)?}",
+                  lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
     answer = scene.api.call(method, path, scene.tokens["access_token"], json=body)
     assert answer.status_code == status, answer.text
 

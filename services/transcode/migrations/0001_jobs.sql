@@ -7,6 +7,7 @@ CREATE TABLE job (
     owner_id      bigint      NOT NULL,
     source_key    text        NOT NULL, -- of the original, in the blob store
     mime_type     text        NOT NULL, -- as media knows it: a hint
+    filename      text        NOT NULL, -- its ending is a hint
     size_bytes    bigint      NOT NULL,
     state         text        NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'dead', 'cancelled')),
     attempt       integer     NOT NULL DEFAULT 0,

@@ -31,6 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- range $name, $row := .Files.Get "files/services.yaml" | fromYaml }}
 {{- $keys = concat $keys $row.secrets (list (printf "%s_NATS_PASSWORD" (upper $name))) }}
 {{- if $row.database }}{{ $keys = append $keys (printf "%s_DB_PASSWORD" (upper $name)) }}{{ end }}
+{{- if $row.bytes }}{{ $keys = append $keys (printf "%s_TICKET_KEY" (upper $name)) }}{{ end }}
 {{- end }}
 {{- $keys | uniq | sortAlpha | toJson }}
 {{- end }}
@@ -56,6 +57,20 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "atrium.redisAddress" -}}
 {{- if .Values.redis.enabled }}{{ include "atrium.name" . }}-redis:6379{{ else }}{{ .Values.redis.address }}{{ end }}
+{{- end }}
+
+{{/* The data planes that the gateway relays to: "media=r-atrium-media:8081". */}}
+{{- define "atrium.backends" -}}
+{{- $list := list }}
+{{- range $name, $row := .Files.Get "files/services.yaml" | fromYaml }}
+{{- if $row.bytes }}{{ $list = append $list (printf "%s=%s-%s:%d" $name (include "atrium.name" $) $name (int $row.bytes)) }}{{ end }}
+{{- end }}
+{{- $list | join "," }}
+{{- end }}
+
+{{/* Where people reach it. */}}
+{{- define "atrium.publicUrl" -}}
+{{- if .Values.ingress.enabled }}{{ ternary "https" "http" (ne .Values.ingress.tlsSecret "") }}://{{ .Values.ingress.host }}{{ else }}http://localhost:8080{{ end }}
 {{- end }}
 
 {{- define "atrium.podSecurity" -}}
