@@ -711,6 +711,13 @@ static int run(Process *p)
     return err_failed(e) ? fail(p, e, EXIT_WRONG_USE) : serve(p);
 }
 
+/* Not for people: the service starts itself so. */
+static int compute_aside(Process *p)
+{
+    return p->definition->aside ? aside_serve(p->definition->aside)
+                                : fail(p, err_make(&INVALID_ARGUMENT, "nothing is computed aside"), EXIT_WRONG_USE);
+}
+
 static const struct {
     const char *first, *second;
     int (*run)(Process *p);
@@ -719,6 +726,7 @@ static const struct {
     {"healthcheck", NULL, healthcheck},
     {"config", "check", config_check},
     {"config", "dump", config_dump},
+    {"aside", NULL, compute_aside},
     {"--version", NULL, print_version},
     {"--help", NULL, print_help},
     {"-h", NULL, print_help},

@@ -6,6 +6,7 @@
  * run time, 2 wrong arguments or configuration. */
 #pragma once
 #include "shared/admin.h"
+#include "shared/aside.h"
 #include "shared/bus.h"
 #include "shared/bytes.h"
 #include "shared/cache.h"
@@ -68,6 +69,8 @@ typedef struct ServiceDefinition {
     /* Serves instead of waiting for the signal (the gateway's loop); returns when service_stopping(). The bus of
      * `Service` is then still made, threaded. May be NULL. */
     Err (*run)(Service *service, void *context);
+    /* What aside_run computes for this service. May be NULL. */
+    AsideFunction aside;
 } ServiceDefinition;
 
 int service_main(const ServiceDefinition *definition, int argc, char **argv);

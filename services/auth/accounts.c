@@ -65,7 +65,7 @@ Err account_prepare(Request *rq, const AccountDraft *draft, Account *out)
     int64_t now_us = clock_unix_us(rq->clock);
     char *hash;
 
-    TRY(password_hash(auth->settings, rq->mem, draft->password, &hash));
+    TRY(password_hash(rq, draft->password, &hash));
     *out = (Account){
         .id = id_next_user(auth->ids),
         .username = is_empty(draft->username) ? NULL : draft->username,
@@ -135,22 +135,23 @@ Err account_of_caller(Request *rq, Account *out)
 
 Err account_change_password(Request *rq, const char *old_password, const char *new_password)
 {
-    const Auth *auth = rq->service;
     Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__PASSWORD_CHANGED);
     Defence defence;
     Account account;
+    bool right = false;
     char *hash;
 
     TRY(account_of_caller(rq, &account));
     if (!account.password_hash)
         return err_make(&NO_PASSWORD, "this account signs in elsewhere and has no password here");
     TRY(defence_enter_as(rq, DEFENCE_PROOF, account.id, &defence));
-    if (strlen(old_password) > PASSWORD_MAX_BYTES || !password_matches(account.password_hash, old_password)) {
+    TRY(password_check(rq, account.password_hash, old_password, &right));
+    if (!right) {
         TRY(defence_failed(rq, &defence));
         return err_make(&INVALID_CREDENTIALS, "the old password is wrong");
     }
     TRY(defence_passed(rq, &defence, account.id));
-    TRY(password_hash(auth->settings, rq->mem, new_password, &hash));
+    TRY(password_hash(rq, new_password, &hash));
     TRY(auth_store_change_password(rq, account.id, hash, login_of_caller(rq), &ending));
     auth_settle(rq);
     return OK;

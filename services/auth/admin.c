@@ -35,6 +35,7 @@ static Err reset_admin_password(Request *rq)
     const char *password = auth->settings->admin_password_reset;
     Ending ending = ending_now(rq, AUTH__V1__LOGIN_END__PASSWORD_CHANGED);
     Account account;
+    bool same = false;
     char *hash;
 
     TRY(auth_store_account_by_username(rq, auth->settings->admin_username, &account));
@@ -43,9 +44,10 @@ static Err reset_admin_password(Request *rq)
         return OK;
     }
     /* The variable may stay set over many starts: they must not log the administrator out. */
-    if (password_matches(account.password_hash, password))
+    TRY(password_check(rq, account.password_hash, password, &same));
+    if (same)
         return OK;
-    TRY(password_hash(auth->settings, rq->mem, password, &hash));
+    TRY(password_hash(rq, password, &hash));
     TRY(auth_store_change_password(rq, account.id, hash, (Uuid){{0}}, &ending));
     LOG_WARN(rq->log, "admin_password_reset", "username", account.username);
     return OK;

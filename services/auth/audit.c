@@ -146,6 +146,6 @@ Err auth_v1_admin_user_activity(Request *rq, const Auth__V1__AdminUserActivityRe
 
     TRY(page_parse(rq, in->has_limit, in->limit, in->after, &page));
     if (!user_id_parse(slice(in->user_id), &filter.concerned_id))
-        return err_make(&NOT_FOUND, "there is no such user");
+        return err_make(&INVALID_ARGUMENT, "user_id: not the id of a user");
     return list(rq, &page, &filter, out);
 }

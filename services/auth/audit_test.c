@@ -130,7 +130,7 @@ static void activity_is_what_one_did_and_what_was_done_to_him(void **state)
     assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &ada, "AdminUserActivity", &in.base, &out.base));
     assert_int_equal(out.n_items, 2);
     in.user_id = (char[]){"nonsense"};
-    assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &ada, "AdminUserActivity", &in.base, &out.base), &NOT_FOUND);
+    assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &ada, "AdminUserActivity", &in.base, &out.base), &INVALID_ARGUMENT);
 }
 
 static void only_who_may_reads_it(void **state)

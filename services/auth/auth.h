@@ -4,6 +4,7 @@
 #include "atrium/auth/v1/auth.service.h"
 #include "atrium/auth/v1/factor.atrium.h"
 #include "services/auth/breach.h"
+#include "shared/aside.h"
 #include "shared/config.h"
 #include "shared/jwt.h"
 #include "shared/outbox.h"
@@ -37,6 +38,7 @@ typedef struct Auth {
     struct SigningKeys *signing; /* NULL: HS256 by `key` */
     OutboxRelay *outbox;         /* may be NULL: nothing is nudged */
     struct Providers *providers; /* whom one can sign in with here */
+    Aside *aside;                /* where passwords are hashed; NULL: in this process */
     /* Of no password: checked when there is no account, so that both take the same time. */
     char dummy_hash[DUMMY_HASH_BYTES];
 } Auth;

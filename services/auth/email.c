@@ -202,7 +202,6 @@ static Err reset(Request *rq, const MailToken *token, const char *hash)
 /* A token that is no good costs no hash. */
 Err auth_v1_reset_password(Request *rq, const Auth__V1__ResetPasswordRequest *in, Auth__V1__MessageReply *out)
 {
-    const Auth *auth = rq->service;
     MailToken token;
     char *hash;
 
@@ -211,7 +210,7 @@ Err auth_v1_reset_password(Request *rq, const Auth__V1__ResetPasswordRequest *in
     if (token.user_id == 0)
         return invalid_link();
     TRY(password_accept(rq, &NEW_PASSWORD, in->new_password ? in->new_password : ""));
-    TRY(password_hash(auth->settings, rq->mem, in->new_password, &hash));
+    TRY(password_hash(rq, in->new_password, &hash));
     TRY(reset(rq, &token, hash));
     auth_settle(rq);
     say(rq, out, "The password is changed. You can log in now.");

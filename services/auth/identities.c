@@ -137,7 +137,6 @@ Err auth_v1_unlink(Request *rq, const Auth__V1__UnlinkRequest *in, Auth__V1__Unl
 
 Err auth_v1_add_password(Request *rq, const Auth__V1__AddPasswordRequest *in, Auth__V1__User *out)
 {
-    const Auth *auth = rq->service;
     const char *username = in->username && in->username[0] ? in->username : NULL;
     Account account;
     char *hash;
@@ -149,7 +148,7 @@ Err auth_v1_add_password(Request *rq, const Auth__V1__AddPasswordRequest *in, Au
     if (account.password_hash)
         return err_make(&HAS_PASSWORD, "you have a password already");
     TRY(caller_prove(rq, NULL, in->code));
-    TRY(password_hash(auth->settings, rq->mem, in->password, &hash));
+    TRY(password_hash(rq, in->password, &hash));
     TRY(identities_store_add_password(rq, account.id, username, hash, clock_unix_us(rq->clock)));
     TRY(auth_store_account(rq, account.id, &account));
     answer_user(rq, &account, out);

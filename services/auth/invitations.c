@@ -183,7 +183,7 @@ static Err accept_for_account(Request *rq, const Invitation *invitation, const c
     bool done;
     char *hash;
 
-    TRY(password_hash(auth->settings, rq->mem, password, &hash));
+    TRY(password_hash(rq, password, &hash));
     TRY(db_tx_begin(rq, &tx));
     TRY(store_lock_account(&tx, invitation->user_id));
     TRY(auth_store_take_invitation(&tx, invitation->id, now_us));

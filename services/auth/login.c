@@ -27,7 +27,7 @@ static void refresh_hash(Request *rq, Account *account, const char *password)
 
     if (!password_is_outdated(auth->settings, account->password_hash))
         return;
-    e = password_hash(auth->settings, rq->mem, password, &hash);
+    e = password_hash(rq, password, &hash);
     if (!err_failed(e))
         e = defence_store_rehash(rq, account->id, account->password_hash, hash, &done);
     if (err_failed(e))
@@ -48,7 +48,7 @@ static Err check_credentials(Request *rq, const LoginTry *attempt, Defence *out_
     TRY(find_account(rq, attempt->name, &account));
     TRY(defence_enter(rq, DEFENCE_PASSWORD, attempt->name, account.id, out_defence));
     known = account.id != 0 && account.password_hash;
-    right = password_matches(known ? account.password_hash : auth->dummy_hash, attempt->password);
+    TRY(password_check(rq, known ? account.password_hash : auth->dummy_hash, attempt->password, &right));
     if (!known || !right || !account.active) {
         TRY(defence_failed(rq, out_defence));
         return err_make(&INVALID_CREDENTIALS, "%s", attempt->refusal);
@@ -62,8 +62,12 @@ static Err check_credentials(Request *rq, const LoginTry *attempt, Defence *out_
  * place. */
 static Err check_again(Request *rq, const LoginTry *attempt, Account *account)
 {
+    bool right = false;
+
     TRY(auth_store_account(rq, account->id, account));
-    if (account->id == 0 || !account->active || !password_matches(account->password_hash, attempt->password))
+    if (account->id != 0 && account->active)
+        TRY(password_check(rq, account->password_hash, attempt->password, &right));
+    if (!right)
         return err_make(&INVALID_CREDENTIALS, "%s", attempt->refusal);
     return OK;
 }

@@ -36,12 +36,20 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Auth auth; /* first: handlers get it */
+    Aside *aside;
     Breach *breach;
     JwtKey *key;
     MailSender *mail_sender; /* NULL where nothing can be sent */
     Providers *providers;
     Purge *purge;
 } Running;
+
+/* Hashing fills a core, its caches and 64 MiB for tens of milliseconds. It stands back for everything else (aside.h),
+ * and in containers cannot: so at least half of the cores are left to reads. */
+static int hash_threads(void)
+{
+    return MAX((int)(sysconf(_SC_NPROCESSORS_ONLN) / 2), 1);
+}
 
 static Err check_admin_password(const char *name, const char *value)
 {
@@ -79,11 +87,11 @@ static Err check_settings(const CommonSettings *common, const void *settings)
     return check_admin_password("ADMIN_PASSWORD_RESET", s->admin_password_reset);
 }
 
-static Err make_dummy_hash(Auth *auth, Arena *mem)
+static Err make_dummy_hash(Request *rq, Auth *auth)
 {
     char *hash;
 
-    TRY(password_hash(auth->settings, mem, "", &hash));
+    TRY(password_hash(rq, "", &hash));
     snprintf(auth->dummy_hash, sizeof(auth->dummy_hash), "%s", hash);
     return OK;
 }
@@ -98,6 +106,7 @@ static Err bootstrap(Service *service, Running *running)
                   .log = service->log,
                   .deadline_ms = clock_monotonic_ms(service->clock) + BOOTSTRAP_TIMEOUT_MS};
 
+    TRY(make_dummy_hash(&rq, &running->auth));
     if (signing_is_asymmetric(running->auth.settings))
         TRY(err_wrap(signing_keys_open(&rq, &running->auth.signing), "JWT_ALGORITHM"));
     return admin_bootstrap(&rq);
@@ -124,7 +133,7 @@ static Err open_auth(Service *service, void **out_context)
     auth->breach = running->breach;
     TRY(providers_new(auth->settings, service->log, &running->providers));
     auth->providers = running->providers;
-    TRY(make_dummy_hash(auth, service->mem));
+    auth->aside = running->aside = aside_new(&(AsideOptions){.processes = hash_threads(), .log = service->log});
     TRY(bootstrap(service, running));
     *out_context = running;
     return OK;
@@ -169,17 +178,11 @@ static void close_auth(void *context)
 {
     Running *running = context;
 
+    aside_free(running->aside);
     breach_free(running->breach);
     providers_free(running->providers);
     signing_keys_free(running->auth.signing);
     jwt_key_free(running->key);
-}
-
-/* Hashing fills a core, its caches and 64 MiB for tens of milliseconds. Priorities alone do not keep it off reads,
- * since schedulers share by container or session first: so at least half of the cores are left to them. */
-static int hash_threads(void)
-{
-    return MAX((int)(sysconf(_SC_NPROCESSORS_ONLN) / 2), 1);
 }
 
 int main(int argc, char **argv)
@@ -211,6 +214,7 @@ int main(int argc, char **argv)
         .started = start_background,
         .stopping = stop_background,
         .close = close_auth,
+        .aside = password_aside,
     };
 
     return service_main(&definition, argc, argv);

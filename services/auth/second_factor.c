@@ -139,7 +139,7 @@ static Err prove(Request *rq, const Account *account, bool has_codes, const char
     if (!account->password_hash && !has_codes)
         return prove_by_fresh_login(rq, out_proved);
     if (given(password) && strlen(password) <= PASSWORD_MAX_BYTES)
-        *out_proved = password_matches(account->password_hash, password);
+        TRY(password_check(rq, account->password_hash, password, out_proved));
     else if (given(code))
         TRY(check_code(rq, account->id, code, &method));
     *out_proved = *out_proved || method;

@@ -56,7 +56,7 @@ int fake_setup(void **state)
         .admin_password_reset = "",
     };
     if (err_failed(jwt_key_new(slice(f->settings.jwt_secret), &f->key)) ||
-        err_failed(password_hash(&f->settings, f->mem, "", &hash)))
+        err_failed(password_hash_here(&f->settings, f->mem, "", &hash)))
         return -1;
     f->auth = (Auth){.settings = &f->settings, .key = f->key, .ids = id_source_new(&SYSTEM_CLOCK, 1)};
     snprintf(f->auth.dummy_hash, sizeof(f->auth.dummy_hash), "%s", hash);
@@ -105,7 +105,7 @@ Account *fake_account(Fixture *f, int64_t id, const char *username, const char *
     char *hash = NULL;
 
     if (password)
-        assert_ok(password_hash(&f->settings, f->mem, password, &hash));
+        assert_ok(password_hash_here(&f->settings, f->mem, password, &hash));
     *account = (Account){.id = id,
                          .username = username,
                          .display_name = username,

@@ -23,9 +23,12 @@ static Auth__V1__TalkerUserItem *answer_item(Request *rq, const Account *account
     return out;
 }
 
-static Err parse_id(const char *text, int64_t *out)
+static Err parse_id(Request *rq, const char *text, int64_t *out)
 {
-    return user_id_parse(slice(text), out) ? OK : err_make(&USER_NOT_FOUND, "User not found");
+    if (user_id_parse(slice(text), out))
+        return OK;
+    request_add_violation(rq, ATRIUM__PART__PATH, "user_id", "uuid_parsing", "Input should be a valid UUID");
+    return err_make(&INVALID_ARGUMENT, "the request is not valid");
 }
 
 /* Sixteen letters, with one of each kind at least. */
@@ -102,16 +105,15 @@ Err auth_v1_talker_create_user(Request *rq, const Auth__V1__TalkerCreateUserRequ
 
 Err auth_v1_talker_reset_password(Request *rq, const Auth__V1__TalkerUserId *in, Auth__V1__TalkerNewUser *out)
 {
-    const Auth *auth = rq->service;
     CLEANUP(db_tx_done) DbTx tx = {0};
     char *password = make_password(rq->mem), *hash;
     UserRow user;
     int64_t id;
 
-    TRY(parse_id(in->user_id, &id));
+    TRY(parse_id(rq, in->user_id, &id));
     TRY(user_refuse_self(rq, id));
     TRY(user_load(rq, NULL, id, &user));
-    TRY(password_hash(auth->settings, rq->mem, password, &hash));
+    TRY(password_hash(rq, password, &hash));
     TRY(user_enter(rq, &tx, id, &user));
     TRY(user_set_password(rq, &tx, id, hash));
     TRY(db_tx_commit(&tx));
@@ -129,7 +131,7 @@ Err auth_v1_talker_update_user(Request *rq, const Auth__V1__TalkerUpdateUserRequ
     int64_t id;
     Role rank;
 
-    TRY(parse_id(in->user_id, &id));
+    TRY(parse_id(rq, in->user_id, &id));
     if (!role_parse(slice(in->role), &rank) || (rank != ROLE_USER && rank != ROLE_ADMIN)) {
         request_add_violation(rq, ATRIUM__PART__BODY, "role", in->role ? "literal_error" : "missing",
                               in->role ? "Input should be 'user' or 'admin'" : "Field required");
@@ -149,6 +151,6 @@ Err auth_v1_talker_delete_user(Request *rq, const Auth__V1__TalkerUserId *in, Au
     int64_t id;
     (void)out;
 
-    TRY(parse_id(in->user_id, &id));
+    TRY(parse_id(rq, in->user_id, &id));
     return erasure_of_other(rq, id);
 }

@@ -109,9 +109,11 @@ static Err storyboard_step(Run *run, Transcode__V1__StepResult *out)
     args_printf(&args, "0:%d", run->probe.video_index);
     args_add(&args, "-vf");
     /* Rounded down, a tile is a frame of its own stretch; the last one is repeated for what the file says is there. */
-    args_printf(&args, "fps=1/%d:start_time=0:round=down,tpad=stop_mode=clone:stop=%d,trim=end_frame=%d,%s,tile=%dx%d",
-                b.interval_s, b.tiles, b.tiles, filter_normal(run->mem, &run->probe, TILE_WIDTH, b.height, false),
-                TILES_ACROSS, TILES_ACROSS);
+    args_printf(
+        &args,
+        "fps=1/%d:start_time=0:round=down:eof_action=pass,tpad=stop_mode=clone:stop=%d,trim=end_frame=%d,%s,tile=%dx%d",
+        b.interval_s, b.tiles, b.tiles, filter_normal(run->mem, &run->probe, TILE_WIDTH, b.height, false), TILES_ACROSS,
+        TILES_ACROSS);
     ARGS_ADD(&args, "-pix_fmt", "yuvj420p", "-q:v", "4", "-map_metadata", "-1", "-f", "image2", "-start_number", "0",
              "sheet-%d.jpg");
     TRY(run_ffmpeg(run, args.list, run->probe.duration_s, "a storyboard", NULL));

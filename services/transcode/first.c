@@ -6,6 +6,9 @@
 #include "services/transcode/pictures.h"
 #include "services/transcode/tracks.h"
 
+/* A source of so many times the rate that we would give it is still better copied at once: smaller rungs follow. */
+enum { COPY_RATE_FACTOR = 4 };
+
 /* Missing at the end of what the file says it has: of little, a warning; of much, a failure. */
 #define MISSING_NOTED_S 0.5
 #define MISSING_NOTED_SHARE 0.02
@@ -162,7 +165,7 @@ static Err try_copy(Run *run, const Rung *top, Transcode__V1__StepResult *out, T
     Err e;
 
     *copied = false;
-    if (!probe_conforms(&run->probe, top->max_rate * 3 / 2))
+    if (!probe_conforms(&run->probe, top->max_rate * COPY_RATE_FACTOR))
         return OK;
     args_input(&args, run->t->settings->max_pixels, 1, 0);
     args_copy(&args, &run->probe, "source.mp4");

@@ -209,7 +209,8 @@ static double tagged_duration(const json_t *stream)
 static double stream_end(const json_t *stream)
 {
     double duration = number_of(stream, "duration");
-    return duration > 0 ? duration : tagged_duration(stream);
+    /* The tag says when the stream ends, not how long it is. */
+    return duration > 0 ? duration : MAX(tagged_duration(stream) - MAX(number_of(stream, "start_time"), 0), 0);
 }
 
 /* The first of each kind, unless another one is marked as the default. A cover is no video. */

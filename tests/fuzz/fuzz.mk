@@ -17,6 +17,9 @@ jwt_FUZZ := shared/jwt_fuzz.c
 jws_FUZZ := shared/jws_fuzz.c
 caller_FUZZ := shared/caller_fuzz.c
 api_key_FUZZ := shared/api_key_fuzz.c
+blob_record_FUZZ := shared/blob_record_fuzz.c
+blob_s3_FUZZ := shared/blob_s3_fuzz.c
+sigv4_FUZZ := shared/sigv4_fuzz.c
 config_FUZZ := shared/config_fuzz.c
 multipart_FUZZ := shared/multipart_fuzz.c
 tus_FUZZ := shared/tus_fuzz.c
@@ -47,6 +50,11 @@ auth_oidc_FUZZ := services/auth/oidc_fuzz.c $(filter-out services/auth/requests_
 auth_oidc_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
+transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes.c services/transcode/hls.c
+transcode_boxes_FUZZ_LDFLAGS := -lm
+transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)
+transcode_probe_FUZZ_LDFLAGS := -lm
+transcode_intake_FUZZ := services/transcode/intake_fuzz.c
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)

@@ -128,7 +128,7 @@ class Lab:
             self.heard.append((TYPES[verb], self.message(f"atrium.transcode.v1.{TYPES[verb]}").FromString(message.body)))
         return [m for n, m in self.heard if n == name and m.media_id == item.id]
 
-    def finished(self, item, kind, seconds=90):
+    def finished(self, item, kind, seconds=240):
         def look():
             failed = [f for f in self.events(item, "JobFailed") if f.is_final]
             assert not failed or failed[-1].kind != KINDS[kind], failed
