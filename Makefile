@@ -259,6 +259,8 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory chaos
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
 	@$(MAKE) --no-print-directory test-rolling
+	@$(MAKE) --no-print-directory test-s3
+	@$(MAKE) --no-print-directory $(B)/test/shared/blob_fs_test && BLOB_TEST_LARGE=1 $(B)/test/shared/blob_fs_test
 	@$(MAKE) --no-print-directory test-big
 
 # The gateway's own files, without what speaks to the bus.

@@ -109,8 +109,7 @@ Err fs_open_parent(const Fs *fs, const char *key, bool make, int *out_fd, const 
         (void)close(fd);
         fd = next;
     }
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = fs_move(&fd);
     *out_name = segment.ptr; /* the last one: no slash behind it */
     return OK;
 }
@@ -239,8 +238,7 @@ static Err open_object(const Fs *fs, const char *key, int *out_fd, BlobInfo *inf
     if (fd < 0)
         return look_error("object");
     TRY(fs_info(fd, info));
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = fs_move(&fd);
     return OK;
 }
 

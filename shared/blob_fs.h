@@ -47,18 +47,32 @@ Err fs_list(Blob *b, Arena *mem, const char *prefix, const char *after, size_t l
 Err fs_error(const char *what) MUST_CHECK;
 void fs_random_name(char out[BLOB_UPLOAD_ID_BYTES]);
 void fs_close_at(int *fd); /* for CLEANUP; -1 is none */
+/* Hands a descriptor on and leaves -1 behind, so that its CLEANUP closes nothing. */
+static inline int fs_move(int *fd)
+{
+    int moved = *fd;
+
+    *fd = -1;
+    return moved;
+}
 
 /* The smallest names of a folder, so that a page needs no memory for the rest of it. */
 typedef struct FsNames {
     struct FsName {
         char text[BLOB_SEGMENT_MAX_BYTES + 16]; /* with a folder's slash */
         bool folder;
-    } * slots, **sorted;
+    } * slots;
+    uint16_t *sorted; /* indexes of slots */
     size_t count, max;
 } FsNames;
 FsNames fs_names_new(size_t max);
 void fs_names_done(FsNames *n);
 void fs_names_add(FsNames *n, const char *text, bool folder);
+/* The `index`th in order. */
+static inline const struct FsName *fs_names_at(const FsNames *n, size_t index)
+{
+    return &n->slots[n->sorted[index]];
+}
 
 /* blob_fs_upload.c */
 Err fs_upload_create(Blob *b, const char *id, uint64_t length, BlobRecord *r) MUST_CHECK;

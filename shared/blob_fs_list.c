@@ -30,7 +30,7 @@ static size_t find_place(const FsNames *n, const char *text)
 
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (strcmp(n->sorted[middle]->text, text) < 0)
+        if (strcmp(fs_names_at(n, middle)->text, text) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -41,14 +41,14 @@ static size_t find_place(const FsNames *n, const char *text)
 void fs_names_add(FsNames *n, const char *text, bool folder)
 {
     size_t place = find_place(n, text);
-    struct FsName *slot;
+    uint16_t slot;
 
     if (place == n->max)
         return;
-    slot = n->count < n->max ? &n->slots[n->count++] : n->sorted[n->max - 1]; /* the largest goes */
+    slot = n->count < n->max ? (uint16_t)n->count++ : n->sorted[n->max - 1]; /* the largest goes */
     memmove(n->sorted + place + 1, n->sorted + place, (n->count - 1 - place) * sizeof(*n->sorted));
-    (void)snprintf(slot->text, sizeof(slot->text), "%s", text);
-    slot->folder = folder;
+    (void)snprintf(n->slots[slot].text, sizeof(n->slots[slot].text), "%s", text);
+    n->slots[slot].folder = folder;
     n->sorted[place] = slot;
 }
 
@@ -157,10 +157,10 @@ static Err walk(Walk *w, int fd, Slice path, int depth)
         CLEANUP(fs_names_done) FsNames names = fs_names_new(w->max - w->count);
         TRY(gather(w, fd, path, floor, &names));
         for (size_t i = 0; i < names.count && w->count < w->max; i++)
-            TRY(visit(w, fd, path, names.sorted[i], depth));
+            TRY(visit(w, fd, path, fs_names_at(&names, i), depth));
         more = names.count == names.max;
         if (more)
-            memcpy(floor, names.sorted[names.count - 1]->text, sizeof(floor));
+            memcpy(floor, fs_names_at(&names, names.count - 1)->text, sizeof(floor));
     }
     return OK;
 }

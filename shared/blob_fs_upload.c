@@ -125,8 +125,7 @@ static Err lock_file(const Fs *fs, const char *id, int *out_fd)
         return fs_error("look at upload");
     if (!has_file(fs, id))
         return OK;
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = fs_move(&fd);
     return OK;
 }
 
@@ -300,8 +299,8 @@ Err fs_upload_list(Blob *b, Arena *mem, int64_t before_ms, const char *after_id,
         char state[BLOB_STATE_BYTES];
         BlobRecord r = {.offset = 0}; /* gone meanwhile, or damaged: still something to forget */
         int64_t touched_ms = 0;
-        err_ignore(read_record(fs, names.sorted[i]->text, &r, &touched_ms));
-        blob_state_format(b, names.sorted[i]->text, state);
+        err_ignore(read_record(fs, fs_names_at(&names, i)->text, &r, &touched_ms));
+        blob_state_format(b, fs_names_at(&names, i)->text, state);
         list[i] = (BlobStale){arena_strdup(mem, state), r.offset, touched_ms};
     }
     *out = list;

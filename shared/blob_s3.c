@@ -79,17 +79,33 @@ static Err is_absent(Blob *b, const char *key)
     return e.reason == &NOT_FOUND ? OK : e;
 }
 
+Err s3_made(const S3Reply *reply, const char *etag, const char *content_type, uint64_t size, BlobInfo *out)
+{
+    Slice plain = without_quotes(slice(etag));
+    time_t made_s = curl_getdate(s3_header(reply, "date"), NULL);
+
+    if (!plain.len || plain.len > BLOB_ETAG_MAX_BYTES)
+        return err_make(&INTERNAL, "object store: an object was made without an ETag");
+    *out = (BlobInfo){.size_bytes = size, .modified_ms = made_s < 0 ? 0 : (int64_t)made_s * 1000};
+    (void)snprintf(out->etag, sizeof(out->etag), SLICE_FMT, SLICE_ARG(plain));
+    (void)snprintf(out->content_type, sizeof(out->content_type), "%s", content_type);
+    return OK;
+}
+
 /* Another try of ours may have put it, and its answer was lost. */
-static Err was_it_us(S3 *s3, const char *key, const char *sha256, Err e)
+static Err was_it_us(S3 *s3, const char *key, const char *sha256, Err e, BlobInfo *out)
 {
     BlobInfo info;
 
     TRY(s3_stat(&s3->base, key, &info));
-    return strcmp(info.sha256, sha256) ? e : OK;
+    if (strcmp(info.sha256, sha256) != 0)
+        return e;
+    *out = info;
+    return OK;
 }
 
 Err s3_put_whole(S3 *s3, const char *key, const char *content_type, const char *sha256, bool only_if_absent,
-                 Slice bytes)
+                 Slice bytes, BlobInfo *out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     const SigV4Pair headers[] = {{"Content-Type", content_type}, {SHA256_META, sha256}, {"If-None-Match", "*"}};
@@ -106,7 +122,10 @@ Err s3_put_whole(S3 *s3, const char *key, const char *content_type, const char *
                           .body = bytes,
                           .body_sha256 = sha256},
                 &reply);
-    return e.reason == &CONFLICT && reply.tries > 1 ? was_it_us(s3, key, sha256, e) : e;
+    if (e.reason == &CONFLICT && reply.tries > 1)
+        return was_it_us(s3, key, sha256, e, out);
+    TRY(e);
+    return s3_made(&reply, s3_header(&reply, "etag"), content_type, bytes.len, out);
 }
 
 /* S3 copies up to 5 GB in one request; what is larger goes through us. */
@@ -236,14 +255,14 @@ static Err writer_commit(BlobWriter *base, const char *sha256, BlobInfo *out)
 
     if (!w->parts) {
         TRY(s3_put_whole(s3, key, base->put.content_type, sha256, base->put.only_if_absent,
-                         slice_of(w->part.bytes, w->part.len)));
+                         slice_of(w->part.bytes, w->part.len), out));
     } else {
         if (w->part.len)
             TRY(put_part(w));
-        TRY(s3_multipart_end(s3, key, w->upload_id, w->parts, base->written, base->put.only_if_absent));
+        TRY(s3_multipart_end(s3, key, w->upload_id, w->parts, base->written, base->put.only_if_absent,
+                             base->put.content_type, out));
         w->upload_id[0] = '\0';
     }
-    TRY(s3_stat(base->store, key, out));
     (void)snprintf(out->sha256, sizeof(out->sha256), "%s", sha256);
     return OK;
 }

@@ -119,8 +119,10 @@ int64_t s3_xml_time_ms(const S3Row *row, const char *name);
 
 /* blob_s3.c */
 Err s3_stat(Blob *b, const char *key, BlobInfo *out) MUST_CHECK;
+/* What was made is answered from the answer, not asked for: another one may have deleted it by then. */
 Err s3_put_whole(S3 *s3, const char *key, const char *content_type, const char *sha256, bool only_if_absent,
-                 Slice bytes) MUST_CHECK;
+                 Slice bytes, BlobInfo *out) MUST_CHECK;
+Err s3_made(const S3Reply *reply, const char *etag, const char *content_type, uint64_t size, BlobInfo *out) MUST_CHECK;
 Err s3_list_page(S3 *s3, Arena *mem, const char *prefix, const char *after, size_t max, S3Xml *out) MUST_CHECK;
 Err s3_get_head(S3 *s3, Arena *mem, const char *key, size_t max_bytes, S3Reply *out) MUST_CHECK;
 
@@ -128,8 +130,8 @@ Err s3_get_head(S3 *s3, Arena *mem, const char *key, size_t max_bytes, S3Reply *
 Err s3_multipart_begin(S3 *s3, const char *key, const char *content_type, char *out_id, size_t out_bytes) MUST_CHECK;
 Err s3_multipart_put(S3 *s3, const char *key, const char *id, uint64_t number, Slice bytes) MUST_CHECK;
 /* The parts 1 to `count` as they are in the store, which together have `size` bytes. */
-Err s3_multipart_end(S3 *s3, const char *key, const char *id, uint64_t count, uint64_t size,
-                     bool only_if_absent) MUST_CHECK;
+Err s3_multipart_end(S3 *s3, const char *key, const char *id, uint64_t count, uint64_t size, bool only_if_absent,
+                     const char *content_type, BlobInfo *out) MUST_CHECK;
 Err s3_multipart_abort(S3 *s3, const char *key, const char *id) MUST_CHECK;
 /* Zero: too long for parts that fit into memory. */
 uint64_t s3_part_bytes(uint64_t length, uint64_t max_bytes);

@@ -132,7 +132,7 @@ static Err make_list(Arena *mem, const BlobPart *parts, size_t count, Slice *out
 }
 
 static Err end_with(S3 *s3, Arena *mem, const char *key, const char *id, const BlobPart *parts, size_t count,
-                    bool only_if_absent)
+                    bool only_if_absent, S3Reply *reply, const char **out_etag)
 {
     const SigV4Pair query[] = {{"uploadId", id}};
     const SigV4Pair headers[] = {{"Content-Type", "application/xml"}, {"If-None-Match", "*"}};
@@ -142,24 +142,32 @@ static Err end_with(S3 *s3, Arena *mem, const char *key, const char *id, const B
                    .query_count = 1,
                    .headers = headers,
                    .header_count = only_if_absent ? 2 : 1};
-    S3Reply reply;
+    S3Xml xml;
 
     TRY(make_list(mem, parts, count, &call.body));
-    TRY(s3_call(s3, mem, &call, &reply));
+    TRY(s3_call(s3, mem, &call, reply));
+    if (!s3_xml_parse(mem, reply->body, NULL, &xml))
+        return err_make(&INTERNAL, "object store: end of an upload: no XML");
     /* Long ends answer 200 at once, and an error may come inside. */
-    return slice_find(reply.body, SLICE_LIT("<Error")) >= 0 ? s3_error(500, reply.body) : OK;
+    if (!strcmp(xml.root, "Error"))
+        return s3_error(500, reply->body);
+    *out_etag = s3_xml_get(&xml.top, "ETag");
+    return OK;
 }
 
-/* The answer to an end that went well may have been lost: then there is no such upload any more, but the object. */
-static Err was_it_ended(S3 *s3, const char *key, uint64_t count, uint64_t size, Err e)
+/* The answer to an end that went well may have been lost: then there is no such upload any more, but the object. `size`
+ * may be BLOB_UNKNOWN. */
+static Err was_it_ended(S3 *s3, const char *key, uint64_t count, uint64_t size, Err e, BlobInfo *out)
 {
     char suffix[24];
     BlobInfo info;
 
     (void)snprintf(suffix, sizeof(suffix), "-%" PRIu64, count);
-    if (err_failed(s3_stat(&s3->base, key, &info)))
+    if (err_failed(s3_stat(&s3->base, key, &info)) || (size != BLOB_UNKNOWN && info.size_bytes != size) ||
+        !slice_ends_with(slice(info.etag), slice(suffix)))
         return e;
-    return info.size_bytes == size && slice_ends_with(slice(info.etag), slice(suffix)) ? OK : e;
+    *out = info;
+    return OK;
 }
 
 static Err check_parts(const BlobPart *parts, size_t have, uint64_t count, uint64_t size)
@@ -174,10 +182,22 @@ static Err check_parts(const BlobPart *parts, size_t have, uint64_t count, uint6
     return have >= count && sum == size ? OK : err_make(&INTERNAL, "object store: parts are gone");
 }
 
-Err s3_multipart_end(S3 *s3, const char *key, const char *id, uint64_t count, uint64_t size, bool only_if_absent)
+/* Gone already: it was made all the same, and no ETag will ever be compared with it. */
+static Err ask_for_etag(S3 *s3, const char *key, const S3Reply *reply, const char *content_type, uint64_t size,
+                        BlobInfo *out)
+{
+    Err e = s3_stat(&s3->base, key, out);
+
+    return e.reason == &NOT_FOUND ? s3_made(reply, "gone", content_type, size, out) : e;
+}
+
+Err s3_multipart_end(S3 *s3, const char *key, const char *id, uint64_t count, uint64_t size, bool only_if_absent,
+                     const char *content_type, BlobInfo *out)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(64 * 1024);
+    const char *etag = "";
     BlobPart *parts;
+    S3Reply reply;
     size_t have;
     Err e = list_parts(s3, mem, key, id, &parts, &have);
 
@@ -186,9 +206,14 @@ Err s3_multipart_end(S3 *s3, const char *key, const char *id, uint64_t count, ui
         TRY(check_parts(parts, have, count, size));
         if (only_if_absent && !err_failed(s3_stat(&s3->base, key, &info)))
             return err_make(&CONFLICT, "there is something under this key");
-        e = end_with(s3, mem, key, id, parts, count, only_if_absent);
+        e = end_with(s3, mem, key, id, parts, count, only_if_absent, &reply, &etag);
     }
-    return e.reason == &NOT_FOUND ? was_it_ended(s3, key, count, size, e) : e;
+    if (e.reason == &NOT_FOUND)
+        return was_it_ended(s3, key, count, size, e, out);
+    TRY(e);
+    if (!etag[0]) /* Ceph 16 says none here */
+        return ask_for_etag(s3, key, &reply, content_type, size, out);
+    return s3_made(&reply, etag, content_type, size, out);
 }
 
 /* ---------------------------------------------------------------------------------------------------- records */
@@ -393,22 +418,22 @@ Err s3_upload_rollback(BlobUpload *base)
     return OK;
 }
 
-static Err make_object(S3Upload *u, const char *sha256, bool only_if_absent)
+static Err make_object(S3Upload *u, const char *sha256, bool only_if_absent, BlobInfo *out)
 {
     S3 *s3 = (S3 *)u->base.store;
     const BlobRecord *r = &u->base.durable;
-    uint64_t count = r->parts + (u->part.len > 0);
+    Slice tail = slice_of(u->part.bytes, u->part.len); /* it stays in memory: this may have to be done again */
+    uint64_t count = r->parts + (tail.len > 0);
     Err e = OK;
 
     if (!r->parts)
-        return s3_put_whole(s3, r->key, r->content_type, sha256, only_if_absent, slice_of(u->part.bytes, u->part.len));
-    /* The tail stays in memory: this may have to be done again. */
-    if (u->part.len)
-        e = s3_multipart_put(s3, r->key, r->upload_id, count, slice_of(u->part.bytes, u->part.len));
+        return s3_put_whole(s3, r->key, r->content_type, sha256, only_if_absent, tail, out);
+    if (tail.len)
+        e = s3_multipart_put(s3, r->key, r->upload_id, count, tail);
     if (e.reason == &NOT_FOUND)
-        return was_it_ended(s3, r->key, count, r->offset, e);
+        return was_it_ended(s3, r->key, count, r->offset, e, out);
     TRY(e);
-    return s3_multipart_end(s3, r->key, r->upload_id, count, r->offset, only_if_absent);
+    return s3_multipart_end(s3, r->key, r->upload_id, count, r->offset, only_if_absent, r->content_type, out);
 }
 
 /* A complete upload of nothing but small bytes may have begun a multipart upload that was rolled back. */
@@ -418,23 +443,37 @@ static void drop_unused(S3Upload *u)
         err_ignore(s3_multipart_abort((S3 *)u->base.store, u->base.durable.key, u->upload_id)); /* the sweep takes it */
 }
 
+static Err mark_complete(BlobUpload *base)
+{
+    BlobRecord r = base->durable;
+
+    r.complete = 1;
+    TRY(put_record((S3 *)base->store, base->id, &r, SLICE_LIT("")));
+    base->durable = r;
+    return OK;
+}
+
+/* It was made before: the same answer, as long as the object is the one that it became. */
+static Err answer_again(const BlobUpload *base, const char *sha256, BlobInfo *out)
+{
+    TRY(s3_stat(base->store, base->durable.key, out));
+    if (out->size_bytes != base->offset || (out->sha256[0] && strcmp(out->sha256, sha256) != 0))
+        return err_make(&NOT_FOUND, "upload: its object was replaced");
+    return OK;
+}
+
 Err s3_upload_complete(BlobUpload *base, const char *sha256, bool only_if_absent, BlobInfo *out)
 {
     S3Upload *u = (S3Upload *)base;
-    BlobRecord r;
     BlobInfo info;
 
-    if (!base->complete) {
-        TRY(make_object(u, sha256, only_if_absent));
+    if (base->complete) {
+        TRY(answer_again(base, sha256, &info));
+    } else {
+        TRY(make_object(u, sha256, only_if_absent, &info));
         drop_unused(u);
-        r = base->durable;
-        r.complete = 1;
-        TRY(put_record((S3 *)base->store, base->id, &r, SLICE_LIT("")));
-        base->durable = r;
+        TRY(mark_complete(base));
     }
-    TRY(s3_stat(base->store, base->durable.key, &info));
-    if (info.size_bytes != base->offset || (info.sha256[0] && strcmp(info.sha256, sha256) != 0))
-        return err_make(&NOT_FOUND, "upload: its object was replaced");
     (void)snprintf(info.sha256, sizeof(info.sha256), "%s", sha256);
     *out = info;
     return OK;
@@ -639,16 +678,23 @@ Err s3_complete_parts(Blob *b, const char *id, const BlobPart *parts, size_t cou
 {
     S3 *s3 = (S3 *)b;
     CLEANUP(arena_free_at) Arena *mem = arena_new(64 * 1024);
+    const char *etag;
+    BlobInfo info;
+    S3Reply reply;
     BlobRecord r;
     Slice tail;
+    Err e;
 
     TRY(get_record(s3, mem, id, BLOB_RECORD_MAX_BYTES, &r, &tail));
     if (!r.complete) {
         if (!r.upload_id[0])
             return err_make(&INVALID_BODY, "upload: no part of it has come");
-        TRY(end_with(s3, mem, r.key, r.upload_id, parts, count, false));
+        e = end_with(s3, mem, r.key, r.upload_id, parts, count, false, &reply, &etag);
+        if (e.reason == &NOT_FOUND)
+            e = was_it_ended(s3, r.key, count, BLOB_UNKNOWN, e, &info);
+        TRY(e);
         r.complete = 1;
         TRY(put_record(s3, id, &r, SLICE_LIT("")));
     }
-    return s3_stat(b, r.key, out);
+    return s3_stat(b, r.key, out); /* nobody else knows its size */
 }
