@@ -223,8 +223,7 @@ static void *watch_links(void *data)
     while (!l->stopping) {
         int64_t now = now_ms(l);
 
-        DL_FOREACH(l->links, link)
-        {
+        for (link = l->links; link; link = link->next) {
             look_at_link(l, link, now);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -243,8 +242,7 @@ static void make_room(BytesListener *l)
     int64_t now = now_ms(l);
     Link *link, *found = NULL;
 
-    DL_FOREACH(l->links, link)
-    {
+    for (link = l->links; link; link = link->next) {
         bool idle = link->phase == PHASE_IDLE || (link->phase == PHASE_HEAD && now - link->since_ms >= HEAD_FAIR_MS);
 
         if (idle && !link->ended && (!found || link->since_ms < found->since_ms))
@@ -624,9 +622,7 @@ static bool send_all(int fd, Slice text, int64_t end_ms, const Clock *clock)
 
         if (n > 0)
             text = slice_skip(text, (size_t)n);
-        else if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return false;
-        else if (!wait_for(fd, POLLOUT, end_ms, clock))
+        else if ((n < 0 && errno != EAGAIN && errno != EINTR) || !wait_for(fd, POLLOUT, end_ms, clock))
             return false;
     }
     return true;
@@ -999,8 +995,7 @@ void bytes_listener_quiet(BytesListener *l)
         close(fd);
     pthread_mutex_lock(&l->lock);
     l->draining = true;
-    DL_FOREACH(l->links, link)
-    {
+    for (link = l->links; link; link = link->next) {
         if (link->phase == PHASE_IDLE || (link->phase == PHASE_HEAD && !link->has_line))
             end_link(l, link, END_STOP);
     }
@@ -1014,8 +1009,7 @@ void bytes_listener_drain(BytesListener *l, int64_t timeout_ms)
     bytes_listener_quiet(l);
     pthread_mutex_lock(&l->lock);
     wait_for_requests(l, timeout_ms);
-    DL_FOREACH(l->links, link)
-    {
+    for (link = l->links; link; link = link->next) {
         end_link(l, link, END_STOP);
     }
     wait_for_requests(l, CUT_WAIT_MS);

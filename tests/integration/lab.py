@@ -130,9 +130,10 @@ class Lab:
 
     def finished(self, item, kind, seconds=240):
         def look():
+            done = [e for e in self.events(item, "JobFinished") if e.kind == KINDS[kind]]
             failed = [f for f in self.events(item, "JobFailed") if f.is_final]
-            assert not failed or failed[-1].kind != KINDS[kind], failed
-            return [e for e in self.events(item, "JobFinished") if e.kind == KINDS[kind]]
+            assert done or not failed or failed[-1].kind != KINDS[kind], failed
+            return done
         return poll(look, seconds, f"{kind} of {item.path.name}")[0]
 
     def failed(self, item, seconds=60):
