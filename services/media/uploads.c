@@ -5,6 +5,7 @@
 #include "services/media/naming.h"
 #include "services/media/sniff.h"
 #include "services/media/store_items.h"
+#include "services/media/writers.h"
 #include "shared/bytes.h"
 
 enum {
@@ -352,6 +353,19 @@ Err uploads_drop(Request *rq, const UploadRow *u)
     return OK;
 }
 
+/* What the store has of it goes. CONFLICT while somebody writes. */
+static Err forget_alone(Request *rq, const UploadRow *u)
+{
+    const Media *media = media_of(rq);
+    Err e = writers_take(media->writers, rq, u->id);
+
+    if (err_failed(e))
+        return e;
+    e = blob_upload_forget(media->blob, u->blob_state);
+    writers_leave(media->writers, rq, u->id);
+    return e;
+}
+
 static Err sweep_expired(Request *rq, bool *out_more)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -365,7 +379,7 @@ static Err sweep_expired(Request *rq, bool *out_more)
         Err e = OK;
 
         if (!rows[i].complete && *rows[i].blob_state)
-            e = blob_upload_forget(media_of(rq)->blob, rows[i].blob_state);
+            e = forget_alone(rq, &rows[i]);
         if (e.reason == &CONFLICT)
             TRY(uploads_touch(rq, &rows[i])); /* somebody is at it right now */
         else
