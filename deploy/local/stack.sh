@@ -189,7 +189,7 @@ keep_settings() {
                 [[ ! ${!name+set} || $own == *" $name "* || ${!name} == *$'\n'* ]] || printf '%s=%s\n' "$name" "${!name}"
             done
         done < <(sed -n 's/^SETTING([A-Z]*, [a-z0-9_]*, "\([A-Z0-9_]*\)".*/\1/p' "$root/shared/settings.def" \
-            "$root"/services/*/settings*.def | sort -u) >"$stack_dir/settings.env"
+            "$root/shared/settings_blob.def" "$root"/services/*/settings*.def | sort -u) >"$stack_dir/settings.env"
     )
 }
 

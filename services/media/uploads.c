@@ -288,6 +288,11 @@ Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *
     if (incoming)
         TRY(blob_copy(media->blob, u->object_key, done.key, false));
     TRY(digest_of(rq, done.key, info, &done.sha256));
+    if (u->sha256.len && !slice_eq(u->sha256, done.sha256)) {
+        if (incoming)
+            err_ignore(blob_delete(media->blob, done.key)); /* else it goes with the row */
+        return err_make(&CHECKSUM_MISMATCH, "the bytes are not what sha256 said");
+    }
     TRY(sniff_object(media->sniffer, media->blob, rq->mem, done.key, u->content_type, &type));
     done.size_bytes = (int64_t)info->size_bytes;
     done.mime_type = type;
