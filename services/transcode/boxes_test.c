@@ -171,9 +171,9 @@ static void what_comes_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(video_of_avc),     BENCH_TEST(video_of_hevc), BENCH_TEST(sound_of_aac),
-        BENCH_TEST(cut_files),        BENCH_TEST(wrong_bytes),   BENCH_TEST(files_that_are_no_track),
-        BENCH_TEST(what_comes_first),
+        cmocka_unit_test(video_of_avc),     cmocka_unit_test(video_of_hevc), cmocka_unit_test(sound_of_aac),
+        cmocka_unit_test(cut_files),        cmocka_unit_test(wrong_bytes),   cmocka_unit_test(files_that_are_no_track),
+        cmocka_unit_test(what_comes_first),
     };
-    return RUN(tests);
+    return cmocka_run_group_tests(tests, bench_set_up, bench_tear_down);
 }

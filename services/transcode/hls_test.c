@@ -188,11 +188,11 @@ static void captions_are_one_segment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(segments_are_ranges_of_about_four_seconds),
-        BENCH_TEST(sound_and_short_films),
-        BENCH_TEST(a_master_sums_up_its_variants),
-        BENCH_TEST(what_could_not_be_played_is_refused),
-        BENCH_TEST(captions_are_one_segment),
+        cmocka_unit_test(segments_are_ranges_of_about_four_seconds),
+        cmocka_unit_test(sound_and_short_films),
+        cmocka_unit_test(a_master_sums_up_its_variants),
+        cmocka_unit_test(what_could_not_be_played_is_refused),
+        cmocka_unit_test(captions_are_one_segment),
     };
-    return RUN(tests);
+    return cmocka_run_group_tests(tests, bench_set_up, bench_tear_down);
 }

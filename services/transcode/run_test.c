@@ -137,6 +137,33 @@ static void a_master_lists_all_jobs_of_a_generation(void **state)
     assert_int_equal(all->n_renditions, 1);
 }
 
+static bool metrics_say(StoreSchema *s, const char *line)
+{
+    StrBuf text = strbuf_new(s->mem, 1 << 20);
+
+    metrics_write(s->t.metrics, &text);
+    return slice_find(strbuf_slice(&text), slice(line)) >= 0;
+}
+
+static void steps_and_children_are_counted(void **state)
+{
+    StoreSchema *s = *state;
+    Attempt a;
+
+    begin(s, store_schema_job(s, EXTRAS, 3, NULL).id, &a);
+    assert_ok(run_step(&a.run, "counted", 0, 1, put_note));
+    assert_reason(run_step(&a.run, "broken", 0, 1, break_down), &WORKER_TROUBLE);
+    assert_true(
+        metrics_say(s, "atrium_transcode_step_seconds_count{kind=\"extras\",step=\"counted\",outcome=\"done\"} 1"));
+    assert_true(
+        metrics_say(s, "atrium_transcode_step_seconds_count{kind=\"extras\",step=\"broken\",outcome=\"failed\"} 1"));
+    run_count_child(&s->t, &(ChildSpec){.program = s->settings.ffmpeg}, &(ChildResult){.cpu_ms = 2500});
+    run_count_child(&s->t, &(ChildSpec){.program = s->settings.ffmpeg}, &(ChildResult){.cpu_ms = 500});
+    run_count_child(&s->t, &(ChildSpec){.program = s->t.image_tool}, &(ChildResult){.cpu_ms = 250});
+    assert_true(metrics_say(s, "atrium_transcode_child_cpu_seconds_sum{program=\"ffmpeg\"} 3\n"));
+    assert_true(metrics_say(s, "atrium_transcode_child_cpu_seconds_sum{program=\"image\"} 0.25\n"));
+}
+
 /* --- the queue's way --------------------------------------------------------------------------------------------- */
 static Err deliver(StoreSchema *s, Uuid id, const atomic_bool *stop)
 {
@@ -238,6 +265,7 @@ int main(void)
         TEST(an_overtaken_attempt_does_no_more),
         TEST(what_nobody_was_told_of_goes),
         TEST(a_master_lists_all_jobs_of_a_generation),
+        TEST(steps_and_children_are_counted),
         TEST(what_is_no_film_is_done_at_once),
         TEST(the_inputs_faults_are_final),
         TEST(our_faults_come_again_until_nobody_hopes),

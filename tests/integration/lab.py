@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 import uuid
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -80,6 +81,7 @@ class Lab:
         self.ear.flush()
         assert not self.ear.errors
         self.heard = []
+        self.announced = 0  # when the latest item was
 
     def _credential(self):
         told = self.stack.atrium("bus", "user", "add", "lab", "--read", "evt.transcode.>")
@@ -118,6 +120,7 @@ class Lab:
         self.derived(item).parent.unlink()
 
     def announce(self, item):
+        self.announced = time.monotonic()
         self._publish("uploaded", "ItemUploaded", item)
 
     def cancel(self, item):
@@ -177,9 +180,10 @@ class Lab:
 
 
 @contextlib.contextmanager
-def open_lab(workshop):
+def open_lab(workshop, settings=None):
     """A stack of its own: its workshop is looked into, and its jobs give up soon."""
-    stack = Stack(settings={"TRANSCODE_DIR": str(workshop), "TRANSCODE_ATTEMPTS": "2", "TRANSCODE_LEASE": "3s"})
+    stack = Stack(settings={"TRANSCODE_DIR": str(workshop), "TRANSCODE_ATTEMPTS": "2", "TRANSCODE_LEASE": "3s",
+                            **(settings or {})})
     try:
         stack.up()
         stack.atrium("stop", "media")  # it would take away what is made of items that it does not know
