@@ -160,10 +160,6 @@ StepResult exchange_answer(Exchange *x, int status, const char *content_type, Sl
  * MHD_SIZE_UNKNOWN. */
 StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t block_bytes,
                                 MHD_ContentReaderCallback read);
-/* The same for the last `end_bytes` of a body of `size`: `read` is called when the head is sent, and returns 0 until
- * what comes before was written past libmicrohttpd. */
-StepResult exchange_answer_end(Exchange *x, int status, uint64_t size, uint64_t end_bytes,
-                               MHD_ContentReaderCallback read);
 /* An answer that is written past libmicrohttpd altogether, and ends the connection: its head, in the exchange's arena.
  */
 Slice exchange_answer_past(Exchange *x, int status, uint64_t size);

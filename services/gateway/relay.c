@@ -422,7 +422,7 @@ bool relay_goes_past(Exchange *x)
     const Relay *r = x->relay;
 
     return r->phase == RELAY_BODY && r->conn && !x->chunked && !x->client_left &&
-           x->content_length - x->received >= RELAY_DIRECT_MIN_BYTES;
+           x->content_length - x->received >= RELAY_DIRECT_UP_MIN_BYTES;
 }
 
 void relay_go_past(Exchange *x)
@@ -577,9 +577,10 @@ static ssize_t read_answer(void *data, uint64_t position, char *into, size_t roo
             return MHD_CONTENT_READER_END_WITH_ERROR;
         if (r->answer_complete)
             return MHD_CONTENT_READER_END_OF_STREAM;
-        if (r->answer.body == ANSWER_LENGTH && r->direct.kept && r->left > r->direct.kept) {
+        if (r->direct.wanted) {
+            r->direct.wanted = false;
             exchange_suspend_answer(x);
-            relay_direct_begin_down(r, SLICE_LIT(""), r->direct.kept);
+            relay_direct_begin_down(r, SLICE_LIT(""));
             return 0;
         }
         if (relay_buffered(r)) {
@@ -635,7 +636,7 @@ static void begin_answer(Relay *r)
     r->left = a->body == ANSWER_LENGTH ? a->length : 0;
     r->answer_complete = a->body == ANSWER_NO_BODY || (a->body == ANSWER_LENGTH && a->length == 0);
     if (r->direct.past) {
-        relay_direct_begin_down(r, exchange_answer_past(x, a->status, past_size(a)), 0);
+        relay_direct_begin_down(r, exchange_answer_past(x, a->status, past_size(a)));
     } else if (a->body == ANSWER_NO_BODY && a->status != 204 && a->status != 304 &&
                (a->has_length ? a->length > 0 : true)) {
         relay_give_back(r);
@@ -648,10 +649,11 @@ static void begin_answer(Relay *r)
         counter_add(x->gateway->relays->bytes_down, body.len);
         relay_give_back(r); /* the buffer stays as long as the exchange */
         (void)exchange_answer(x, a->status, NULL, body);
-    } else if (a->body == ANSWER_LENGTH && a->length >= RELAY_DIRECT_MIN_BYTES) {
-        r->direct.kept = 1;
-        (void)exchange_answer_end(x, a->status, a->length, 1, read_answer);
     } else {
+        r->direct.wanted = a->body == ANSWER_LENGTH && a->length >= RELAY_DIRECT_DOWN_MIN_BYTES;
+        if (r->direct.wanted)
+            header_add(&x->out, "Connection",
+                       "close"); /* libmicrohttpd sends the head, and knows no more of the rest */
         (void)exchange_answer_from(x, a->status, a->body == ANSWER_LENGTH ? a->length : MHD_SIZE_UNKNOWN,
                                    a->body == ANSWER_LENGTH ? RELAY_BLOCK_BYTES : RELAY_BUFFER_BYTES, read_answer);
     }

@@ -9,10 +9,11 @@
 #include "services/gateway/exchange.h"
 
 enum {
-    RELAY_BUFFER_BYTES = 64 * 1024,            /* of an answer, read and not yet taken by the client's side */
-    RELAY_BLOCK_BYTES = 128 * 1024,            /* of an answer of known length, on its way to the client */
-    RELAY_DIRECT_MIN_BYTES = 512 * 1024,       /* of a body that goes past libmicrohttpd */
-    RELAY_DIRECT_TURN_BYTES = 2 * 1024 * 1024, /* of one of them, before the others have their turn */
+    RELAY_BUFFER_BYTES = 64 * 1024, /* of an answer, read and not yet taken by the client's side */
+    RELAY_BLOCK_BYTES = 128 * 1024, /* of an answer of known length, on its way to the client */
+    RELAY_DIRECT_UP_MIN_BYTES = 512 * 1024,
+    RELAY_DIRECT_DOWN_MIN_BYTES = 4 * 1024 * 1024, /* of a body that goes past libmicrohttpd */
+    RELAY_DIRECT_TURN_BYTES = 2 * 1024 * 1024,     /* of one of them, before the others have their turn */
     RELAY_PIPE_BYTES = 256 * 1024,
     RELAY_PIPES_MAX = 192, /* together less than the kernel allows a user, which is 64 MiB; others go by buffers */
     RELAY_PIPES_IDLE_MAX = 16,

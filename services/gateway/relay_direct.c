@@ -1,5 +1,5 @@
-/* relay_direct: large bodies past libmicrohttpd, which reads 8 KiB at a time and copies each. The end of an answer is
- * left to it, so that it sends that and goes on with the connection as ever. */
+/* relay_direct: large bodies past libmicrohttpd, which reads 8 KiB at a time and copies each. It cannot be told of what
+ * went past it, so that such a transfer is the last on its connection. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -287,27 +287,26 @@ static void go_up(Relay *r)
 }
 
 /* --- down -------------------------------------------------------------------------------------------------------- */
-void relay_direct_begin_down(Relay *r, Slice head, uint64_t kept)
+void relay_direct_begin_down(Relay *r, Slice head)
 {
     r->direct.pending = head;
-    r->direct.kept = kept;
     begin(r, DIRECT_DOWN);
 }
 
 static void end_down(Relay *r)
 {
+    r->answer_complete = true;
     end(r);
-    if (!r->direct.past) {
-        exchange_resume(r->x);
-        return;
-    }
     relay_give_back(r);
-    exchange_end_past(r->x);
+    if (r->direct.past)
+        exchange_end_past(r->x);
+    else
+        exchange_resume(r->x);
 }
 
 static bool is_taken(const Relay *r)
 {
-    return r->answer_complete || (r->answer.body == ANSWER_LENGTH && r->left == r->direct.kept);
+    return r->answer_complete || (r->answer.body == ANSWER_LENGTH && r->left == 0);
 }
 
 /* Of the answer, out of what came with its head or is in chunks. False: it is broken. */
@@ -324,7 +323,7 @@ static bool take_buffered(Relay *r, size_t *out_len)
         r->answer_complete = result == ANSWER_DONE;
     } else {
         if (r->answer.body == ANSWER_LENGTH)
-            piece = slice_take(in, (size_t)MIN((uint64_t)in.len, r->left - r->direct.kept));
+            piece = slice_take(in, (size_t)MIN((uint64_t)in.len, r->left));
         used = piece.len;
     }
     r->start += used;
@@ -349,7 +348,7 @@ static bool take_of_plane(Relay *r, size_t *budget)
     } else if (r->answer.body == ANSWER_CHUNKED) {
         got = relay_fill(r);
     } else {
-        got = take(r, r->conn->fd, r->answer.body == ANSWER_LENGTH ? r->left - r->direct.kept : UINT64_MAX, &len);
+        got = take(r, r->conn->fd, r->answer.body == ANSWER_LENGTH ? r->left : UINT64_MAX, &len);
         if (got == RECEIVED)
             relay_moved(r);
     }
@@ -400,7 +399,6 @@ static void go_down(Relay *r)
             if (!give_client(r))
                 return;
         } else if (is_taken(r)) {
-            r->answer_complete |= r->direct.kept == 0;
             end_down(r);
             return;
         } else if (budget == 0) {

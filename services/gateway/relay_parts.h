@@ -39,9 +39,9 @@ typedef struct Direct {
     bool past; /* libmicrohttpd has lost count of the request: its answer is written past it, and ends the connection */
     bool client_readable, client_writable; /* edge-triggered, as the data plane's */
     bool waits;                            /* for the data plane */
+    bool wanted;                           /* for the answer, once its head is sent */
     bool posted;                           /* had its share of this turn */
     uint64_t left;                         /* of the request's body */
-    uint64_t kept;                         /* the end of an answer that libmicrohttpd sends */
     Slice pending;                         /* sent before anything else */
     bool has_pipe;
     RelayPipe pipe;
@@ -106,8 +106,8 @@ void relay_direct_ready(Relay *r, uint32_t epoll_events);
 void relay_direct_go_on(Relay *r);
 /* The rest of the request's body, of which libmicrohttpd has nothing any more; the exchange sleeps. */
 void relay_direct_begin_up(Relay *r);
-/* All of the answer's body but the last `kept` bytes, behind `head`; the exchange sleeps until then. */
-void relay_direct_begin_down(Relay *r, Slice head, uint64_t kept);
+/* The answer's body, behind `head`; the exchange sleeps until then. */
+void relay_direct_begin_down(Relay *r, Slice head);
 /* Does the data plane keep it waiting? */
 bool relay_direct_waits(const Relay *r);
 void relay_direct_end(Relay *r);

@@ -159,18 +159,6 @@ StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t b
     return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
 }
 
-StepResult exchange_answer_end(Exchange *x, int status, uint64_t size, uint64_t end_bytes,
-                               MHD_ContentReaderCallback read)
-{
-    struct MHD_Response *response = MHD_create_response_from_callback(end_bytes, (size_t)end_bytes, read, x, NULL);
-
-    if (!response)
-        abort(); /* out of memory */
-    MHD_set_response_options(response, MHD_RF_INSANITY_HEADER_CONTENT_LENGTH, MHD_RO_END);
-    MHD_add_response_header(response, "Content-Length", arena_printf(x->mem, "%" PRIu64, size));
-    return answer(x, status, NULL, response);
-}
-
 static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)
 {
     strbuf_printf(text, "HTTP/1.1 %d %s\r\nConnection: close\r\n", x->status, http_status_text(x->status));
