@@ -91,20 +91,36 @@ static void fill(char *bytes, size_t len, int version)
 
 /* ---------------------------------------------------------------------------------------------------- crashes */
 
+static void must(Err e)
+{
+    if (err_failed(e)) {
+        (void)fprintf(stderr, "child: %s: %s\n", e.reason->key, e.text);
+        _exit(1);
+    }
+}
+
+/* random_bytes() has a pool, which a fork copies (id.h): a child that goes on without exec would take the names that
+ * its siblings took. */
+static void draw_own_randomness(void)
+{
+    for (int i = 0; i <= 64; i++)
+        (void)random_uint64();
+}
+
 static void write_for_ever(const char *dir)
 {
     char *bytes = xmalloc(OBJECT_BYTES);
     Blob *b;
 
-    if (err_failed(open_dir(dir, 0, &b)))
-        _exit(1);
+    draw_own_randomness();
+    must(open_dir(dir, 0, &b));
     for (int version = 1;; version++) {
         BlobInfo info;
         fill(bytes, OBJECT_BYTES, version);
-        if (err_failed(blob_put_bytes(b, &(BlobPut){.key = "the/object", .only_if_absent = false},
-                                      slice_of(bytes, OBJECT_BYTES - (size_t)version % 7), &info)) ||
-            err_failed(blob_copy(b, "the/object", "the/copy", false)) || err_failed(blob_delete(b, "the/copy")))
-            _exit(1);
+        must(blob_put_bytes(b, &(BlobPut){.key = "the/object"}, slice_of(bytes, OBJECT_BYTES - (size_t)version % 7),
+                            &info));
+        must(blob_copy(b, "the/object", "the/copy", false));
+        must(blob_delete(b, "the/copy"));
     }
 }
 
@@ -189,21 +205,19 @@ static void go_on_with_upload(const char *dir, const char *text, const char *dig
     BlobInfo info;
     Blob *b;
 
-    if (err_failed(open_dir(dir, 0, &b)) || err_failed(blob_upload_open(b, text, &u)))
-        _exit(1);
+    must(open_dir(dir, 0, &b));
+    must(blob_upload_open(b, text, &u));
     for (int i = 0; blob_upload_offset(u) < UPLOAD_BYTES; i++) {
         uint64_t at = blob_upload_offset(u), base = at / PIECE_BYTES * PIECE_BYTES;
         make_piece(base, piece);
-        if (err_failed(blob_upload_append(u, slice_of(piece + (at - base), PIECE_BYTES - (at - base)))))
-            _exit(1);
-        if (i % 5 == 0 && err_failed(blob_upload_flush(u)))
-            _exit(1);
+        must(blob_upload_append(u, slice_of(piece + (at - base), PIECE_BYTES - (at - base))));
+        if (i % 5 == 0)
+            must(blob_upload_flush(u));
         at = i % 5 == 0 ? blob_upload_offset(u) : 0;
         if (at && write(tell, &at, sizeof(at)) != sizeof(at))
             _exit(1);
     }
-    if (err_failed(blob_upload_complete(u, UPLOAD_BYTES, digest, true, &info)))
-        _exit(1);
+    must(blob_upload_complete(u, UPLOAD_BYTES, digest, true, &info));
     _exit(0);
 }
 

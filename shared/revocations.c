@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <sodium.h>
 
-#include "shared/identity_provider.h"
 #include "shared/id.h"
+#include "shared/identity_provider.h"
 
 enum { FIRST_CAPACITY = 1024 };
 

@@ -1,8 +1,8 @@
 /* revocations: logins that ended, so that their JWTs are refused before they expire. Hears of them by a tail (tail.h):
  * not ready until that is current, as confirmed within REVOCATIONS_FRESH_MS. Thread-safe. */
 #pragma once
-#include "shared/tail.h"
 #include "shared/metrics.h"
+#include "shared/tail.h"
 
 enum { REVOCATIONS_FRESH_MS = TAIL_FRESH_MS };
 

@@ -116,8 +116,7 @@ static void keys_can_be_changed(void **state)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
     CLEANUP(ticket_keys_free_at)
-    TicketKeys *old = keys_of(KEY_A),
-               *both = keys_of(KEY_B ", " KEY_A), *new = keys_of(KEY_B);
+    TicketKeys *old = keys_of(KEY_A), *both = keys_of(KEY_B ", " KEY_A), *new = keys_of(KEY_B);
     char *by_old = sign(mem, old, (Ticket){.kind = "get", .expires_ms = 1000});
     char *by_both = sign(mem, both, (Ticket){.kind = "get", .expires_ms = 1000});
     Ticket t;
