@@ -305,6 +305,8 @@ void bytes_done(BytesExchange *x, BytesOutcome outcome)
 {
     atomic_store(&x->outcome, (int)(bytes_is_cut(x) && outcome != BYTES_SENT ? BYTES_CUT : outcome));
     answer_close_source(x);
+    if (x->answer.body_is_content && outcome == BYTES_SENT)
+        x->sent = x->answer.body.len;
     if (!x->begun)
         return;
     x->begun = false;

@@ -21,6 +21,7 @@ typedef struct BytesAnswer {
     RequestHeader headers[ANSWER_HEADERS_MAX]; /* besides those in rq.reply; names as they are sent */
     size_t header_count;
     Slice body;                   /* when there is no source */
+    bool body_is_content;         /* a small file */
     bool has_source, by_sendfile; /* the latter: its descriptor was given away */
     BytesSource source;
     int64_t length; /* of what the source gives, or for HEAD would; BYTES_UNKNOWN */

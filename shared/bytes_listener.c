@@ -23,7 +23,9 @@
 
 enum {
     WATCH_MS = 250,
-    POOL_BYTES = 512 * 1024, /* of a connection: half of it is what one read takes at most; touched when it is used */
+    /* Of a connection: half of it is what one read takes at most. libmicrohttpd clears all of it after each request,
+     * which with half a MiB took a third of what a small download costs; beyond this, uploads gain nothing. */
+    POOL_BYTES = 128 * 1024,
     BACKLOG = 256,
     STACK_BYTES = 512 * 1024,
     CONNECTIONS_SPARE = 16, /* what is ended is still there for a moment */
@@ -37,7 +39,8 @@ enum {
     LINGER_MS = 2000,
     CUT_WAIT_MS = 5000, /* for handlers to notice, at the end */
     ADDRESS_BYTES = 64,
-    RAW_HEAD_MAX_BYTES = 32 * 1024
+    RAW_HEAD_MAX_BYTES = 32 * 1024,
+    STATUSES_MAX = 24 /* of a row; others are not counted */
 };
 
 typedef enum Phase {
@@ -83,8 +86,14 @@ struct Carried { /* an exchange as it comes from a connection */
     LogContext log;
 };
 
+typedef struct StatusCount {
+    int status;
+    Counter *requests;
+} StatusCount;
+
 typedef struct RowMetrics {
-    const BytesRow *row; /* NULL: for what matches none */
+    const BytesRow *row;                /* NULL: for what matches none */
+    StatusCount statuses[STATUSES_MAX]; /* of the listener's lock: made when first needed */
     Gauge *active;
     Counter *in, *out;
     Histogram *seconds;
@@ -267,7 +276,7 @@ static void enter(Link *link, Phase phase)
         link->has_line = true;
     if (phase == PHASE_IDLE)
         link->has_line = false;
-    if (phase == PHASE_ANSWER)
+    if (phase == PHASE_ANSWER && link->carried->x.answer.body.len == 0) /* small ones are not asked for */
         link->acked_base = link->acked = bytes_acked(link);
     pthread_mutex_unlock(&l->lock);
 }
@@ -440,6 +449,25 @@ static Carried *carry(BytesListener *l, struct MHD_Connection *connection, Link 
     return c;
 }
 
+static void count_status(BytesListener *l, RowMetrics *m, const BytesExchange *x)
+{
+    int status = bytes_status(x);
+    size_t i = 0;
+
+    pthread_mutex_lock(&l->lock);
+    while (i < STATUSES_MAX && m->statuses[i].requests && m->statuses[i].status != status)
+        i++;
+    if (i < STATUSES_MAX) {
+        if (!m->statuses[i].requests)
+            m->statuses[i] = (StatusCount){
+                status,
+                metrics_counter(l->o.metrics, "atrium_bytes_requests_total", "Requests of the data plane, by outcome.",
+                                arena_printf(x->rq.mem, "rpc=\"%s\",status=\"%d\"", x->rpc, status))};
+        counter_add(m->statuses[i].requests, 1);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void count_exchange(const Carried *c)
 {
     BytesListener *l = c->link->listener;
@@ -448,11 +476,9 @@ static void count_exchange(const Carried *c)
 
     gauge_add(m->active, -1);
     counter_add(m->in, x->received);
-    counter_add(m->out, x->sent + (bytes_outcome(x) == BYTES_SENT ? x->answer.body.len : 0));
+    counter_add(m->out, MAX(x->sent, bytes_outcome(x) == BYTES_SENT ? (uint64_t)x->answer.body.len : 0));
     histogram_observe(m->seconds, (double)(clock_monotonic_us(l->o.clock) - c->started_us) / 1e6);
-    counter_add(metrics_counter(l->o.metrics, "atrium_bytes_requests_total", "Requests of the data plane, by outcome.",
-                                arena_printf(x->rq.mem, "rpc=\"%s\",status=\"%d\"", x->rpc, bytes_status(x))),
-                1);
+    count_status(l, m, x);
 }
 
 static void log_exchange(const Carried *c)

@@ -188,7 +188,7 @@ keep_settings() {
             for name in "$name" "${name}_FILE"; do
                 [[ ! ${!name+set} || $own == *" $name "* || ${!name} == *$'\n'* ]] || printf '%s=%s\n' "$name" "${!name}"
             done
-        done < <(sed -n 's/^SETTING([A-Z]*, [a-z0-9_]*, "\([A-Z0-9_]*\)".*/\1/p' "$root/shared/settings.def" \
+        done < <(sed -n 's/^SETTING([A-Z]*, [a-z0-9_]*, "\([A-Z0-9_]*\)".*/\1/p' "$root"/shared/settings*.def \
             "$root"/services/*/settings*.def | sort -u) >"$stack_dir/settings.env"
     )
 }
@@ -222,6 +222,15 @@ backends() {
     done
 }
 
+# erasure_domains: sets value, the services that keep something of accounts and report when it is gone.
+erasure_domains() {
+    local name
+    value=
+    for name in "${services[@]}"; do
+        if grep -qs 'erasure_start(' "$root/services/$name"/*.c; then value+=${value:+,}$name; fi
+    done
+}
+
 # write_environment NAME: run/NAME.env, what that service is started with besides PATH and the like.
 write_environment() {
     local name=$1 service=${1%%-[0-9]*} admin=ADMIN_PORT_${1//-/_} bytes=BYTES_PORT_${1//-/_} address value
@@ -243,7 +252,11 @@ write_environment() {
             echo "PUBLIC_URL=http://$address"
         fi
         if grep -qs settings_blob.def "$root/services/$service"/settings*.def; then echo "BLOB_DIR=$stack_dir/blobs"; fi
-        if [[ $service == auth ]]; then echo "ADMIN_PASSWORD_FILE=$secret_dir/admin_password"; fi
+        if [[ $service == auth ]]; then
+            echo "ADMIN_PASSWORD_FILE=$secret_dir/admin_password"
+            erasure_domains
+            echo "ERASURE_DOMAINS=$value"
+        fi
         if [[ $service == gateway ]]; then
             echo "GATEWAY_SIGNING_KEY_FILE=$secret_dir/gateway_signing_key"
             echo "GATEWAY_TABLES=$gen_dir/gateway.tables"

@@ -18,7 +18,8 @@ struct EventStream {
     uint64_t read_bytes, granted_bytes; /* totals */
     uint64_t unread_bytes;              /* cost of the messages in `text` */
     int64_t heard_ms, told_ms, said_ms, deadline_ms;
-    char *text; /* for the client: from `at` to `len` */
+    int64_t began_ms; /* when the producer told where it is */
+    char *text;       /* for the client: from `at` to `len` */
     size_t at, len, room;
 };
 
@@ -107,6 +108,7 @@ static void fail(EventStream *s, const char *text)
         return;
     }
     leave_producer(s, true);
+    s->ended = true;
     (void)exchange_fail(s->x, f);
 }
 
@@ -183,11 +185,13 @@ static ssize_t read_events(void *data, uint64_t position, char *into, size_t roo
 }
 
 /* --- what comes over the bus ------------------------------------------------------------------------------------- */
-static void open_answer(EventStream *s, const char *control)
+/* With the first message, so that a stream that fails before it is answered by the failure's status. */
+static void open_answer(EventStream *s)
 {
     Exchange *x = s->x;
 
-    s->control = xstrdup(control);
+    if (x->answered)
+        return;
     header_add(&x->out, "Content-Type", "text/event-stream");
     header_add(&x->out, "Cache-Control", "no-store");
     header_add(&x->out, "X-Accel-Buffering", "no"); /* nginx in front would gather */
@@ -199,6 +203,12 @@ static void take_end(EventStream *s, natsMsg *msg)
     const char *code = bus_header(msg, "Nats-Service-Error-Code");
 
     leave_producer(s, false);
+    if (code && !s->x->answered) {
+        s->ended = true;
+        (void)exchange_answer_failure(s->x, msg, code);
+        return;
+    }
+    open_answer(s);
     if (code)
         end_with(s, exchange_failure_of(s->x, msg, code));
     else
@@ -227,11 +237,13 @@ static void take_message(EventStream *s, natsMsg *msg)
         fail(s, "a message of the stream was lost");
         return;
     }
-    if (seq && number == 0 && control && !s->control)
-        open_answer(s, control);
+    if (seq && number == 0 && control && !s->control) {
+        s->control = xstrdup(control);
+        s->began_ms = s->heard_ms;
+    }
     if (!seq || number == 0)
         return;
-    if (!s->x->answered) {
+    if (!s->control) {
         fail(s, "the stream broke off");
         return;
     }
@@ -239,6 +251,7 @@ static void take_message(EventStream *s, natsMsg *msg)
         take_end(s, msg);
         return;
     }
+    open_answer(s);
     s->expected++;
     s->unread_bytes += (uint64_t)natsMsg_GetDataLength(msg) + RPC_STREAM_MESSAGE_COST_BYTES;
     if (!put_message(s, slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))))
@@ -255,12 +268,14 @@ static void came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         return;
     }
     s->listening = false;
-    if (outcome == UPSTREAM_NOBODY)
+    if (outcome == UPSTREAM_NOBODY) {
         fail(s, arena_printf(x->mem, "%s is not available", x->op->domain));
-    else if (outcome == UPSTREAM_LATE && x->answered)
+    } else if (outcome == UPSTREAM_LATE && s->control) {
+        open_answer(s);
         end(s, true);
-    else
+    } else {
         fail(s, "the service was lost meanwhile");
+    }
 }
 
 /* --- time -------------------------------------------------------------------------------------------------------- */
@@ -272,10 +287,12 @@ static void look(Exchange *x)
     if (s->ended || x->cut || (x->answered && !s->control))
         return;
     if (x->gateway->draining || now_ms >= s->deadline_ms) {
-        if (x->answered)
+        if (x->answered || s->control) {
+            open_answer(s);
             end(s, true); /* the client comes again, by Last-Event-ID where it left */
-        else
+        } else {
             fail(s, "the server is stopping");
+        }
     } else if (now_ms - s->heard_ms > EVENTS_SILENT_PRODUCER_MS) {
         fail(s, "the service was lost meanwhile");
     } else if (s->control) {
@@ -283,7 +300,9 @@ static void look(Exchange *x)
             s->told_ms = now_ms;
             tell_producer(s, "Atrium-Stream-Credit", s->granted_bytes);
         }
-        if (s->len == 0 && now_ms - s->said_ms >= x->gateway->settings->events_comment_ms) {
+        if (now_ms - s->began_ms >= EVENTS_OPEN_MS)
+            open_answer(s);
+        if (x->answered && s->len == 0 && now_ms - s->said_ms >= x->gateway->settings->events_comment_ms) {
             s->said_ms = now_ms;
             (void)put(s, SLICE_LIT(":\n\n"));
         }

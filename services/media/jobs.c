@@ -146,12 +146,13 @@ Err job_events_take(void *context, Arena *mem, const Event *event)
                   {&TRANSCODE_V1_JOB_FAILED_EVENT, take_failed}};
     JobEvents *jobs = context;
     CLEANUP(db_tx_done) DbTx tx = {0};
-    Turn turn = {.tx = &tx, .mem = mem, .body = event->body, .now_us = clock_unix_us(jobs->clock)};
+    Turn *turn = ARENA_NEW(mem, Turn);
 
+    *turn = (Turn){.tx = &tx, .mem = mem, .body = event->body, .now_us = clock_unix_us(jobs->clock)};
     for (size_t i = 0; i < ARRAY_LEN(TAKERS); i++)
         if (slice_starts_with(slice(event->subject), slice(TAKERS[i].type->subject))) {
             TRY(db_tx_begin_with(jobs->db, TAKE_TIMEOUT_MS, &tx));
-            TRY(TAKERS[i].take(&turn));
+            TRY(TAKERS[i].take(turn));
             TRY(db_tx_commit(&tx));
             watchers_wake(jobs->watchers);
         }

@@ -51,8 +51,8 @@ Err uploads_drop(Request *rq, const UploadRow *u) MUST_CHECK;
 Err uploads_drop_of_item(Request *rq, Uuid media_id) MUST_CHECK;
 /* All of an account that goes. Stopped anywhere, the next call goes on. */
 Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count) MUST_CHECK;
-/* A transfer came to nothing: no more stays set aside than was said beforehand, or lies in the store. Another transfer of
- * the same upload may have been counting on more; what it brings is granted anew when it is confirmed. */
+/* A transfer came to nothing: no more stays set aside than was said beforehand, or lies in the store. Another transfer
+ * of the same upload may have been counting on more; what it brings is granted anew when it is confirmed. */
 Err uploads_give_back(Request *rq, const UploadRow *u) MUST_CHECK;
 
 /* What nobody goes on with. Under a lease, now and then. Stops after a bounded number: `*out_more`. */

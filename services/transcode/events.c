@@ -15,6 +15,18 @@ const char *kind_name(int kind)
     }
 }
 
+const char *const JOB_QUEUES[JOB_QUEUE_COUNT] = {"first", "stills", "renditions", "extras"};
+
+/* What media's sniffing found decides: a wrong guess only means another queue. */
+static const char *queue_of(const JobRow *job)
+{
+    Slice type = slice(job->mime_type);
+    bool moves = slice_starts_with(type, SLICE_LIT("video/")) || slice_starts_with(type, SLICE_LIT("audio/")) ||
+                 slice_eq_cstr(type, "image/gif");
+
+    return job->kind == TRANSCODE__V1__JOB_KIND__FIRST && !moves ? "stills" : kind_name(job->kind);
+}
+
 static Google__Protobuf__Timestamp *timestamp(Arena *mem, int64_t unix_us)
 {
     Google__Protobuf__Timestamp *t = MESSAGE_NEW(mem, Google__Protobuf__Timestamp, google__protobuf__timestamp__init);
@@ -41,7 +53,7 @@ OutboxRow job_message(Arena *mem, IdSource *ids, const JobRow *job)
     body.job_id = uuid_text(mem, job->id);
     return (OutboxRow){.id = uuid_v7(ids),
                        .key = body.job_id,
-                       .subject = arena_printf(mem, "job.transcode.%s", kind_name(job->kind)),
+                       .subject = arena_printf(mem, "job.transcode.%s", queue_of(job)),
                        .ce_type = "atrium.transcode.job",
                        .payload = message_pack(mem, &body.base)};
 }

@@ -2,8 +2,12 @@
 #pragma once
 #include "services/transcode/store.h"
 
-/* "first", "renditions", "extras": names of queues, and of metrics. */
+/* "first", "renditions", "extras": names of metrics. */
 const char *kind_name(int kind);
+/* The job types of the work queue. Kinds have one each, but first jobs have two: pictures and documents, done in a
+ * moment, wait for no film. */
+enum { JOB_QUEUE_COUNT = 4 };
+extern const char *const JOB_QUEUES[JOB_QUEUE_COUNT];
 OutboxRow job_message(Arena *mem, IdSource *ids, const JobRow *job);
 OutboxRow job_started_event(Arena *mem, IdSource *ids, const JobRow *job, int64_t now_us);
 /* `result` is all of the job; `following` the kinds that come next. */

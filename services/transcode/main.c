@@ -27,7 +27,7 @@ static const Setting SETTINGS[] = {
 #undef SETTING
 #undef CONFIG_STRUCT
 
-enum { TYPE_COUNT = 3, CONSUMER_COUNT = 3 };
+enum { KIND_COUNT = 3, CONSUMER_COUNT = 3 };
 
 typedef struct Gauged {
     const Transcode *t;
@@ -37,11 +37,11 @@ typedef struct Gauged {
 typedef struct Running {
     Transcode t; /* first: handlers get it */
     Workshop *workshop;
-    JobType types[TYPE_COUNT];
+    JobType types[JOB_QUEUE_COUNT];
     JobQueue *jobs;
     EventConsumer *consumers[CONSUMER_COUNT];
     Erasure *erasure;
-    Gauged gauged[TYPE_COUNT];
+    Gauged gauged[KIND_COUNT];
 } Running;
 
 static Err check_settings(const CommonSettings *common, const void *settings)
@@ -137,10 +137,10 @@ static double queue_age(void *data)
 
 static void add_gauges(Running *running)
 {
-    static const int KINDS[TYPE_COUNT] = {TRANSCODE__V1__JOB_KIND__FIRST, TRANSCODE__V1__JOB_KIND__RENDITIONS,
+    static const int KINDS[KIND_COUNT] = {TRANSCODE__V1__JOB_KIND__FIRST, TRANSCODE__V1__JOB_KIND__RENDITIONS,
                                           TRANSCODE__V1__JOB_KIND__EXTRAS};
 
-    for (size_t i = 0; i < TYPE_COUNT; i++) {
+    for (size_t i = 0; i < KIND_COUNT; i++) {
         char labels[48];
 
         running->gauged[i] = (Gauged){.t = &running->t, .kind = KINDS[i]};
@@ -153,17 +153,16 @@ static void add_gauges(Running *running)
     }
 }
 
-/* Each kind has its own queue and threads: what is new waits for nobody's HEVC. Attempts are counted in the table; the
- * queue's own bound is for messages that nobody can read. */
+/* Each queue has its own threads: what is new waits for nobody's HEVC, and a picture for no film. Attempts are counted
+ * in the table; the queue's own bound is for messages that nobody can read. */
 static Err start_jobs(Running *running)
 {
     const Transcode *t = &running->t;
     int cores = MAX((int)sysconf(_SC_NPROCESSORS_ONLN), 1);
     int workers = t->settings->workers ? (int)t->settings->workers : MAX(cores / 2, 1);
-    static const char *const NAMES[TYPE_COUNT] = {"first", "renditions", "extras"};
 
-    for (size_t i = 0; i < TYPE_COUNT; i++)
-        running->types[i] = (JobType){.name = NAMES[i],
+    for (size_t i = 0; i < JOB_QUEUE_COUNT; i++)
+        running->types[i] = (JobType){.name = JOB_QUEUES[i],
                                       .body = &transcode__v1__transcode_job__descriptor,
                                       .handler = run_job,
                                       .max_deliveries = DELIVERIES_MAX,
@@ -175,7 +174,7 @@ static Err start_jobs(Running *running)
                                               .metrics = t->metrics,
                                               .domain = "transcode",
                                               .types = running->types,
-                                              .type_count = TYPE_COUNT,
+                                              .type_count = JOB_QUEUE_COUNT,
                                               .context = &running->t},
                            &running->jobs);
 }

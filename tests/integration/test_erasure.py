@@ -81,7 +81,8 @@ def test_an_erasure_is_complete_when_the_domain_has_reported(api, admin, bus):
     _, erasure_id = erased(api, admin, by_administrator(api, admin))
     before = erasure(api, admin, erasure_id)
     assert before["waiting_for"] == [DOMAIN] and "completed_at" not in before
-    assert [r["domain"] for r in before["reports"]] == ["auth"]
+    # Domains that nobody waits for here report, too, as soon as they have heard.
+    assert "auth" in {r["domain"] for r in before["reports"]}
     assert report(bus, erasure_id) == ""
     after = erasure(api, admin, erasure_id)
     assert after["completed_at"] and after["waiting_for"] == []

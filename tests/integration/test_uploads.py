@@ -187,7 +187,8 @@ def test_names_are_made_safe(stack, database, mine, filename, kept):
     assert len(name.encode()) <= 200 and name.endswith(filename[-4:]) and name == (kept or name)
     assert mine.item(signed["media_id"])["original_filename"] == filename
     database.rows("UPDATE media.item SET status = 'ready' WHERE id = %s", signed["media_id"])
-    given = mine.api.session.get(mine.item(signed["media_id"])["stream_url"], timeout=30)
+    url = mine.api.get(f"/media/{signed['media_id']}", mine.token).json()["stream_url"]
+    given = mine.api.session.get(url, timeout=30)
     assert (given.status_code, given.content) == (200, b"x")
 
 
@@ -242,8 +243,8 @@ def test_what_failed_or_was_given_up_is_not_set_aside(stack, database, api):
     """A quota for five of eight, which arrive at once, and none says how long it is."""
     user = api.register()
     mine = Uploads(api, user["access_token"])
-    database.rows("UPDATE media.owner SET quota_bytes = 5000000 WHERE owner_id = %s", int(user["user"]["id"]))
     signed = [mine.sign(f"{n}.bin").json() for n in range(8)]
+    database.rows("UPDATE media.owner SET quota_bytes = 5000000 WHERE owner_id = %s", int(user["user"]["id"]))
 
     def put(one):
         return mine.put(one["upload_url"], (os.urandom(100_000) for _ in range(10))).status_code
