@@ -4,11 +4,13 @@ import concurrent.futures
 import hashlib
 import io
 import os
+import pathlib
+import secrets
 import subprocess
 import zipfile
 
 import pytest
-from api import Api
+from api import PASSWORD, Api
 from polling import poll
 from stack import Stack
 from uploads import Database, Uploads, kill, sha256, start, stored
@@ -264,6 +266,27 @@ def test_what_failed_or_was_given_up_is_not_set_aside(stack, database, api):
     assert database.reserved(user["user"]["id"]) == 0
     assert database.rows("SELECT count(*) FROM media.upload WHERE owner_id = %s AND state = 'open'",
                          int(user["user"]["id"]))[0][0] == 0
+
+
+def test_an_account_that_goes_takes_its_uploads_along(stack, database, api):
+    name = "m" + secrets.token_hex(6)
+    stack.atrium("user", "create", name, "--role", "admin", "--password", PASSWORD)
+    user = api.register()
+    user_id, mine = user["user"]["id"], Uploads(api, user["access_token"])
+    signed = mine.sign("put.bin").json()
+    assert mine.put(signed["upload_url"], b"put").status_code == 200
+    assert mine.create(10, b"begun", filename="tus.bin").status_code == 201
+    done = mine.create(4, b"done", filename="done.bin")
+    key = database.original(done.headers["Media-Id"])[0]
+    incoming = list(stored(stack, f"incoming/{user_id}").iterdir())
+    assert len(incoming) == 1 and stored(stack, key).exists()
+    admin = api.login(name).json()["access_token"]
+    assert api.call("DELETE", f"/api/v1/users/{user_id}", admin).status_code == 200
+    for table in ("upload", "item", "owner"):
+        poll(lambda t=table: database.rows(f"SELECT 1 FROM media.{t} WHERE owner_id = %s", int(user_id)) == [], 10, table)
+    poll(lambda: not incoming[0].exists() and not stored(stack, key).exists(), 20, "its objects to be gone")
+    staging = pathlib.Path(stack.environment["ATRIUM_DIR"]) / "blobs"
+    assert not [path for path in staging.rglob("*") if path.is_file() and path.read_bytes() == b"begun"]
 
 
 def test_the_same_content_is_kept_once(stack, database, mine, user):
