@@ -603,6 +603,10 @@ curl -sS -X POST $url/api/v1/auth/register -H 'Content-Type: application/json' -
 curl -sS -X POST $url/api/v1/auth/login -H 'Content-Type: application/json' -d '{"username":"$user","password":"correct horse battery"}' | sed -E 's/.*"access_token":"([^"]+)".*/Authorization: Bearer \1/' | tee '$run_dir/token'
 curl -sS $url/api/v1/users/@me -H '@$run_dir/token'
 
+And a film, a picture or a song of yours: uploaded, made to play everywhere, its address printed.
+
+ATRIUM_PASSWORD='correct horse battery' bin/atrium media put FILE --user $user
+
 END
 }
 

@@ -46,4 +46,3 @@ char *user_id_text(Arena *mem, int64_t user_id)
 {
     return uuid_text(mem, uuid_from_user_id(user_id));
 }
-

@@ -20,9 +20,10 @@ SECRETS = {
     "auth": {"JWT_SECRET", "ADMIN_PASSWORD", "GATEWAY_PUBLIC_KEY", "AUTH_NATS_PASSWORD", "AUTH_DB_PASSWORD"},
     "transcode": {"GATEWAY_PUBLIC_KEY", "TRANSCODE_NATS_PASSWORD", "TRANSCODE_DB_PASSWORD"},
     "media": {"MEDIA_TICKET_KEY", "GATEWAY_PUBLIC_KEY", "MEDIA_NATS_PASSWORD", "MEDIA_DB_PASSWORD"},
-    "migrate": {"POSTGRES_PASSWORD", "AUTH_DB_PASSWORD", "MEDIA_DB_PASSWORD"},
+    "migrate": {"POSTGRES_PASSWORD", "AUTH_DB_PASSWORD", "MEDIA_DB_PASSWORD", "TRANSCODE_DB_PASSWORD"},
     "bus-setup": {"OPS_NATS_PASSWORD"},
-    "nats": {"OPS_NATS_PASSWORD", "GATEWAY_NATS_PASSWORD", "AUTH_NATS_PASSWORD", "MEDIA_NATS_PASSWORD"},
+    "nats": {"OPS_NATS_PASSWORD", "GATEWAY_NATS_PASSWORD", "AUTH_NATS_PASSWORD", "MEDIA_NATS_PASSWORD",
+             "TRANSCODE_NATS_PASSWORD"},
     "postgres": {"POSTGRES_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},
     "caddy": set(),
@@ -33,7 +34,8 @@ ALL_SECRETS = set().union(*SECRETS.values())
 REACHES = {
     (None, "gateway", 8080),
     ("gateway", "nats", 4222), ("auth", "nats", 4222), ("test", "nats", 4222),
-    ("media", "nats", 4222), ("transcode", "nats", 4222), ("transcode", "postgres", 5432), ("media", "postgres", 5432), ("gateway", "media", 8081),
+    ("media", "nats", 4222), ("media", "postgres", 5432), ("gateway", "media", 8081),
+    ("transcode", "nats", 4222), ("transcode", "postgres", 5432),
     ("auth", "postgres", 5432), ("migrate", "postgres", 5432), ("migrate", "nats", 4222),
     ("gateway", "redis", 6379),
 }
