@@ -276,7 +276,7 @@ $(B)/bench/bytes: $(B)/obj/tests/bench/bytes.o $(LIB)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: bench
-bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,pairs,credentials,bytes,relay,soak)
+bench: setup-test ## Speed beside a bare reference, goals beside figures (BENCH_ONLY=base,sweep,idle,logins,pairs,credentials,bytes,relay,media,transcode,soak)
 	@$(MAKE) --no-print-directory -j"$$(nproc)" build $(B)/bench/credentials $(B)/bench/bytes
 	@tests/bench/run
 

@@ -297,6 +297,8 @@ Err child_run(const Children *children, Arena *mem, const ChildSpec *spec, Child
     result.wall_ms = now_ms() - began_ms;
     if (result.end == CHILD_EXITED && result.status == CONFINE_FAILED)
         return err_make(&INTERNAL, SLICE_FMT, SLICE_ARG(slice_take(slice_trim(result.errors), 100)));
+    if (children->ended)
+        children->ended(children->data, spec, &result);
     *out = result;
     return OK;
 }

@@ -4,14 +4,6 @@
 #include "shared/err.h"
 #include "shared/slice.h"
 
-/* How children are run; filled once, in main.c. Borrowed texts. */
-typedef struct Children {
-    const char *confine; /* the program transcode-confine */
-    bool weak;           /* run also where they cannot be confined */
-    int64_t wall_ms, cpu_ms;
-    int64_t memory_bytes, file_bytes; /* address space; largest file written */
-} Children;
-
 enum {
     CHILD_ARGS_MAX = 256,
     CHILD_ERROR_TAIL_BYTES = 4096, /* kept of standard error: its end */
@@ -53,6 +45,17 @@ typedef struct ChildResult {
     uint64_t error_lines;
     int64_t cpu_ms, wall_ms;
 } ChildResult;
+
+/* How children are run; filled once, in main.c. Borrowed texts. */
+typedef struct Children {
+    const char *confine; /* the program transcode-confine */
+    bool weak;           /* run also where they cannot be confined */
+    int64_t wall_ms, cpu_ms;
+    int64_t memory_bytes, file_bytes; /* address space; largest file written */
+    /* Told of each child that ran, from the thread that ran it. May be NULL. */
+    void (*ended)(void *data, const ChildSpec *spec, const ChildResult *result);
+    void *data;
+} Children;
 
 /* Fails only where the child could not be run as it should: INTERNAL when it cannot be confined, UNAVAILABLE when the
  * machine has no process or descriptor left. What became of a child that ran stands in `out`. */

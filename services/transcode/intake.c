@@ -5,36 +5,45 @@
 #include "services/transcode/events.h"
 #include "services/transcode/run.h"
 
-enum { STATEMENT_MS = 10000, FILENAME_MAX_BYTES = 255, TYPE_MAX_BYTES = 255 };
+enum { STATEMENT_MS = 10000 };
 
 static const char *bounded(Arena *mem, const char *text, size_t max_bytes)
 {
     return slice_cstr(mem, utf8_take(slice(text), max_bytes));
 }
 
-Err intake_uploaded(void *context, Arena *mem, const Event *event)
+Err intake_read_upload(Arena *mem, Slice body, JobRow *out)
 {
-    const Transcode *t = context;
-    CLEANUP(db_tx_done) DbTx tx = {0};
     const Media__V1__ItemUploaded *in;
     ProtobufCMessage *message;
-    OutboxRow job_row;
     JobRow job;
-    bool is_new;
 
-    TRY(message_unpack(mem, &media__v1__item_uploaded__descriptor, event->body, &message));
+    TRY(message_unpack(mem, &media__v1__item_uploaded__descriptor, body, &message));
     in = (const Media__V1__ItemUploaded *)message;
-    job = (JobRow){.id = uuid_v7(t->ids),
-                   .generation = MAX(in->generation, 1),
+    job = (JobRow){.generation = MAX(in->generation, 1),
                    .kind = TRANSCODE__V1__JOB_KIND__FIRST,
                    .owner_id = in->owner_id,
                    .source_key = in->s3_key,
                    .mime_type = bounded(mem, in->mime_type, TYPE_MAX_BYTES),
                    .filename = bounded(mem, in->filename, FILENAME_MAX_BYTES),
-                   .size_bytes = in->size_bytes,
-                   .attempts_left = (int)t->settings->attempts};
+                   .size_bytes = in->size_bytes};
     if (!uuid_parse(slice(in->media_id), &job.media_id) || !in->s3_key || !blob_key_valid(slice(in->s3_key)))
         return err_make(&INVALID_BODY, "an upload without item or object");
+    *out = job;
+    return OK;
+}
+
+Err intake_uploaded(void *context, Arena *mem, const Event *event)
+{
+    const Transcode *t = context;
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    OutboxRow job_row;
+    JobRow job;
+    bool is_new;
+
+    TRY(intake_read_upload(mem, event->body, &job));
+    job.id = uuid_v7(t->ids);
+    job.attempts_left = (int)t->settings->attempts;
     job_row = job_message(mem, t->ids, &job);
     TRY(db_tx_begin_with(t->db, STATEMENT_MS, &tx));
     TRY(store_insert_job(&tx, &job, clock_unix_us(t->clock), &is_new));

@@ -103,7 +103,9 @@ static Err open_transcode(Service *service, void **out_context)
                              .wall_ms = s->child_wall_ms,
                              .cpu_ms = s->child_cpu_ms,
                              .memory_bytes = s->child_memory_bytes,
-                             .file_bytes = s->child_file_bytes};
+                             .file_bytes = s->child_file_bytes,
+                             .ended = run_count_child,
+                             .data = t};
     TRY(find_helper(service->mem, "transcode-confine", &t->children.confine));
     TRY(find_helper(service->mem, "transcode-image", &t->image_tool));
     TRY(look_at_confinement(service, t));

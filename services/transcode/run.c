@@ -73,11 +73,41 @@ static void remember(Run *run, StepRow step)
     run->steps[run->step_count++] = step;
 }
 
+/* Names of steps are ours, and few. */
+static void count_step(const Run *run, Err e, int64_t began_ms)
+{
+    static const double BOUNDS[] = {0.05, 0.2, 1, 5, 15, 60, 300, 1800, 7200, 36000};
+    char labels[128];
+
+    snprintf(labels, sizeof labels, "kind=\"%s\",step=\"%s\",outcome=\"%s\"", kind_name(run->row.kind), run->step,
+             err_failed(e) ? "failed" : "done");
+    histogram_observe(metrics_histogram(run->t->metrics, "atrium_transcode_step_seconds",
+                                        "Steps of jobs, by kind, step and outcome.", labels, BOUNDS, ARRAY_LEN(BOUNDS)),
+                      (double)(clock_monotonic_ms(run->t->clock) - began_ms) / 1000);
+}
+
+void run_count_child(void *transcode, const ChildSpec *spec, const ChildResult *result)
+{
+    static const double BOUNDS[] = {0.05, 0.2, 1, 5, 15, 60, 300, 1800, 7200, 36000, 86400};
+    const Transcode *t = transcode;
+    const char *program = spec->program == t->settings->ffmpeg    ? "ffmpeg"
+                          : spec->program == t->settings->ffprobe ? "ffprobe"
+                                                                  : "image";
+    char labels[64];
+
+    snprintf(labels, sizeof labels, "program=\"%s\"", program);
+    histogram_observe(metrics_histogram(t->metrics, "atrium_transcode_child_cpu_seconds",
+                                        "Processor time of children, by program.", labels, BOUNDS, ARRAY_LEN(BOUNDS)),
+                      (double)result->cpu_ms / 1000);
+}
+
 Err run_step(Run *run, const char *name, double from, double to, StepWork work)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     Transcode__V1__StepResult result = TRANSCODE__V1__STEP_RESULT__INIT;
     StepRow row = {.name = name};
+    int64_t began_ms;
+    Err e;
 
     for (size_t i = 0; i < run->step_count; i++)
         if (strcmp(run->steps[i].name, name) == 0)
@@ -88,7 +118,10 @@ Err run_step(Run *run, const char *name, double from, double to, StepWork work)
     run->from = from;
     run->to = to;
     tell(run, from);
-    TRY(work(run, &result));
+    began_ms = clock_monotonic_ms(run->t->clock);
+    e = work(run, &result);
+    count_step(run, e, began_ms);
+    TRY(e);
     row.result = message_pack(run->mem, &result.base);
     if (row.result.len > RESULT_MAX_BYTES)
         return err_make(&INTERNAL, "step %s made too much", name);

@@ -68,6 +68,8 @@ Err run_put_master(Run *run, Transcode__V1__StepResult *result) MUST_CHECK;
 
 /* The whole attempt, for the queue. `context` is the Transcode. */
 Err run_job(Job *job);
+/* For Children: counts processor time, by program. `transcode` is the Transcode. */
+void run_count_child(void *transcode, const ChildSpec *spec, const ChildResult *result);
 /* Deletes what a job made that was never told of. */
 void run_remove_outputs(const Transcode *t, Arena *mem, const JobRow *job);
 

@@ -7,10 +7,10 @@ transcode_confine_LIBS := -lseccomp
 transcode_image_LIBS = $(shell pkg-config --libs vips) -lm
 $(B)/obj/services/transcode/image.o: CPPFLAGS += $(shell pkg-config --cflags vips 2>/dev/null)
 transcode_NAMES := $(notdir $(wildcard services/transcode/*.c))
-transcode_PARTS := $(filter-out main.c $(transcode_HELPERS:%=%.c) $(transcode_TEST_HELPERS:%=%.c) %_test.c %_fuzz.c,$(transcode_NAMES))
+transcode_PARTS := $(filter-out main.c store_schema.c $(transcode_HELPERS:%=%.c) $(transcode_TEST_HELPERS:%=%.c) %_test.c %_fuzz.c,$(transcode_NAMES))
 transcode_SOURCES := main.c $(transcode_PARTS)
 # Those with rpcs.
 transcode_PROTOS := atrium/transcode/v1/processing.proto
 transcode_TESTS := $(basename $(filter %_test.c,$(transcode_NAMES)))
-$(foreach t,$(transcode_TESTS),$(eval transcode_$(t)_LINKS := $(transcode_PARTS)))
+$(foreach t,$(transcode_TESTS),$(eval transcode_$(t)_LINKS := $(transcode_PARTS) store_schema.c))
 transcode_LIBS := -lm

@@ -54,7 +54,8 @@ transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes
 transcode_boxes_FUZZ_LDFLAGS := -lm
 transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)
 transcode_probe_FUZZ_LDFLAGS := -lm
-transcode_intake_FUZZ := services/transcode/intake_fuzz.c
+transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
+transcode_intake_FUZZ_LDFLAGS := -lm
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)

@@ -1,17 +1,18 @@
 """What the tests of transcode need: fixtures made by ffmpeg, and the part of media played by hand."""
+import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
+import time
 import uuid
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from nats_client import Nats
 from polling import poll
-from stack import ROOT
+from stack import ROOT, Stack
 
 FIXTURES = ROOT / "build/fixtures"
 KINDS = {"FIRST": 1, "RENDITIONS": 2, "EXTRAS": 3}
@@ -31,6 +32,13 @@ def make(name, *arguments, fallback=None):
                 break
         assert done.returncode == 0, done.stderr
         part.rename(path)
+    return path
+
+
+def written(name, content):
+    path = FIXTURES / name
+    FIXTURES.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
     return path
 
 
@@ -73,6 +81,7 @@ class Lab:
         self.ear.flush()
         assert not self.ear.errors
         self.heard = []
+        self.announced = 0  # when the latest item was
 
     def _credential(self):
         told = self.stack.atrium("bus", "user", "add", "lab", "--read", "evt.transcode.>")
@@ -98,7 +107,7 @@ class Lab:
         item = Item(path, mime_type)
         target = self.blobs / item.key
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+        subprocess.run(["cp", "--sparse=always", str(path), str(target)], check=True)
         subprocess.run(["chmod", "-R", "a+rX", str(self.blobs / "original")], check=True)
         if blocked:
             # A file where the folder should be.
@@ -111,6 +120,7 @@ class Lab:
         self.derived(item).parent.unlink()
 
     def announce(self, item):
+        self.announced = time.monotonic()
         self._publish("uploaded", "ItemUploaded", item)
 
     def cancel(self, item):
@@ -167,3 +177,17 @@ class Lab:
 
     def work_files(self):
         return [p for p in self.work_dir().rglob("*") if p.is_file() or len(p.relative_to(self.work_dir()).parts) > 1]
+
+
+@contextlib.contextmanager
+def open_lab(workshop, settings=None):
+    """A stack of its own: its workshop is looked into, and its jobs give up soon."""
+    stack = Stack(settings={"TRANSCODE_DIR": str(workshop), "TRANSCODE_ATTEMPTS": "2", "TRANSCODE_LEASE": "3s",
+                            **(settings or {})})
+    try:
+        stack.up()
+        stack.atrium("stop", "media")  # it would take away what is made of items that it does not know
+        with Lab(stack) as opened:
+            yield opened
+    finally:
+        stack.destroy()

@@ -1,4 +1,4 @@
 .PHONY: test-big
-test-big: setup-test ## Uploads and downloads of gigabytes (part of test-long)
+test-big: setup-test ## Uploads and downloads of gigabytes, films of every kind (part of test-long)
 	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/run-integration tests/long
