@@ -10,6 +10,7 @@ import ctypes
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -91,18 +92,19 @@ def by_hand(words, source):
 
 
 def pick_up(lab, watch, source):
-    began = time.monotonic()
+    """Seconds from the event to the begin of the item's first child, with nothing else to be done."""
     item = lab.upload(source)
     lab.finished(item, "FIRST")
-    announced = lab.announced
+    first = watch.first("ffprobe", IN_OPEN, lab.announced)
+    begun = watch.last_before("transcode-confine", IN_OPEN, first)
     lab.cancel(item)
     poll(lambda: not lab.children(), 60, "nothing is worked on")
-    first = watch.first("ffprobe", IN_OPEN, max(began, announced))
-    return watch.last_before("transcode-confine", IN_OPEN, first) - announced
+    return begun - lab.announced
 
 
 def main():
     rounds = int(sys.argv[1])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack goes with it
     # Descriptor 3 is to be the input's: whatever else came first is put there by nobody.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 3)
     with tempfile.TemporaryDirectory() as home:
