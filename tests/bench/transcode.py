@@ -66,15 +66,24 @@ def arguments_of(lab):
     return None
 
 
+def call_off(lab, item, first):
+    """Ends what would follow, and waits until nobody works on it."""
+    lab.cancel(item)
+
+    def over():
+        ended = lab.events(item, "JobFinished") + [e for e in lab.events(item, "JobFailed") if e.is_final]
+        return set(first.following) <= {e.kind for e in ended} and not lab.children()
+    poll(over, 60, "nothing is worked on")
+
+
 def by_service(lab, watch, source):
     """Seconds of the encoder's run and of the job; the command that was run."""
     began = time.monotonic()
     item = lab.upload(source)
     words = poll(lambda: arguments_of(lab), 60, "the encoder")
-    lab.finished(item, "FIRST")
+    first = lab.finished(item, "FIRST")
     ended = time.monotonic()
-    lab.cancel(item)
-    poll(lambda: not lab.children(), 60, "nothing is worked on")
+    call_off(lab, item, first)
     opened = watch.first("ffmpeg", IN_OPEN, began)
     return watch.first("ffmpeg", IN_CLOSE_NOWRITE, opened) - watch.last_before("transcode-confine", IN_OPEN, opened), \
         ended - began, words
@@ -94,12 +103,9 @@ def by_hand(words, source):
 def pick_up(lab, watch, source):
     """Seconds from the event to the begin of the item's first child, with nothing else to be done."""
     item = lab.upload(source)
-    lab.finished(item, "FIRST")
-    first = watch.first("ffprobe", IN_OPEN, lab.announced)
-    begun = watch.last_before("transcode-confine", IN_OPEN, first)
-    lab.cancel(item)
-    poll(lambda: not lab.children(), 60, "nothing is worked on")
-    return begun - lab.announced
+    call_off(lab, item, lab.finished(item, "FIRST"))
+    opened = watch.first("ffprobe", IN_OPEN, lab.announced)
+    return watch.last_before("transcode-confine", IN_OPEN, opened) - lab.announced
 
 
 def main():
@@ -117,7 +123,7 @@ def main():
         workshop.mkdir()
         workshop.chmod(0o777)
         settings = {"TRANSCODE_FFMPEG": str(programs["ffmpeg"]), "TRANSCODE_FFPROBE": str(programs["ffprobe"])}
-        clip = make("bench-10.mkv", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=10", "-f", "lavfi", "-i", "sine=d=10", "-c:v",
+        clip = make("bench-6.mkv", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=6", "-f", "lavfi", "-i", "sine=d=6", "-c:v",
                     "mpeg4", "-q:v", "3", "-c:a", "libopus", "-shortest")
         tiny = make("bench-1.mkv", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=10:d=1", "-c:v", "mpeg4")
         with open_lab(workshop, settings) as lab:
