@@ -107,7 +107,8 @@ void run_count_child(void *transcode, const ChildSpec *spec, const ChildResult *
 Err run_step(Run *run, const char *name, double from, double to, StepWork work)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
-    Transcode__V1__StepResult result = TRANSCODE__V1__STEP_RESULT__INIT;
+    Transcode__V1__StepResult *result =
+        MESSAGE_NEW(run->mem, Transcode__V1__StepResult, transcode__v1__step_result__init);
     StepRow row = {.name = name};
 
     for (size_t i = 0; i < run->step_count; i++)
@@ -119,8 +120,8 @@ Err run_step(Run *run, const char *name, double from, double to, StepWork work)
     run->from = from;
     run->to = to;
     tell(run, from);
-    TRY(do_work(run, work, &result));
-    row.result = message_pack(run->mem, &result.base);
+    TRY(do_work(run, work, result));
+    row.result = message_pack(run->mem, &result->base);
     if (row.result.len > RESULT_MAX_BYTES)
         return err_make(&INTERNAL, "step %s made too much", name);
     TRY(db_tx_begin_with(run->t->db, STATEMENT_MS, &tx));

@@ -90,11 +90,13 @@ def by_service(lab, watch, source):
 
 
 def by_hand(words, source):
-    """The same command, unconfined, in a folder of its own; its input at the same descriptor."""
+    """The same command, unconfined, in a folder of its own; its input at the same descriptor. In a session of its own, as the
+    service has one: kernels share processors among sessions first (autogroups)."""
     with tempfile.TemporaryDirectory() as folder, open(source, "rb") as file:
         os.dup2(file.fileno(), 3)
         began = time.monotonic()
-        done = subprocess.run(words, cwd=folder, pass_fds=[3], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = subprocess.run(words, cwd=folder, pass_fds=[3], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                              start_new_session=True)
         took = time.monotonic() - began
         assert done.returncode == 0, done.stderr
         return took
