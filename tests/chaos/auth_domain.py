@@ -9,6 +9,7 @@ import time
 
 import checker
 from client import Client, op
+from history import History
 
 PASSWORD = "correct horse battery"
 ACCOUNTS_MAX = 10   # of each writer; then it goes on with those it has
@@ -159,7 +160,7 @@ class Reader(threading.Thread):
 class Domain:
     """What run.py asks of each domain."""
 
-    stream = "EVT_AUTH"
+    streams = ("EVT_AUTH",)
 
     def __init__(self, stack, history, gateways):
         self.history, self.gateways, self.accounts, self.stop = history, gateways, [], threading.Event()
@@ -195,9 +196,9 @@ class Domain:
                 for gateway in self.gateways:
                     caller.ended(account, login, gateway)
 
-    @staticmethod
-    def works(caller, gateway):
-        """One of everything, all good. `caller` has a history of its own."""
+    def works(self, gateway):
+        """One of everything, all good; outside of the history."""
+        caller = Caller(History(), self.gateways)
         account = caller.register(gateway)
         login = account and caller.login(account, gateway=gateway)
         return bool(login and caller.profile(account, login, gateway) and caller.me(account, login, gateway)

@@ -1,6 +1,6 @@
 # Kills, stops and restarts under load: a workload, a nemesis and a checker. CHAOS_FAULTS selects.
 .PHONY: chaos test-chaos
-chaos: setup-test ## Everything broken, singly and in pairs, under load: seven minutes (CHAOS_FAULTS selects)
+chaos: setup-test ## Everything broken, singly and in pairs, under load: a quarter of an hour (CHAOS_FAULTS selects)
 	@$(MAKE) --no-print-directory -j"$$(nproc)" build
 	@tests/chaos/run
 

@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 
 import auth_domain  # noqa: E402
 import checker  # noqa: E402
+import media_domain  # noqa: E402
 import outbox_domain  # noqa: E402
 from history import History  # noqa: E402
 from nats_client import Nats  # noqa: E402
@@ -17,20 +18,22 @@ from stack import Stack  # noqa: E402
 from streams import read_stream  # noqa: E402
 
 # Each later domain adds its module: threads of work, what "works" means, and CHECKS.
-DOMAINS = (auth_domain, outbox_domain)
-STREAMS = ("EVT_AUTH",)
+DOMAINS = (auth_domain, outbox_domain, media_domain)
+STREAMS = [stream for domain in DOMAINS for stream in domain.Domain.streams]
 CHECKS = [check for domain in DOMAINS for check in domain.CHECKS]
 RATE_LIMITS = "auth=1000000/60,user=1000000/60"
 CALM_S = 1.5            # between two faults
 GIVE_UP_S = 60          # for everything to work again
-ADMIN = ("ADMIN_PORT_gateway", "ADMIN_PORT_gateway_2", "ADMIN_PORT_auth")
+ADMIN = [f"ADMIN_PORT_{name}" for name in ("gateway", "gateway_2", "auth", "media", "transcode")]
+OUTBOXES = ("auth", "media", "transcode")
 
 
 class Chaos:
     def __init__(self):
         # As a real deployment: what is killed must not have lost what it acknowledged, and rates are counted in Redis,
         # though nobody reaches them.
-        self.stack = Stack(gateways=2, settings={"ATRIUM_PG_FSYNC": "on", "RATE_LIMITS": RATE_LIMITS})
+        self.stack = Stack(gateways=2, settings={"ATRIUM_PG_FSYNC": "on", "RATE_LIMITS": RATE_LIMITS,
+                                                  **media_domain.SETTINGS})
         self.history, self.proxy, self.nemesis = History(), None, None
         self.broken = []
 
@@ -82,14 +85,14 @@ class Chaos:
         """Everyone says so, and no event waits to be published."""
         if any(self._get(self.stack.ports[name], "/readyz")[0] != 200 for name in ADMIN):
             return False
-        metrics = self._get(self.stack.ports["ADMIN_PORT_auth"], "/metrics")[1]
-        backlog = [line.split()[-1] for line in metrics.splitlines() if line.startswith("atrium_outbox_backlog")]
+        metrics = [self._get(self.stack.ports[f"ADMIN_PORT_{name}"], "/metrics")[1] for name in OUTBOXES]
+        backlog = [line.split()[-1] for text in metrics for line in text.splitlines()
+                   if line.startswith("atrium_outbox_backlog")]
         return all(float(value) < 50 for value in backlog)  # a few are always on their way
 
     def works(self):
         """One of everything at each gateway, outside of the history."""
-        return all(auth_domain.Domain.works(auth_domain.Caller(History(), self.gateways), gateway)
-                   for gateway in self.gateways)
+        return all(domain.works(gateway) for domain in self.domains for gateway in self.gateways)
 
     def await_health(self, seconds=GIVE_UP_S):
         """When it was there; infinity when it did not come."""

@@ -43,10 +43,16 @@ def may_be_504(history, op, fault):
     return waited or (bus_lost and not op.safe)
 
 
+def may_be_502(history, op):
+    """What was passed to a data plane that died meanwhile."""
+    return any(d.how in ("kill", "restart") and op.end >= d.began and op.start <= d.ended
+               for d in history.downs(op.relayed))
+
+
 def check_answers(history):
     """Meanwhile: good, or 503 with Retry-After; no other failure. Without a fault: good."""
     for op in history.ops:
-        if op.acknowledged or op.status == HUNG:
+        if op.acknowledged or op.status == HUNG or op.status in op.refused:
             continue
         fault = history.fault_of(op)
         where = f"{op.kind} {op.key} at {op.gateway or 'the database'}"
@@ -58,6 +64,8 @@ def check_answers(history):
             yield "connection lost", f"{where} in {fault.name}"
         elif op.status == 504 and not may_be_504(history, op, fault):
             yield "wrong 504", f"{where} in {fault.name}: after {op.end - op.start:.1f} s"
+        elif op.status == 502 and may_be_502(history, op):
+            continue
         elif op.status not in (LOST, 503, 504):
             yield "wrong answer", f"{where} in {fault.name}: {op.status} {op.value or ''}"
 
@@ -109,10 +117,10 @@ def check_revoked(history, end, use):
 
 
 def check_events_once(history):
-    """An event is stored once, by its id."""
+    """An event is stored once, by its id. What has none was told without the outbox, and may be lost: progress."""
     seen = set()
     for event in history.events:
-        if event.id in seen:
+        if event.id and event.id in seen:
             yield "event twice", f"{event.subject} {event.id}"
         seen.add(event.id)
 

@@ -32,26 +32,22 @@ class Client:
         self.open[gateway] = connection
         return connection
 
-    def _exchange(self, gateway, method, path, body, token, timeout):
-        headers = {"Content-Type": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
+    def _exchange(self, gateway, method, path, body, headers, timeout):
         connection = self._connection(gateway, timeout)
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         data = answer.read()
         if answer.will_close:
             connection.close()
             del self.open[gateway]
-        return answer.status, "Retry-After" in answer.headers, data
+        return answer.status, answer.headers, data
 
-    def call(self, op, method, path, body=None, token=None):
-        """Fills in when it ended and how; returns what a good answer holds, else None."""
-        data = b""
+    def _ask(self, op, method, path, body, headers):
+        """Fills in when it ended and how; returns the answer's headers and body."""
+        said, data = {}, b""
         op.start = time.time()
         try:
-            op.status, op.retry_after, data = self._exchange(op.gateway, method, path, body, token,
-                                                             op.timeout + BEYOND_S)
+            op.status, said, data = self._exchange(op.gateway, method, path, body, headers, op.timeout + BEYOND_S)
         except TimeoutError:
             op.status = HUNG
         except (OSError, http.client.HTTPException):
@@ -59,9 +55,24 @@ class Client:
         if op.status in (HUNG, LOST) and (broken := self.open.pop(op.gateway, None)):
             broken.close()
         op.end = time.time()
-        found = json.loads(data) if op.acknowledged and data else {} if op.acknowledged else None
-        if found is None and op.value is None:
+        op.retry_after = "Retry-After" in said
+        if not op.acknowledged and op.value is None:
             op.value = data[:120].decode(errors="replace")
+        return said, data
+
+    def call_raw(self, op, method, path, token, body, headers):
+        """Of bytes; returns the answer's headers."""
+        said, _ = self._ask(op, method, path, body, {**headers, "Authorization": f"Bearer {token}"})
+        self.history.add(op)
+        return said
+
+    def call(self, op, method, path, body=None, token=None):
+        """Of JSON; returns what a good answer holds, else None."""
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        _, data = self._ask(op, method, path, json.dumps(body) if body is not None else None, headers)
+        found = json.loads(data) if op.acknowledged and data else {} if op.acknowledged else None
         self.history.add(op)
         return found
 

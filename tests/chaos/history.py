@@ -22,6 +22,8 @@ class Op:
     retry_after: bool = False
     safe: bool = False      # may be sent again: a lost answer is 503, not 504
     token: str = ""         # the login whose token it carried
+    relayed: str = ""       # the process whose data plane the gateway passes it to
+    refused: tuple = ()     # what else it may be answered, and then has not happened
 
     @property
     def acknowledged(self):

@@ -64,6 +64,8 @@ class Ticker(threading.Thread):
 
 
 class Domain:
+    streams = ()  # auth's
+
     def __init__(self, stack, history, gateways):
         self.stop = threading.Event()
         self.threads = [Ticker(stack, history, f"key{i}", self.stop) for i in range(KEYS)]
@@ -74,6 +76,10 @@ class Domain:
 
     def come_late(self, down):
         """Nothing of it goes through a gateway."""
+
+    def works(self, gateway):
+        """It comes with what auth does."""
+        return True
 
     def finish(self):
         self.stop.set()

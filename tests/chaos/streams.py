@@ -17,6 +17,7 @@ class Event:
     id: str
     time: float
     number: int = 0     # of our own ticks: outbox_domain.py
+    job: str = ""       # of transcode's: media_domain.py
 
 
 def seconds_of(text):
@@ -34,6 +35,9 @@ def event_of(message):
                   header(base64.b64decode(message["hdrs"]).decode(), "Nats-Msg-Id"), seconds_of(message["time"]))
     if ".chaos." in event.subject:
         event.number = int(base64.b64decode(message["data"]))
+    if event.subject.startswith("evt.transcode.job."):
+        # Field 3 of all of them.
+        event.job = re.search(rb"\x1a\x24([0-9a-f-]{36})", base64.b64decode(message["data"])).group(1).decode()
     return event
 
 

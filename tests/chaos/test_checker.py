@@ -37,11 +37,24 @@ def good_history():
         at(20, 20.1, op("found", "7", "gateway", 10.0)),
     ]
     h.ops += [at(i, i + 0.1, op("tick", "key0", "", 60.0, value=number)) for i, number in ((8, 1), (15, 2), (16, 3))]
+    h.ops += [
+        at(1, 1.1, op("tus_append", "M1", "gateway", 60.0, value=10, good=(204,), relayed="media"), 204),
+        at(2, 2.1, op("tus_head", "M1", "gateway", 60.0, value=10, relayed="media")),
+        at(3, 3.1, op("tus_complete", "M1", "gateway-2", 60.0, value=20, good=(204,), relayed="media"), 204),
+        at(4, 4.1, op("tus_head", "M1", "gateway", 60.0, value=20, relayed="media")),
+        at(10, 10.1, op("tus_append", "M2", "gateway", 60.0, value=10, good=(204,), relayed="media"), 503),
+        at(17, 17.1, op("item", "M1", "gateway", value="ready", safe=True)),
+        at(19, 19.1, op("item", "M1", "gateway", value="ready", safe=True)),
+        at(20, 20.1, op("settled", "M1", "gateway", value="ready", safe=True)),
+    ]
     for asked in h.ops:
         asked.retry_after = asked.status == 503
     h.events = [Event("evt.auth.user.registered.7", "7", "e1", T + 1.2),
                 Event("evt.auth.login.ended.L1", "L1", "e2", T + 6.1),
-                *(Event("evt.auth.chaos.ticked.key0", "key0", f"t{n}", T + 8 + n, n) for n in (1, 2, 3))]
+                *(Event("evt.auth.chaos.ticked.key0", "key0", f"t{n}", T + 8 + n, n) for n in (1, 2, 3)),
+                Event("evt.media.item.uploaded.M1", "M1", "m1", T + 3.2),
+                *(Event("evt.transcode.job.finished.M1", "M1", f"j{n}", T + 5 + n, job=f"J{n}") for n in (1, 2)),
+                *(Event("evt.transcode.job.progressed.M1", "M1", "", T + 5) for _ in range(2))]
     return h
 
 
@@ -137,7 +150,44 @@ def lose_last(h):
     del h.events[4]
 
 
+def shorten_upload(h):
+    find(h, "tus_head", value=20).value = 15
+
+
+def lengthen_upload(h):
+    find(h, "tus_head", value=20).value = 25
+
+
+def lose_item(h):
+    h.ops.remove(find(h, "settled"))
+
+
+def leave_item_waiting(h):
+    find(h, "settled").value = "queued"
+    for asked in [o for o in h.ops if o.kind == "item"]:
+        h.ops.remove(asked)
+
+
+def fall_back(h):
+    [o for o in h.ops if o.kind == "item"][1].value = "processing"
+
+
+def finish_twice(h):
+    h.events.append(Event("evt.transcode.job.finished.M1", "M1", "j3", T + 9, job="J1"))
+
+
+def lose_uploaded(h):
+    h.events = [e for e in h.events if e.id != "m1"]
+
+
+def break_off(h):
+    find(h, "tus_append", key="M2").status = 502
+
+
 PLANTED = [
+    (shorten_upload, "upload went back"), (lengthen_upload, "value from nowhere"), (lose_item, "acknowledged write lost"),
+    (leave_item_waiting, "not ready"), (fall_back, "fell back"), (finish_twice, "job finished twice"),
+    (lose_uploaded, "event lost"), (break_off, "wrong answer"),
     (lose_account, "acknowledged write lost"), (lose_write, "acknowledged write lost"),
     (invent_value, "value from nowhere"), (hang, "hung"), (answer_late, "late"),
     (honour_revoked, "revoked token honoured"), (pass_revoked_on, "revoked token honoured"),
@@ -158,6 +208,13 @@ def test_a_planted_fault_is_found(plant, found):
     h = good_history()
     plant(h)
     assert {check for check, _ in judge(h, CHECKS)} == {found}
+
+
+def test_a_data_plane_that_is_killed_may_break_off():
+    h = good_history()
+    break_off(h)
+    h.faults[0].downs.append(Down("media", "kill", T + 9, T + 14))
+    assert judge(h, CHECKS) == []
 
 
 def test_a_stopped_gateway_may_let_wait():
