@@ -198,6 +198,30 @@ Err uploads_set_size(Request *rq, UploadRow *u, int64_t size_bytes)
     return OK;
 }
 
+Err uploads_give_back(Request *rq, const UploadRow *u)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    BlobInfo there = {0};
+    int64_t needed;
+    UploadRow now;
+    Err e;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(media_store_lock_owner(&tx, u->owner_id));
+    TRY(media_store_lock_upload(&tx, rq->mem, u->id, &now));
+    if (uuid_is_nil(now.id) || now.complete)
+        return OK;
+    e = blob_stat(media_of(rq)->blob, now.object_key, &there);
+    if (err_failed(e) && e.reason != &NOT_FOUND)
+        return e;
+    needed = MAX(now.size_bytes, (int64_t)there.size_bytes);
+    if (needed >= now.reserved_bytes)
+        return OK;
+    TRY(media_store_reserve(rq, &tx, now.owner_id, needed - now.reserved_bytes));
+    TRY(media_store_set_upload_reserved(&tx, now.id, needed));
+    return db_tx_commit(&tx);
+}
+
 Err uploads_touch(Request *rq, UploadRow *u)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -259,7 +283,9 @@ static Err take_object(Request *rq, UploadRow *u, CompletedUpload *done)
         u->complete = true;
         return OK;
     }
-    done->reserved_bytes = now.reserved_bytes;
+    done->reserved_bytes = MAX(now.reserved_bytes, done->size_bytes);
+    if (now.reserved_bytes < done->size_bytes) /* given back since it was granted */
+        TRY(media_store_reserve(rq, &tx, u->owner_id, done->size_bytes - now.reserved_bytes));
     TRY(media_store_complete(rq, &tx, done, &outcome, &item));
     if (outcome == COMPLETED_GONE)
         return err_make(&NOT_FOUND, "media not found");
@@ -272,11 +298,34 @@ static Err take_object(Request *rq, UploadRow *u, CompletedUpload *done)
     return OK;
 }
 
+/* The bytes of a signed URL go where nothing replaces them; what came there first stays, so that confirmations side by
+ * side take the same. Until then they may have become others than the caller saw. */
+static Err take_copy(Request *rq, UploadRow *u, const char *key, BlobInfo *out)
+{
+    Blob *blob = media_of(rq)->blob;
+    Err e = blob_copy(blob, u->object_key, key, true);
+
+    if (err_failed(e) && e.reason != &CONFLICT)
+        return e;
+    TRY(blob_stat(blob, key, out));
+    return uploads_grant(rq, u, (int64_t)out->size_bytes);
+}
+
+/* So that the right bytes may still come; unless others did meanwhile. */
+static Err give_back_copy(Blob *blob, const char *key, const BlobInfo *looked_at)
+{
+    BlobInfo now;
+
+    TRY(blob_stat(blob, key, &now));
+    return strcmp(now.etag, looked_at->etag) == 0 ? blob_delete(blob, key) : OK;
+}
+
 Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *title)
 {
     const Media *media = media_of(rq);
     CompletedUpload done = {.item_id = u->media_id, .owner_id = u->owner_id, .title = title, .now_us = now_us(rq)};
     bool incoming = strcmp(u->kind, "put") == 0;
+    BlobInfo copied;
     ItemRow item;
     char *type;
 
@@ -285,12 +334,14 @@ Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *
         return err_make(&NOT_FOUND, "media not found");
     done.key =
         incoming ? name_original_key(rq->mem, u->owner_id, u->media_id, slice(item.original_filename)) : u->object_key;
-    if (incoming)
-        TRY(blob_copy(media->blob, u->object_key, done.key, false));
+    if (incoming) {
+        TRY(take_copy(rq, u, done.key, &copied));
+        info = &copied;
+    }
     TRY(digest_of(rq, done.key, info, &done.sha256));
     if (u->sha256.len && !slice_eq(u->sha256, done.sha256)) {
         if (incoming)
-            err_ignore(blob_delete(media->blob, done.key)); /* else it goes with the row */
+            err_ignore(give_back_copy(media->blob, done.key, info)); /* else it goes with the row */
         return err_make(&CHECKSUM_MISMATCH, "the bytes are not what sha256 said");
     }
     TRY(sniff_object(media->sniffer, media->blob, rq->mem, done.key, u->content_type, &type));
@@ -369,6 +420,29 @@ static Err forget_alone(Request *rq, const UploadRow *u)
     e = blob_upload_forget(media->blob, u->blob_state);
     writers_leave(media->writers, rq, u->id);
     return e;
+}
+
+Err uploads_drop_of_item(Request *rq, Uuid media_id)
+{
+    UploadRow u;
+
+    TRY(media_store_upload_of_item(rq, media_id, &u));
+    return uuid_is_nil(u.id) ? OK : uploads_drop(rq, &u);
+}
+
+Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
+{
+    UploadRow *rows;
+    size_t count;
+
+    *out_count = 0;
+    do {
+        TRY(media_store_uploads_of_owner(rq, owner_id, &rows, &count));
+        for (size_t i = 0; i < count; i++)
+            TRY(uploads_drop(rq, &rows[i]));
+        *out_count += (int64_t)count;
+    } while (count == EXPIRED_UPLOADS_MAX);
+    return OK;
 }
 
 static Err sweep_expired(Request *rq, bool *out_more)
