@@ -376,12 +376,16 @@ static Err copy(Blob *b, const char *from, const char *to, bool only_if_absent)
     char staged[BLOB_UPLOAD_ID_BYTES];
     const char *name;
     BlobInfo info;
+    int failed, tries = 0;
     Err e;
 
     TRY(fs_stat(b, from, &info)); /* an object, and no folder */
     TRY(fs_open_parent(fs, from, false, &parent, &name));
     fs_random_name(staged);
-    if (linkat(parent, name, fs->staging, staged, 0)) {
+    do /* a file that is replaced right now is not there either, to linkat */
+        failed = linkat(parent, name, fs->staging, staged, 0);
+    while (failed && errno == ENOENT && ++tries < FS_RACE_TRIES);
+    if (failed) {
         if (errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
             return copy_bytes(b, from, to, only_if_absent);
         return look_error("copy");

@@ -67,7 +67,8 @@ static int64_t ms_for(const Connections *cs, uint64_t bytes)
     return (int64_t)(bytes * 1000 / (uint64_t)cs->gateway->settings->min_rate_bytes);
 }
 
-/* How long the body may take from now on: what goes on as it comes is looked at window by window (listener.c). */
+/* How long the body may take from now on: what goes on as it comes is looked at window by window (exchange_note_body).
+ */
 static int64_t body_limit_ms(const Connections *cs, const Exchange *x)
 {
     if (x->told_past)

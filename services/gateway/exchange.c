@@ -129,6 +129,19 @@ void exchange_note_progress(Exchange *x)
     connections_enter(c->all, c, CONNECTION_ANSWER);
 }
 
+void exchange_note_body(Exchange *x, size_t len)
+{
+    const GatewaySettings *s = x->gateway->settings;
+    Connection *c = connection_of(x->connection);
+
+    x->received += len;
+    x->of_window += len;
+    if ((int64_t)x->of_window * 1000 < s->min_rate_bytes * s->body_timeout_ms)
+        return;
+    x->of_window = 0;
+    connections_enter(c->all, c, CONNECTION_BODY);
+}
+
 void exchange_cut(Exchange *x)
 {
     x->cut = true;

@@ -127,6 +127,8 @@ void exchange_resume(Exchange *x); /* nothing when it does not sleep */
 /* The same from within a response's reader, which then returns 0; and what that calls when it has something. */
 void exchange_suspend_answer(Exchange *x);
 void exchange_note_progress(Exchange *x);
+/* So much came of a body that goes on as it comes: there is an amount per window, or the client is too slow. */
+void exchange_note_body(Exchange *x, size_t len);
 /* Ends the connection, whatever is on its way. */
 void exchange_cut(Exchange *x);
 /* Is its body wanted only once something has been asked: by relays? */
@@ -158,6 +160,10 @@ StepResult exchange_answer(Exchange *x, int status, const char *content_type, Sl
  * MHD_SIZE_UNKNOWN. */
 StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t block_bytes,
                                 MHD_ContentReaderCallback read);
+/* An answer that is written past libmicrohttpd altogether, and ends the connection: its head, in the exchange's arena.
+ */
+Slice exchange_answer_past(Exchange *x, int status, uint64_t size);
+void exchange_end_past(Exchange *x); /* all of it was written */
 /* The answer is due before libmicrohttpd would take it: writes it to the socket, as one that ends the connection. */
 void exchange_tell_past(Exchange *x);
 StepResult exchange_fail(Exchange *x, Failure f);

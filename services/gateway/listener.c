@@ -71,28 +71,19 @@ static void sleep_on(Listener *l, Exchange *x)
     exchange_suspend(x);
 }
 
-/* What a client sends of a body that goes on as it comes: so much per window, or it is too slow. */
-static void note_window(Listener *l, Exchange *x, size_t len)
-{
-    const GatewaySettings *s = l->gateway->settings;
-
-    x->of_window += len;
-    if ((int64_t)x->of_window * 1000 < s->min_rate_bytes * s->body_timeout_ms)
-        return;
-    x->of_window = 0;
-    connections_enter(l->connections, connection_of(x->connection), CONNECTION_BODY);
-}
-
 /* Relayed: the body waits in libmicrohttpd's buffer, and then in the client, while the data plane takes none. */
 static enum MHD_Result relay_piece(Listener *l, Exchange *x, const char *body, size_t *body_len)
 {
     size_t taken = relay_take_body(x, slice_of(body, *body_len));
 
-    x->received += taken;
     *body_len -= taken;
-    note_window(l, x, taken);
-    if (*body_len)
+    exchange_note_body(x, taken);
+    if (*body_len) {
         sleep_on(l, x);
+    } else if (!x->answered && relay_goes_past(x)) {
+        sleep_on(l, x);
+        relay_go_past(x);
+    }
     return MHD_YES;
 }
 

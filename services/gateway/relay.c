@@ -9,65 +9,10 @@
 #include <utlist.h>
 
 #include "atrium/reasons.atrium.h"
-#include "services/gateway/answer.h"
 #include "services/gateway/connections.h"
+#include "services/gateway/relay_parts.h"
 
 enum { TRIES_MAX = 3, RETRY_AFTER_S = 1 };
-
-typedef enum RelayFailure {
-    RELAY_UNREACHABLE, /* no connection */
-    RELAY_LATE,        /* no answer, or none going on, in time */
-    RELAY_BROKEN,      /* an answer that is none, or ended too soon */
-    RELAY_CUT,         /* its login ended */
-    RELAY_FULL,        /* too many at a time */
-    RELAY_FAILURES
-} RelayFailure;
-
-typedef enum RelayPhase {
-    RELAY_CONNECTING,
-    RELAY_SENDING,   /* the head */
-    RELAY_CONTINUE,  /* the client wants to be told to go on */
-    RELAY_BODY,      /* of the request */
-    RELAY_WAITING,   /* for the answer */
-    RELAY_EARLY,     /* an answer before the body was complete: the rest of it */
-    RELAY_ANSWERING, /* its head went on */
-    RELAY_ENDED      /* nothing more is wanted of the data plane */
-} RelayPhase;
-
-struct Relay {
-    Exchange *x;
-    Backend *backend;
-    BackendConnection *conn; /* NULL: given back */
-    RelayPhase phase;
-    int tries;
-    int64_t since_ms; /* the last progress */
-    Slice head;       /* as the data plane gets it */
-    size_t sent;      /* of the head */
-    /* The request's body. */
-    bool body_sent, body_complete, write_failed;
-    char frame[24]; /* around a chunk */
-    size_t frame_len, frame_at;
-    uint64_t chunk_left;
-    /* The answer. */
-    AnswerHead answer;
-    AnswerChunks chunks;
-    uint64_t left; /* of an answer of known length */
-    bool answer_complete, broken;
-    size_t start, end; /* what lies in the buffer */
-    char buffer[RELAY_BUFFER_BYTES];
-};
-
-struct Relays {
-    Gateway *gateway;
-    LoopTimer *timer;
-    Exchange *watched;
-    size_t count; /* of relays */
-    Gauge *active;
-    Counter *bytes_up, *bytes_down, *stream_cut;
-    Counter *failures[BACKENDS_MAX][RELAY_FAILURES];
-};
-
-static void step(Relay *r);
 
 /* --- all of them ------------------------------------------------------------------------------------------------- */
 static void look_at_all(void *data)
@@ -101,6 +46,9 @@ static void open_metrics(Relays *all)
     all->active = metrics_gauge(m, "atrium_relays", "Requests that are being relayed to data planes.", "");
     all->bytes_up = metrics_counter(m, BYTES, BYTES_HELP, "direction=\"up\"");
     all->bytes_down = metrics_counter(m, BYTES, BYTES_HELP, "direction=\"down\"");
+    all->bytes_direct = metrics_counter(m, "atrium_relay_direct_bytes_total",
+                                        "Of bodies, moved between sockets past libmicrohttpd.", "");
+    all->pipes = metrics_gauge(m, "atrium_relay_pipes", "Pipes that bodies go through, with kept ones.", "");
     all->stream_cut = metrics_counter(m, "atrium_event_streams_cut_total", "Event streams whose login ended.", "");
     for (size_t i = 0; (domain = backends_name(all->gateway->backends, i)); i++)
         for (size_t k = 0; k < RELAY_FAILURES; k++)
@@ -125,20 +73,27 @@ void relays_free(Relays *all)
     if (!all)
         return;
     loop_timer_free(all->timer);
+    relays_free_pipes(all);
     free(all);
 }
 
 /* Who closes his side has left: a client that only half closes is rare, and cannot be told from it. While its body goes
  * on, libmicrohttpd comes to the end by itself. */
-static void client_left(void *data, uint32_t events)
+static void client_left(Exchange *x)
 {
-    Exchange *x = data;
-
-    if (!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
-        return;
     x->client_left = true;
     if (x->suspended && !(x->body_open && x->relay && !x->relay->body_complete))
         exchange_cut(x);
+}
+
+static void on_client(void *data, uint32_t events)
+{
+    Exchange *x = data;
+
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        client_left(x);
+    if (x->relay)
+        relay_direct_ready(x->relay, events);
 }
 
 void relays_watch(Exchange *x, void (*handler)(Exchange *x))
@@ -147,7 +102,7 @@ void relays_watch(Exchange *x, void (*handler)(Exchange *x))
 
     x->look = handler;
     /* libmicrohttpd does not look at connections that sleep. */
-    loop_add_fd(all->gateway->loop, connection_of(x->connection)->fd, EPOLLRDHUP | EPOLLET, client_left, x);
+    loop_add_fd(all->gateway->loop, connection_of(x->connection)->fd, RELAY_CLIENT_EVENTS, on_client, x);
     DL_APPEND2(all->watched, x, watched_previous, watched_next);
 }
 
@@ -170,7 +125,7 @@ void relays_cut_all(Relays *all)
     }
 }
 
-static void moved(Relay *r)
+void relay_moved(Relay *r)
 {
     r->since_ms = loop_now_ms(r->x->gateway->loop);
 }
@@ -178,13 +133,13 @@ static void moved(Relay *r)
 static void enter(Relay *r, RelayPhase phase)
 {
     r->phase = phase;
-    moved(r);
+    relay_moved(r);
 }
 
 /* --- what goes wrong --------------------------------------------------------------------------------------------- */
 static void on_event(void *data)
 {
-    step(data);
+    relay_step(data);
 }
 
 static bool open_connection(Relay *r, bool fresh)
@@ -239,25 +194,28 @@ static StepResult tell_failure(Exchange *x, RelayFailure kind)
  * when it is little; else the client is told all the same, and the connection ends. */
 static void end_body_early(Exchange *x)
 {
-    if (!x->body_open || x->relay->body_complete)
+    if (!x->body_open || (x->relay->body_complete && !x->relay->direct.past))
         return;
-    if (x->chunked || x->content_length - x->received > DISCARD_MAX_BYTES)
+    if (x->chunked || x->relay->direct.past || x->content_length - x->received > DISCARD_MAX_BYTES)
         exchange_tell_past(x);
-    exchange_resume(x);
+    else
+        exchange_resume(x);
 }
 
-static void fail(Relay *r, RelayFailure kind)
+void relay_fail(Relay *r, RelayFailure kind)
 {
     Exchange *x = r->x;
 
     if (r->phase != RELAY_ANSWERING && kind != RELAY_LATE && try_again(r)) {
-        step(r);
+        relay_step(r);
         return;
     }
     backend_close(MOVE(r->conn));
     if (r->phase == RELAY_ANSWERING) {
         counter_add(x->gateway->relays->failures[backend_index(r->backend)][kind], 1);
         r->broken = true;
+        if (r->direct.past)
+            exchange_cut(x);
         exchange_resume(x);
         return;
     }
@@ -377,11 +335,11 @@ static bool send_head(Relay *r)
             return false;
         }
         if (n < 0) {
-            fail(r, RELAY_BROKEN);
+            relay_fail(r, RELAY_BROKEN);
             return false;
         }
         r->sent += (size_t)n;
-        moved(r);
+        relay_moved(r);
     }
     go_on(r);
     return true;
@@ -401,6 +359,12 @@ static void frame_chunk(Relay *r, size_t len)
     r->chunk_left = len;
 }
 
+void relay_write_failed(Relay *r)
+{
+    r->write_failed = r->conn->readable = true;
+    enter(r, RELAY_WAITING);
+}
+
 /* What is left of the frame, then `data`, in one go. False: no more can be sent now. */
 static bool push(Relay *r, Slice data, size_t *out_taken)
 {
@@ -416,14 +380,13 @@ static bool push(Relay *r, Slice data, size_t *out_taken)
         return false;
     }
     if (n < 0) {
-        r->write_failed = r->conn->readable = true; /* it may have told why */
-        enter(r, RELAY_WAITING);
+        relay_write_failed(r);
         return false;
     }
     of_frame = MIN((size_t)n, r->frame_len - r->frame_at);
     r->frame_at += of_frame;
     *out_taken = (size_t)n - of_frame;
-    moved(r);
+    relay_moved(r);
     return true;
 }
 
@@ -449,9 +412,22 @@ size_t relay_take_body(Exchange *x, Slice piece)
         counter_add(x->gateway->relays->bytes_up, taken);
     }
     if (r->write_failed && r->conn)
-        step(r);
+        relay_step(r);
     return x->answered || r->phase == RELAY_EARLY || r->phase == RELAY_ENDED ? piece.len /* nobody wants it any more */
                                                                              : at;
+}
+
+bool relay_goes_past(Exchange *x)
+{
+    const Relay *r = x->relay;
+
+    return r->phase == RELAY_BODY && r->conn && !x->chunked && !x->client_left &&
+           x->content_length - x->received >= RELAY_DIRECT_UP_MIN_BYTES;
+}
+
+void relay_go_past(Exchange *x)
+{
+    relay_direct_begin_up(x->relay);
 }
 
 void relay_body_ended(Exchange *x)
@@ -463,7 +439,7 @@ void relay_body_ended(Exchange *x)
         return;
     if (x->chunked)
         frame_chunk(r, 0);
-    step(r);
+    relay_step(r);
 }
 
 bool relay_takes_body(const Exchange *x)
@@ -519,15 +495,15 @@ static void take_headers(Relay *r)
     }
 }
 
-static size_t buffered(const Relay *r)
+size_t relay_buffered(const Relay *r)
 {
     return r->end - r->start;
 }
 
 /* The connection is of use for others when nothing is left of this one on it. */
-static void give_back(Relay *r)
+void relay_give_back(Relay *r)
 {
-    bool clean = r->answer_complete && r->answer.keep_alive && buffered(r) == 0 && !r->write_failed &&
+    bool clean = r->answer_complete && r->answer.keep_alive && relay_buffered(r) == 0 && !r->write_failed &&
                  (!r->x->has_body || (r->body_complete && frame_is_sent(r)));
 
     if (r->conn && clean)
@@ -535,8 +511,6 @@ static void give_back(Relay *r)
     else
         backend_close(MOVE(r->conn));
 }
-
-typedef enum Received { RECEIVED, RECEIVED_NOTHING, RECEIVED_END } Received;
 
 static Received receive(Relay *r, char *into, size_t room, size_t *out_len)
 {
@@ -550,11 +524,11 @@ static Received receive(Relay *r, char *into, size_t room, size_t *out_len)
     if (n <= 0)
         return RECEIVED_END;
     *out_len = (size_t)n;
-    moved(r);
+    relay_moved(r);
     return RECEIVED;
 }
 
-static Received fill(Relay *r)
+Received relay_fill(Relay *r)
 {
     size_t len = 0;
     Received got;
@@ -562,7 +536,7 @@ static Received fill(Relay *r)
     if (r->start == r->end) {
         r->start = r->end = 0;
     } else if (r->start && r->end == sizeof(r->buffer)) {
-        memmove(r->buffer, r->buffer + r->start, buffered(r));
+        memmove(r->buffer, r->buffer + r->start, relay_buffered(r));
         r->end -= r->start;
         r->start = 0;
     }
@@ -576,7 +550,7 @@ static Received fill(Relay *r)
 /* Out of the buffer: body, without its framing. */
 static AnswerResult take_buffered(Relay *r, char *into, size_t room, size_t *out_len)
 {
-    Slice in = slice_of(r->buffer + r->start, MIN(buffered(r), room)), piece = in;
+    Slice in = slice_of(r->buffer + r->start, MIN(relay_buffered(r), room)), piece = in;
     size_t used = in.len;
     AnswerResult result = ANSWER_MORE;
 
@@ -603,18 +577,24 @@ static ssize_t read_answer(void *data, uint64_t position, char *into, size_t roo
             return MHD_CONTENT_READER_END_WITH_ERROR;
         if (r->answer_complete)
             return MHD_CONTENT_READER_END_OF_STREAM;
-        if (buffered(r)) {
+        if (r->direct.wanted) {
+            r->direct.wanted = false;
+            exchange_suspend_answer(x);
+            relay_direct_begin_down(r, SLICE_LIT(""));
+            return 0;
+        }
+        if (relay_buffered(r)) {
             AnswerResult result = take_buffered(r, into, room, &len);
 
             if (result == ANSWER_BROKEN) {
-                fail(r, RELAY_BROKEN);
+                relay_fail(r, RELAY_BROKEN);
                 continue;
             }
             r->answer_complete = result == ANSWER_DONE;
         } else if (r->answer.body != ANSWER_CHUNKED) {
             got = receive(r, into, r->answer.body == ANSWER_LENGTH ? (size_t)MIN(r->left, (uint64_t)room) : room, &len);
         } else {
-            got = fill(r);
+            got = relay_fill(r);
             if (got == RECEIVED)
                 continue;
         }
@@ -627,17 +607,23 @@ static ssize_t read_answer(void *data, uint64_t position, char *into, size_t roo
         if (got == RECEIVED_END && r->answer.body == ANSWER_TO_CLOSE)
             r->answer_complete = true;
         else if (got == RECEIVED_END)
-            fail(r, RELAY_BROKEN);
+            relay_fail(r, RELAY_BROKEN);
     }
     if (r->answer.body == ANSWER_LENGTH) {
         r->left -= len;
         r->answer_complete = r->left == 0;
     }
     if (r->answer_complete && r->answer.body == ANSWER_LENGTH)
-        give_back(r);
+        relay_give_back(r);
     exchange_note_progress(x);
     counter_add(x->gateway->relays->bytes_down, len);
     return (ssize_t)len;
+}
+
+/* As the client is told it; what is not known ends with the connection. */
+static uint64_t past_size(const AnswerHead *a)
+{
+    return a->has_length ? a->length : a->body == ANSWER_NO_BODY ? 0 : MHD_SIZE_UNKNOWN;
 }
 
 static void begin_answer(Relay *r)
@@ -649,18 +635,25 @@ static void begin_answer(Relay *r)
     enter(r, RELAY_ANSWERING);
     r->left = a->body == ANSWER_LENGTH ? a->length : 0;
     r->answer_complete = a->body == ANSWER_NO_BODY || (a->body == ANSWER_LENGTH && a->length == 0);
-    if (a->body == ANSWER_NO_BODY && a->status != 204 && a->status != 304 && (a->has_length ? a->length > 0 : true)) {
-        give_back(r);
+    if (r->direct.past) {
+        relay_direct_begin_down(r, exchange_answer_past(x, a->status, past_size(a)));
+    } else if (a->body == ANSWER_NO_BODY && a->status != 204 && a->status != 304 &&
+               (a->has_length ? a->length > 0 : true)) {
+        relay_give_back(r);
         (void)exchange_answer_from(x, a->status, a->has_length ? a->length : MHD_SIZE_UNKNOWN, 1, read_answer);
-    } else if (r->answer_complete || (a->body == ANSWER_LENGTH && a->length <= buffered(r))) {
+    } else if (r->answer_complete || (a->body == ANSWER_LENGTH && a->length <= relay_buffered(r))) {
         Slice body = slice_of(r->buffer + r->start, (size_t)r->left);
 
         r->start += body.len;
         r->answer_complete = true;
         counter_add(x->gateway->relays->bytes_down, body.len);
-        give_back(r); /* the buffer stays as long as the exchange */
+        relay_give_back(r); /* the buffer stays as long as the exchange */
         (void)exchange_answer(x, a->status, NULL, body);
     } else {
+        r->direct.wanted = a->body == ANSWER_LENGTH && a->length >= RELAY_DIRECT_DOWN_MIN_BYTES;
+        if (r->direct.wanted)
+            header_add(&x->out, "Connection",
+                       "close"); /* libmicrohttpd sends the head, and knows no more of the rest */
         (void)exchange_answer_from(x, a->status, a->body == ANSWER_LENGTH ? a->length : MHD_SIZE_UNKNOWN,
                                    a->body == ANSWER_LENGTH ? RELAY_BLOCK_BYTES : RELAY_BUFFER_BYTES, read_answer);
     }
@@ -675,7 +668,7 @@ static void answer_early(Relay *r)
 
     if (r->answer.body == ANSWER_CHUNKED) {
         AnswerChunks chunks = {.left = 0};
-        Slice in = slice_of(r->buffer + r->start, buffered(r)), piece;
+        Slice in = slice_of(r->buffer + r->start, relay_buffered(r)), piece;
         AnswerResult result = ANSWER_MORE;
         size_t used;
 
@@ -685,7 +678,7 @@ static void answer_early(Relay *r)
             strbuf_append(&body, piece);
         }
     } else {
-        strbuf_append(&body, slice_take(slice_of(r->buffer + r->start, buffered(r)), (size_t)r->left));
+        strbuf_append(&body, slice_take(slice_of(r->buffer + r->start, relay_buffered(r)), (size_t)r->left));
     }
     take_headers(r);
     backend_close(MOVE(r->conn));
@@ -699,14 +692,14 @@ static bool early_is_complete(const Relay *r)
     if (r->answer.body == ANSWER_NO_BODY)
         return true;
     if (r->answer.body == ANSWER_LENGTH)
-        return buffered(r) >= r->answer.length;
-    return slice_ends_with(slice_of(r->buffer + r->start, buffered(r)), SLICE_LIT("0\r\n\r\n"));
+        return relay_buffered(r) >= r->answer.length;
+    return slice_ends_with(slice_of(r->buffer + r->start, relay_buffered(r)), SLICE_LIT("0\r\n\r\n"));
 }
 
 static void read_early(Relay *r)
 {
-    while (r->conn && r->conn->readable && !early_is_complete(r) && buffered(r) < RELAY_EARLY_MAX_BYTES)
-        if (fill(r) == RECEIVED_END)
+    while (r->conn && r->conn->readable && !early_is_complete(r) && relay_buffered(r) < RELAY_EARLY_MAX_BYTES)
+        if (relay_fill(r) == RECEIVED_END)
             break;
     if (!r->conn->readable && !early_is_complete(r))
         return; /* until RELAY_EARLY_WAIT_MS */
@@ -728,14 +721,14 @@ static void take_head(Relay *r)
 static void read_heads(Relay *r)
 {
     while (r->conn && r->conn->readable) {
-        Received got = fill(r);
+        Received got = relay_fill(r);
         size_t used = 0;
         AnswerResult result =
-            answer_head(r->buffer + r->start, buffered(r), strcmp(r->x->method, "HEAD") == 0, &r->answer, &used);
+            answer_head(r->buffer + r->start, relay_buffered(r), strcmp(r->x->method, "HEAD") == 0, &r->answer, &used);
 
         r->start += used;
         if (result == ANSWER_BROKEN || (result == ANSWER_MORE && got == RECEIVED_END)) {
-            fail(r, RELAY_BROKEN);
+            relay_fail(r, RELAY_BROKEN);
             return;
         }
         if (result == ANSWER_MORE && got == RECEIVED_NOTHING)
@@ -754,7 +747,7 @@ static void read_heads(Relay *r)
 }
 
 /* --- the steps --------------------------------------------------------------------------------------------------- */
-static void step(Relay *r)
+void relay_step(Relay *r)
 {
     BackendConnection *c = r->conn;
 
@@ -762,7 +755,7 @@ static void step(Relay *r)
         if (!c->writable)
             return;
         if (!backend_connected(c)) {
-            fail(r, RELAY_UNREACHABLE);
+            relay_fail(r, RELAY_UNREACHABLE);
             return;
         }
         enter(r, RELAY_SENDING);
@@ -775,8 +768,10 @@ static void step(Relay *r)
         read_heads(r);
     if (r->conn && r->phase == RELAY_EARLY)
         read_early(r);
-    if (r->conn &&
-        ((r->phase == RELAY_BODY && r->conn->writable) || (r->phase == RELAY_ANSWERING && r->conn->readable)))
+    if (r->direct.way)
+        relay_direct_go_on(r);
+    else if (r->conn &&
+             ((r->phase == RELAY_BODY && r->conn->writable) || (r->phase == RELAY_ANSWERING && r->conn->readable)))
         exchange_resume(r->x);
 }
 
@@ -785,7 +780,7 @@ static bool left_within_body(const Exchange *x)
 {
     int unread = 0;
 
-    return x->client_left && x->body_open && !x->relay->body_complete && !x->suspended &&
+    return x->client_left && x->body_open && (!x->relay->body_complete || x->relay->direct.past) && !x->suspended &&
            ioctl(connection_of(x->connection)->fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
@@ -804,7 +799,7 @@ static void look(Exchange *x)
     switch (r->phase) {
     case RELAY_CONNECTING:
         if (waited_ms > s->relay_connect_timeout_ms)
-            fail(r, RELAY_UNREACHABLE);
+            relay_fail(r, RELAY_UNREACHABLE);
         break;
     case RELAY_CONTINUE:
         if (waited_ms > RELAY_CONTINUE_WAIT_MS) {
@@ -813,21 +808,21 @@ static void look(Exchange *x)
         }
         break;
     case RELAY_BODY:
-        if ((x->suspended || r->body_complete) && waited_ms > s->relay_idle_timeout_ms)
-            fail(r, RELAY_LATE);
+        if ((relay_direct_waits(r) || r->body_complete) && waited_ms > s->relay_idle_timeout_ms)
+            relay_fail(r, RELAY_LATE);
         break;
     case RELAY_SENDING:
     case RELAY_WAITING:
         if (waited_ms > s->relay_answer_timeout_ms)
-            fail(r, RELAY_LATE);
+            relay_fail(r, RELAY_LATE);
         break;
     case RELAY_EARLY:
         if (waited_ms > RELAY_EARLY_WAIT_MS)
             answer_early(r);
         break;
     case RELAY_ANSWERING:
-        if (x->suspended && waited_ms > s->relay_idle_timeout_ms)
-            fail(r, RELAY_LATE);
+        if (relay_direct_waits(r) && waited_ms > s->relay_idle_timeout_ms)
+            relay_fail(r, RELAY_LATE);
         break;
     case RELAY_ENDED:
         break;
@@ -863,7 +858,7 @@ StepResult relay_start(Exchange *x)
         enter(r, RELAY_ENDED);
         return tell_failure(x, RELAY_UNREACHABLE);
     }
-    step(r);
+    relay_step(r);
     return x->answered ? STEP_ANSWERED : STEP_WAIT;
 }
 
@@ -875,7 +870,8 @@ void relay_end(Exchange *x)
     relays_forget(x);
     if (!r)
         return;
-    give_back(r);
+    relay_direct_end(r);
+    relay_give_back(r);
     all->count--;
     gauge_add(all->active, -1);
     free(r);

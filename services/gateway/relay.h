@@ -9,8 +9,14 @@
 #include "services/gateway/exchange.h"
 
 enum {
-    RELAY_BUFFER_BYTES = 64 * 1024,    /* of an answer, read and not yet taken by the client's side */
-    RELAY_BLOCK_BYTES = 128 * 1024,    /* of an answer of known length, on its way to the client */
+    RELAY_BUFFER_BYTES = 64 * 1024, /* of an answer, read and not yet taken by the client's side */
+    RELAY_BLOCK_BYTES = 128 * 1024, /* of an answer of known length, on its way to the client */
+    RELAY_DIRECT_UP_MIN_BYTES = 512 * 1024,
+    RELAY_DIRECT_DOWN_MIN_BYTES = 4 * 1024 * 1024, /* of a body that goes past libmicrohttpd */
+    RELAY_DIRECT_TURN_BYTES = 2 * 1024 * 1024,     /* of one of them, before the others have their turn */
+    RELAY_PIPE_BYTES = 256 * 1024,
+    RELAY_PIPES_MAX = 192, /* together less than the kernel allows a user, which is 64 MiB; others go by buffers */
+    RELAY_PIPES_IDLE_MAX = 16,
     RELAY_HEAD_MAX_BYTES = 32 * 1024,  /* of a request: what comes fits into 16 KiB, and ours is added */
     RELAY_EARLY_MAX_BYTES = 32 * 1024, /* of an answer before the body is complete */
     RELAY_EARLY_WAIT_MS = 2000,        /* for the rest of such an answer */
@@ -33,6 +39,10 @@ StepResult relay_start(Exchange *x);
 bool relay_takes_body(const Exchange *x);
 /* How much of this piece went on; when it is not all, the exchange has to sleep before it comes again. */
 size_t relay_take_body(Exchange *x, Slice piece);
+/* Is the rest of the body so long that it may go past libmicrohttpd, once that has given all that it has of it? Then
+ * the exchange has to sleep, and relay_go_past() takes it from there. */
+bool relay_goes_past(Exchange *x);
+void relay_go_past(Exchange *x);
 /* The body is complete. */
 void relay_body_ended(Exchange *x);
 /* The exchange ends, however: keeps or closes the connection. */

@@ -120,21 +120,26 @@ static void add_common_headers(Exchange *x)
 }
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */
+static void settle(Exchange *x, int status, const char *content_type)
+{
+    add_common_headers(x);
+    x->content_type = content_type;
+    x->status = status;
+    x->answered = true;
+    edge_note_answer(x);
+}
+
 static StepResult answer(Exchange *x, int status, const char *content_type, struct MHD_Response *response)
 {
     if (!response)
         abort(); /* out of memory */
     if (content_type)
         MHD_add_response_header(response, "Content-Type", content_type);
-    add_common_headers(x);
+    settle(x, status, content_type);
     for (size_t i = 0; i < x->out.count; i++)
         /* MHD refuses values with line breaks: such a header of a service is left out. */
         (void)MHD_add_response_header(response, x->out.list[i].name, x->out.list[i].value);
     x->response = response;
-    x->content_type = content_type;
-    x->status = status;
-    x->answered = true;
-    edge_note_answer(x);
     exchange_resume(x);
     return STEP_ANSWERED;
 }
@@ -154,27 +159,51 @@ StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t b
     return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
 }
 
+static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)
+{
+    strbuf_printf(text, "HTTP/1.1 %d %s\r\nConnection: close\r\n", x->status, http_status_text(x->status));
+    if (size != MHD_SIZE_UNKNOWN && x->status != 204)
+        strbuf_printf(text, "Content-Length: %" PRIu64 "\r\n", size);
+    if (x->content_type)
+        strbuf_printf(text, "Content-Type: %s\r\n", x->content_type);
+    for (size_t i = 0; i < x->out.count; i++)
+        if (strcasecmp(x->out.list[i].name, "connection") != 0 && !strpbrk(x->out.list[i].value, "\r\n"))
+            strbuf_printf(text, "%s: %s\r\n", x->out.list[i].name, x->out.list[i].value);
+    strbuf_append_cstr(text, "\r\n");
+}
+
+Slice exchange_answer_past(Exchange *x, int status, uint64_t size)
+{
+    StrBuf text = strbuf_new(x->mem, TOLD_PAST_MAX_BYTES);
+
+    settle(x, status, NULL);
+    x->told_past = x->told = true;
+    write_head_past(x, size, &text);
+    return strbuf_slice(&text); /* the data plane's head and ours are far shorter than what fits */
+}
+
 void exchange_tell_past(Exchange *x)
 {
     Connection *c = connection_of(x->connection);
     StrBuf text = strbuf_new(x->mem, TOLD_PAST_MAX_BYTES);
     Slice all;
 
-    strbuf_printf(&text, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\nConnection: close\r\n", x->status,
-                  http_status_text(x->status), x->body_text.len);
-    if (x->content_type)
-        strbuf_printf(&text, "Content-Type: %s\r\n", x->content_type);
-    for (size_t i = 0; i < x->out.count; i++)
-        if (strcasecmp(x->out.list[i].name, "connection") != 0 && !strpbrk(x->out.list[i].value, "\r\n"))
-            strbuf_printf(&text, "%s: %s\r\n", x->out.list[i].name, x->out.list[i].value);
-    strbuf_append_cstr(&text, "\r\n");
+    write_head_past(x, x->body_text.len, &text);
     strbuf_append(&text, x->body_text);
     x->told_past = x->told = true;
     /* Nothing was sent of this answer yet, so that there is room; a client whose window is full does not learn why. */
     if (strbuf_finish(&text, &all))
         (void)send(c->fd, all.ptr, all.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    exchange_end_past(x);
+}
+
+void exchange_end_past(Exchange *x)
+{
+    Connection *c = connection_of(x->connection);
+
     (void)shutdown(c->fd, SHUT_WR); /* what it still sends is read for a while: a reset would take the answer away */
     connections_enter(c->all, c, CONNECTION_BODY);
+    exchange_resume(x);
 }
 
 /* The failure as the dialect has it. */

@@ -1,7 +1,7 @@
 SERVICES += gateway
 gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c \
 	auth.c credentials.c jwt_keys.c csrf.c grants.c key_usage.c rates.c tables.c dialect.c problems.c profiles.c \
-	cors.c address.c assets.c backends.c answer.c relay.c events.c
+	cors.c address.c assets.c backends.c answer.c relay.c relay_direct.c events.c
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
 gateway_PROTOS :=

@@ -3,6 +3,7 @@
 
 #include "services/media/store_items.h"
 #include "services/media/store_sweep.h"
+#include "services/media/uploads.h"
 
 enum { ERASE_BATCH = 100, ERASE_TIMEOUT_MS = 30000 };
 
@@ -53,13 +54,14 @@ Err erase_user(void *context, Arena *mem, int64_t user_id, int64_t *out_rows)
     const Eraser *e = context;
     CLEANUP(db_tx_done) DbTx tx = {0};
     Request rq = request_of(e, mem);
-    int64_t rows = 0, others;
+    int64_t rows = 0, uploads, others;
 
     TRY(purge_items(e, user_id, &rows));
+    TRY(uploads_drop_of_owner(&rq, user_id, &uploads));
     TRY(db_tx_begin(&rq, &tx));
     TRY(media_store_erase_owner(&tx, user_id, &others));
     TRY(db_tx_commit(&tx));
     outbox_nudge(e->media->outbox);
-    *out_rows = rows + others;
+    *out_rows = rows + uploads + others;
     return OK;
 }

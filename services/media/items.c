@@ -2,6 +2,7 @@
 #include "services/media/answers.h"
 #include "services/media/permit.h"
 #include "services/media/store_items.h"
+#include "services/media/uploads.h"
 
 /* With where it plays. */
 static Err answer_whole(Request *rq, const ItemRow *row, Media__V1__Item *out)
@@ -127,6 +128,8 @@ Err media_v1_delete_item(Request *rq, const Media__V1__DeleteItemRequest *in, Me
     else
         TRY(media_store_trash(rq, &tx, &item));
     TRY(db_tx_commit(&tx));
+    if (item.status == MEDIA__V1__ITEM_STATUS__UPLOADING)
+        err_ignore(uploads_drop_of_item(rq, item.id)); /* else it expires */
     outbox_nudge(media->outbox);
     SET(out, success, true);
     return OK;

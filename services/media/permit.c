@@ -2,6 +2,7 @@
 #include "services/media/permit.h"
 
 #include "services/media/answers.h"
+#include "services/media/naming.h"
 #include "services/media/store_items.h"
 
 /* --- the caller's own ------------------------------------------------------------------------------------------------
@@ -169,9 +170,10 @@ static Err play_one(const Maker *m, const ItemRow *item, const PlayableRow *rows
     }
     if (whole) {
         TRY(make_ticket(m, TICKET_GET, item, &ticket));
-        out->download_url =
-            ticket_url(mem, m->media->bytes_url, "/media/file/", ticket,
-                       item->original_filename[0] ? arena_printf(mem, "/%s", item->original_filename) : "");
+        out->download_url = ticket_url(mem, m->media->bytes_url, "/media/file/", ticket,
+                                       item->original_filename[0] /* one segment of the path, whatever it is called */
+                                           ? arena_printf(mem, "/%s", name_safe(mem, slice(item->original_filename)))
+                                           : "");
     }
     /* What was made of it, or the original where nothing was; of pictures shown to others, what is shown of them. */
     out->stream_url = playback->mp4_url   ? playback->mp4_url

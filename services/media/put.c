@@ -9,6 +9,7 @@ enum { SHA256_BYTES = 32 };
 typedef struct Put {
     UploadRow upload;
     BlobWriter *writer;
+    bool stored;
 } Put;
 
 /* A digest that the client sends along, by whichever of these headers: base64 of SHA-256. */
@@ -64,10 +65,10 @@ static Err begin_put(BytesExchange *x)
         return err_make(&INVALID_ARGUMENT, "another digest was signed");
     if (u->size_bytes >= 0 && length != BYTES_UNKNOWN && length != u->size_bytes)
         return err_make(&INVALID_ARGUMENT, "Content-Length: another one was signed");
+    bytes_set_state(x, put);
     if (length != BYTES_UNKNOWN)
         TRY(uploads_grant(rq, u, length));
     bytes_limit_body(x, (uint64_t)(u->size_bytes >= 0 ? u->size_bytes : media->settings->upload_max_bytes));
-    bytes_set_state(x, put);
     if (!digest.len)
         digest = u->sha256;
     return blob_writer_new(media->blob,
@@ -96,6 +97,7 @@ static Err end_put(BytesExchange *x)
     BlobInfo info;
 
     TRY(blob_writer_commit(put->writer, &info));
+    put->stored = true;
     request_set_header(rq, "ETag", arena_printf(rq->mem, "\"%s\"", info.etag));
     return bytes_answer_empty(x, 200);
 }
@@ -104,8 +106,11 @@ static void put_done(BytesExchange *x)
 {
     Put *put = bytes_state(x);
 
-    if (put)
-        blob_writer_free(put->writer);
+    if (!put)
+        return;
+    blob_writer_free(put->writer);
+    if (!put->stored)
+        err_ignore(uploads_give_back(bytes_request(x), &put->upload)); /* else with the upload */
 }
 
 const BytesHandler media_v1_put_upload = {begin_put, put_data, end_put, put_done};

@@ -88,12 +88,23 @@ static Err find_bytes(Request *rq, UploadRow *u, BlobInfo *out)
     return uploads_grant(rq, u, (int64_t)out->size_bytes);
 }
 
-/* Queues the item, once. */
-static Err confirm(Request *rq, const char *media_id, const char *title, ItemRow *out)
+static Err take_bytes(Request *rq, Uuid media_id, const char *title)
 {
     UploadRow u;
     BlobInfo info;
+
+    TRY(media_store_upload_of_item(rq, media_id, &u));
+    if (uuid_is_nil(u.id) || (strcmp(u.kind, "put") != 0 && !u.complete))
+        return err_make(&FAILED_PRECONDITION, "the bytes have not been uploaded");
+    TRY(find_bytes(rq, &u, &info));
+    return uploads_finish(rq, &u, &info, title && *title ? title : u.title);
+}
+
+/* Queues the item, once. */
+static Err confirm(Request *rq, const char *media_id, const char *title, ItemRow *out)
+{
     Uuid id;
+    Err e;
 
     if (!media_id || !*media_id)
         return err_make(&INVALID_ARGUMENT, "media_id is required");
@@ -108,12 +119,13 @@ static Err confirm(Request *rq, const char *media_id, const char *title, ItemRow
         return err_make(&PERMISSION_DENIED, "not authorized");
     if (out->status != MEDIA__V1__ITEM_STATUS__UPLOADING)
         return OK; /* confirmed already */
-    TRY(media_store_upload_of_item(rq, id, &u));
-    if (uuid_is_nil(u.id) || (strcmp(u.kind, "put") != 0 && !u.complete))
-        return err_make(&FAILED_PRECONDITION, "the bytes have not been uploaded");
-    TRY(find_bytes(rq, &u, &info));
-    TRY(uploads_finish(rq, &u, &info, title && *title ? title : u.title));
-    return media_store_item(rq, id, out);
+    e = take_bytes(rq, id, title);
+    if (err_failed(e) && e.reason != &FAILED_PRECONDITION && e.reason != &NOT_FOUND)
+        return e;
+    TRY(media_store_item(rq, id, out));
+    if (uuid_is_nil(out->id) || out->status == MEDIA__V1__ITEM_STATUS__UPLOADING)
+        return e;
+    return OK; /* by us, or by another confirmation that was faster and took the bytes away from where we looked */
 }
 
 Err media_v1_confirm_upload(Request *rq, const Media__V1__ConfirmUploadRequest *in, Media__V1__ConfirmUploadReply *out)

@@ -73,6 +73,21 @@ Err media_store_upload_of_item(Request *rq, Uuid media_id, UploadRow *out)
     return OK;
 }
 
+static const char UPLOADS_OF_OWNER[] =
+    "SELECT " UPLOAD_COLUMNS " FROM upload WHERE owner_id = $1 ORDER BY id LIMIT $2::int";
+
+Err media_store_uploads_of_owner(Request *rq, int64_t owner_id, UploadRow **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, UPLOADS_OF_OWNER, DB_ARGS(db_int64(owner_id), db_int64(EXPIRED_UPLOADS_MAX)), &rows));
+    *out = ARENA_ARRAY(rq->mem, UploadRow, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        read_upload(rq->mem, &rows, i, *out + i);
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
 static const char LOCK_UPLOAD[] = "SELECT " UPLOAD_COLUMNS " FROM upload WHERE id = $1 FOR UPDATE";
 
 Err media_store_lock_upload(DbTx *tx, Arena *mem, Uuid id, UploadRow *out)

@@ -35,6 +35,8 @@ Err media_store_delete_upload(DbTx *tx, Uuid id) MUST_CHECK;
 Err media_store_delete_unfinished_item(DbTx *tx, Uuid media_id) MUST_CHECK;
 
 enum { EXPIRED_UPLOADS_MAX = 100 };
+/* Of an account: at most EXPIRED_UPLOADS_MAX. Borrowed from rq->mem. */
+Err media_store_uploads_of_owner(Request *rq, int64_t owner_id, UploadRow **out, size_t *out_count) MUST_CHECK;
 /* At most EXPIRED_UPLOADS_MAX of those that are over, oldest first. Borrowed from `mem`. */
 Err media_store_expired_uploads(DbTx *tx, Arena *mem, int64_t now_us, UploadRow **out, size_t *out_count) MUST_CHECK;
 /* Does any upload have this state of the store's? */

@@ -52,6 +52,17 @@ static char *text_of(Request *rq, const TusCreation *what, const char *key, cons
     return slice_cstr(rq->mem, value.len ? value : tus_metadata_value(&what->metadata, other_key));
 }
 
+/* They become texts, which would end there. */
+static Err refuse_nul(const TusMetadata *metadata)
+{
+    static const char *const KEYS[] = {"filename", "name", "filetype", "type", "title"};
+
+    for (size_t i = 0; i < ARRAY_LEN(KEYS); i++)
+        if (slice_find_char(tus_metadata_value(metadata, KEYS[i]), '\0') >= 0)
+            return err_make(&INVALID_ARGUMENT, "Upload-Metadata: %s has a control in it", KEYS[i]);
+    return OK;
+}
+
 static Err read_sha256(Request *rq, const TusCreation *what, Slice *out)
 {
     Slice text = tus_metadata_value(&what->metadata, "sha256");
@@ -104,6 +115,7 @@ static Err create(BytesExchange *x, const TusCreation *what, TusUpload *out)
         parts[i] = *(const UploadRow *)what->parts[i].own;
     if (!wish.partial && !wish.filename.len)
         wish.filename = SLICE_LIT("upload"); /* no key of the metadata is required */
+    TRY(refuse_nul(&what->metadata));
     TRY(read_sha256(rq, what, &wish.sha256));
     TRY(uploads_open(rq, &wish, &row));
     TRY(uploads_url(rq, &row, "/media/upload/tus/", "tus", row.created_us / 1000 + UPLOAD_LIFE_MAX_MS, &url));

@@ -197,6 +197,30 @@ Err uploads_set_size(Request *rq, UploadRow *u, int64_t size_bytes)
     return OK;
 }
 
+Err uploads_give_back(Request *rq, const UploadRow *u)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    BlobInfo there = {0};
+    int64_t needed;
+    UploadRow now;
+    Err e;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(media_store_lock_owner(&tx, u->owner_id));
+    TRY(media_store_lock_upload(&tx, rq->mem, u->id, &now));
+    if (uuid_is_nil(now.id) || now.complete)
+        return OK;
+    e = blob_stat(media_of(rq)->blob, now.object_key, &there);
+    if (err_failed(e) && e.reason != &NOT_FOUND)
+        return e;
+    needed = MAX(now.size_bytes, (int64_t)there.size_bytes);
+    if (needed >= now.reserved_bytes)
+        return OK;
+    TRY(media_store_reserve(rq, &tx, now.owner_id, needed - now.reserved_bytes));
+    TRY(media_store_set_upload_reserved(&tx, now.id, needed));
+    return db_tx_commit(&tx);
+}
+
 Err uploads_touch(Request *rq, UploadRow *u)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -258,7 +282,9 @@ static Err take_object(Request *rq, UploadRow *u, CompletedUpload *done)
         u->complete = true;
         return OK;
     }
-    done->reserved_bytes = now.reserved_bytes;
+    done->reserved_bytes = MAX(now.reserved_bytes, done->size_bytes);
+    if (now.reserved_bytes < done->size_bytes) /* given back since it was granted */
+        TRY(media_store_reserve(rq, &tx, u->owner_id, done->size_bytes - now.reserved_bytes));
     TRY(media_store_complete(rq, &tx, done, &outcome, &item));
     if (outcome == COMPLETED_GONE)
         return err_make(&NOT_FOUND, "media not found");
@@ -271,11 +297,25 @@ static Err take_object(Request *rq, UploadRow *u, CompletedUpload *done)
     return OK;
 }
 
+/* The bytes of a signed URL go where nothing replaces them; what came there first stays, so that confirmations side by
+ * side take the same. Until then they may have become others than the caller saw. */
+static Err take_copy(Request *rq, UploadRow *u, const char *key, BlobInfo *out)
+{
+    Blob *blob = media_of(rq)->blob;
+    Err e = blob_copy(blob, u->object_key, key, true);
+
+    if (err_failed(e) && e.reason != &CONFLICT)
+        return e;
+    TRY(blob_stat(blob, key, out));
+    return uploads_grant(rq, u, (int64_t)out->size_bytes);
+}
+
 Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *title)
 {
     const Media *media = media_of(rq);
     CompletedUpload done = {.item_id = u->media_id, .owner_id = u->owner_id, .title = title, .now_us = now_us(rq)};
     bool incoming = strcmp(u->kind, "put") == 0;
+    BlobInfo copied;
     ItemRow item;
     char *type;
 
@@ -284,8 +324,10 @@ Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *
         return err_make(&NOT_FOUND, "media not found");
     done.key =
         incoming ? name_original_key(rq->mem, u->owner_id, u->media_id, slice(item.original_filename)) : u->object_key;
-    if (incoming)
-        TRY(blob_copy(media->blob, u->object_key, done.key, false));
+    if (incoming) {
+        TRY(take_copy(rq, u, done.key, &copied));
+        info = &copied;
+    }
     TRY(digest_of(rq, done.key, info, &done.sha256));
     TRY(sniff_object(media->sniffer, media->blob, rq->mem, done.key, u->content_type, &type));
     done.size_bytes = (int64_t)info->size_bytes;
@@ -349,6 +391,29 @@ Err uploads_drop(Request *rq, const UploadRow *u)
     TRY(db_tx_commit(&tx));
     if (*now.blob_state)
         err_ignore(blob_upload_forget(media_of(rq)->blob, now.blob_state)); /* else it is swept away as stale */
+    return OK;
+}
+
+Err uploads_drop_of_item(Request *rq, Uuid media_id)
+{
+    UploadRow u;
+
+    TRY(media_store_upload_of_item(rq, media_id, &u));
+    return uuid_is_nil(u.id) ? OK : uploads_drop(rq, &u);
+}
+
+Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
+{
+    UploadRow *rows;
+    size_t count;
+
+    *out_count = 0;
+    do {
+        TRY(media_store_uploads_of_owner(rq, owner_id, &rows, &count));
+        for (size_t i = 0; i < count; i++)
+            TRY(uploads_drop(rq, &rows[i]));
+        *out_count += (int64_t)count;
+    } while (count == EXPIRED_UPLOADS_MAX);
     return OK;
 }
 

@@ -47,6 +47,14 @@ Err uploads_finish_part(Request *rq, UploadRow *u, const BlobInfo *info) MUST_CH
 /* Row, item, reserved bytes, and what the store has of it; of complete ones only what is not the item's. */
 Err uploads_drop(Request *rq, const UploadRow *u) MUST_CHECK;
 
+/* Of an item that is deleted before it had its bytes. None is fine. */
+Err uploads_drop_of_item(Request *rq, Uuid media_id) MUST_CHECK;
+/* All of an account that goes. Stopped anywhere, the next call goes on. */
+Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count) MUST_CHECK;
+/* A transfer came to nothing: no more stays set aside than was said beforehand, or lies in the store. Another transfer
+ * of the same upload may have been counting on more; what it brings is granted anew when it is confirmed. */
+Err uploads_give_back(Request *rq, const UploadRow *u) MUST_CHECK;
+
 /* What nobody goes on with. Under a lease, now and then. Stops after a bounded number: `*out_more`. */
 Err uploads_sweep(Request *rq, bool *out_more) MUST_CHECK;
 

@@ -18,8 +18,6 @@
 
 enum { TICK_MS = 200, READ_BYTES = 65536, DESCRIPTORS_MAX = 256, CONFINE_ARGS_MAX = 32, CHECK_MS = 10000 };
 
-extern char **environ;
-
 typedef struct Running {
     const ChildSpec *spec;
     Arena *mem;

@@ -115,7 +115,9 @@ static void first_bytes_say_what_it_is(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)
         assert_string_equal(sniff(slice_of(ROWS[i].bytes, ROWS[i].len), &class), ROWS[i].type);
-    assert_int_equal(class_claimed("", "Holiday.MP4"), CLASS_VIDEO);
+    assert_int_equal(class_claimed("image/bmp", "Holiday.MP4"), CLASS_VIDEO);
+    assert_int_equal(class_claimed("video/mp4", "film"), CLASS_VIDEO);
+    assert_int_equal(class_claimed("image/svg+xml", "drawing.svg"), CLASS_OTHER);
     assert_int_equal(class_claimed("text/plain", "notes.txt"), CLASS_OTHER);
 }
 

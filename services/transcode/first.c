@@ -257,8 +257,8 @@ static Err untouched_step(Run *run, Transcode__V1__StepResult *out)
     return OK;
 }
 
-/* What it is decides, not what it is called; but what is called video and is none of the three is no ordinary file: it
- * is a playlist that wants other files read, or a mistake. */
+/* What it is decides, not what it is called; but what is called video, sound or a picture and is none of the three
+ * is no ordinary file: it is a playlist that wants other files read, or a mistake. */
 Err first_work(Run *run, int *following, size_t *following_count)
 {
     MediaClass claimed = class_claimed(run->row.mime_type, run->row.filename);

@@ -73,10 +73,12 @@ static void remember(Run *run, StepRow step)
     run->steps[run->step_count++] = step;
 }
 
-/* Names of steps are ours, and few. */
-static void count_step(const Run *run, Err e, int64_t began_ms)
+/* The work of the present step, and its time; names of steps are ours, and few. */
+static Err do_work(Run *run, StepWork work, Transcode__V1__StepResult *out)
 {
     static const double BOUNDS[] = {0.05, 0.2, 1, 5, 15, 60, 300, 1800, 7200, 36000};
+    int64_t began_ms = clock_monotonic_ms(run->t->clock);
+    Err e = work(run, out);
     char labels[128];
 
     snprintf(labels, sizeof labels, "kind=\"%s\",step=\"%s\",outcome=\"%s\"", kind_name(run->row.kind), run->step,
@@ -84,6 +86,7 @@ static void count_step(const Run *run, Err e, int64_t began_ms)
     histogram_observe(metrics_histogram(run->t->metrics, "atrium_transcode_step_seconds",
                                         "Steps of jobs, by kind, step and outcome.", labels, BOUNDS, ARRAY_LEN(BOUNDS)),
                       (double)(clock_monotonic_ms(run->t->clock) - began_ms) / 1000);
+    return e;
 }
 
 void run_count_child(void *transcode, const ChildSpec *spec, const ChildResult *result)
@@ -104,10 +107,9 @@ void run_count_child(void *transcode, const ChildSpec *spec, const ChildResult *
 Err run_step(Run *run, const char *name, double from, double to, StepWork work)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
-    Transcode__V1__StepResult result = TRANSCODE__V1__STEP_RESULT__INIT;
+    Transcode__V1__StepResult *result =
+        MESSAGE_NEW(run->mem, Transcode__V1__StepResult, transcode__v1__step_result__init);
     StepRow row = {.name = name};
-    int64_t began_ms;
-    Err e;
 
     for (size_t i = 0; i < run->step_count; i++)
         if (strcmp(run->steps[i].name, name) == 0)
@@ -118,11 +120,8 @@ Err run_step(Run *run, const char *name, double from, double to, StepWork work)
     run->from = from;
     run->to = to;
     tell(run, from);
-    began_ms = clock_monotonic_ms(run->t->clock);
-    e = work(run, &result);
-    count_step(run, e, began_ms);
-    TRY(e);
-    row.result = message_pack(run->mem, &result.base);
+    TRY(do_work(run, work, result));
+    row.result = message_pack(run->mem, &result->base);
     if (row.result.len > RESULT_MAX_BYTES)
         return err_make(&INTERNAL, "step %s made too much", name);
     TRY(db_tx_begin_with(run->t->db, STATEMENT_MS, &tx));

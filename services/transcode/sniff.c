@@ -95,14 +95,9 @@ MediaClass class_claimed(const char *mime_type, const char *filename)
     static const char *const IMAGE[] = {".jpg",  ".jpeg", ".png",  ".gif", ".webp",
                                         ".heic", ".heif", ".avif", ".tif", ".tiff"};
     const char *dot = filename ? strrchr(filename, '.') : NULL;
-    Slice type = slice(mime_type);
 
-    if (slice_starts_with(type, SLICE_LIT("video/")))
+    if (slice_starts_with(slice(mime_type), SLICE_LIT("video/")))
         return CLASS_VIDEO;
-    if (slice_starts_with(type, SLICE_LIT("audio/")))
-        return CLASS_AUDIO;
-    if (slice_starts_with(type, SLICE_LIT("image/")))
-        return CLASS_IMAGE;
     for (size_t i = 0; dot && i < ARRAY_LEN(VIDEO); i++)
         if (slice_eq_nocase(slice(dot), slice(VIDEO[i])))
             return CLASS_VIDEO;
@@ -112,5 +107,5 @@ MediaClass class_claimed(const char *mime_type, const char *filename)
     for (size_t i = 0; dot && i < ARRAY_LEN(IMAGE); i++)
         if (slice_eq_nocase(slice(dot), slice(IMAGE[i])))
             return CLASS_IMAGE;
-    return slice_eq_cstr(type, "application/pdf") ? CLASS_DOCUMENT : CLASS_OTHER;
+    return CLASS_OTHER;
 }

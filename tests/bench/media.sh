@@ -26,7 +26,7 @@ SQL
 }
 
 section_media() {
-    local round page list="$url/api/v1/media?page_size=$media_page_size" first last
+    local round page list="$url/media?page_size=$media_page_size" first last
     progress "media, $((media_pages * media_page_size)) items"
     media_fill
     for page in 1 "$media_pages"; do

@@ -1,12 +1,14 @@
 # shellcheck shell=bash disable=SC2154 # here, work, rounds and seconds are the caller's
 # relay: the gateway before an nginx, beside nginx (proxy_pass, kept connections, unbuffered uploads) before the same
-# nginx with the same files, round by round. One loop of ours stands beside one worker of nginx; files are in memory where
-# the machine has /dev/shm, so that no disk is measured.
+# nginx with the same files, round by round. The gateway is one loop; nginx has a worker per core (what the goals are
+# about), and for comparison one. Files are in memory where the machine has /dev/shm, so that no disk is measured, or in
+# BENCH_RELAY_FOLDER.
 relay_large=${BENCH_LARGE_MIB:-1024}
 
 relay_start() {
     local size
-    relay_folder=$(mktemp -d "$([[ -w /dev/shm ]] && echo /dev/shm || echo "$work")/atrium-relay.XXXXXX")
+    relay_folder=${BENCH_RELAY_FOLDER:-$([[ -w /dev/shm ]] && echo /dev/shm || echo "$work")}
+    relay_folder=$(mktemp -d "$relay_folder/atrium-relay.XXXXXX")
     chmod 755 "$relay_folder"
     mkdir -p "$relay_folder/www/open" "$relay_folder/tmp"
     for size in 4:4k 1024:1m $((relay_large * 1024)):large; do
@@ -14,14 +16,16 @@ relay_start() {
     done
     free_port relay_plane_port
     free_port relay_nginx_port
+    free_port relay_single_port
     nginx_conf plane auto "server { listen 127.0.0.1:$relay_plane_port; root $relay_folder/www; dav_methods PUT; }"
-    nginx_conf front 1 "upstream plane { server 127.0.0.1:$relay_plane_port; keepalive 64; }
-        server { listen 127.0.0.1:$relay_nginx_port; location / { proxy_pass http://plane; proxy_http_version 1.1;
-            proxy_set_header Connection \"\"; proxy_request_buffering off; } }"
+    nginx_front front auto "$relay_nginx_port"
+    nginx_front single 1 "$relay_single_port"
     process_start relay-plane nginx -p "$relay_folder" -c "$relay_folder/plane.conf"
     process_start relay-front nginx -p "$relay_folder" -c "$relay_folder/front.conf"
+    process_start relay-single nginx -p "$relay_folder" -c "$relay_folder/single.conf"
     process_wait relay-plane 10 port_open "$relay_plane_port"
     process_wait relay-front 10 port_open "$relay_nginx_port"
+    process_wait relay-single 10 port_open "$relay_single_port"
     process_start relay-edge bash -c "exec '$here/relay.py' $relay_plane_port >'$relay_folder/edge'"
     process_wait relay-edge 30 grep -q . "$relay_folder/edge"
     read -r relay_port _ <"$relay_folder/edge"
@@ -29,6 +33,12 @@ relay_start() {
         printf 'local f = io.open("%s", "rb"); wrk.method = "PUT"; wrk.body = f:read("*a"); f:close()\n' \
             "$relay_folder/www/open/$size" >"$relay_folder/put_$size.lua"
     done
+}
+
+nginx_front() { # NAME WORKERS PORT
+    nginx_conf "$1" "$2" "upstream plane { server 127.0.0.1:$relay_plane_port; keepalive 64; }
+        server { listen 127.0.0.1:$3; location / { proxy_pass http://plane; proxy_http_version 1.1;
+            proxy_set_header Connection \"\"; proxy_request_buffering off; } }"
 }
 
 nginx_conf() { # NAME WORKERS SERVER
@@ -46,6 +56,7 @@ END
 relay_stop() {
     process_stop relay-edge TERM 20
     process_stop relay-front TERM 5
+    process_stop relay-single TERM 5
     process_stop relay-plane TERM 5
     rm -rf "$relay_folder"
 }
@@ -67,29 +78,35 @@ relay_one() {
     sample "$1" "$(calc 'm * 1000000 / us' m="$relay_large" us="$((ended - began))")"
 }
 
+# Each figure of all three in turn, so that what else the machine does falls on all alike.
 relay_round() {
-    local who port url
-    for who in nginx ours; do
-        port=$relay_port
-        [[ $who == ours ]] || port=$relay_nginx_port
-        url=http://127.0.0.1:$port/open
-        relay_many "relay_${who}_get_4k" "$url/4k"
-        relay_many "relay_${who}_get_1m" "$url/1m"
-        relay_one "relay_${who}_get_large" "$url/large"
-        relay_many "relay_${who}_put_4k" "$url/put_4k" -s "$relay_folder/put_4k.lua"
-        relay_many "relay_${who}_put_1m" "$url/put_1m" -s "$relay_folder/put_1m.lua"
-        relay_one "relay_${who}_put_large" -T "$relay_folder/www/open/large" "$url/put_large"
+    local what size who port url
+    for what in get_4k get_1m get_large put_4k put_1m put_large; do
+        size=${what#*_}
+        for who in nginx ours single; do
+            port=$relay_port
+            [[ $who != nginx ]] || port=$relay_nginx_port
+            [[ $who != single ]] || port=$relay_single_port
+            url=http://127.0.0.1:$port/open
+            case $what in
+                get_large) relay_one "relay_${who}_$what" "$url/large" ;;
+                put_large) relay_one "relay_${who}_$what" -T "$relay_folder/www/open/large" "$url/put_large" ;;
+                get_*) relay_many "relay_${who}_$what" "$url/$size" ;;
+                put_*) relay_many "relay_${who}_$what" "$url/$what" -s "$relay_folder/$what.lua" ;;
+            esac
+        done
     done
 }
 
 relay_goal() { # KEY TEXT
-    local ours theirs
-    ours=$(median "relay_ours_$1") theirs=$(median "relay_nginx_$1")
-    goal "$2, beside nginx" "$ours = $(calc 'a / b' a="$ours" b="$theirs")" "0.70" 'a / b >= 0.7' a="$ours" b="$theirs"
+    local ours theirs single
+    ours=$(median "relay_ours_$1") theirs=$(median "relay_nginx_$1") single=$(median "relay_single_$1")
+    goal "$2, beside nginx (beside one worker of it: $(calc 'a / b' a="$ours" b="$single"))" \
+        "$ours = $(calc 'a / b' a="$ours" b="$theirs")" "0.70" 'a / b >= 0.7' a="$ours" b="$theirs"
 }
 
 section_relay() {
-    local round relay_folder relay_port relay_plane_port relay_nginx_port
+    local round relay_folder relay_port relay_plane_port relay_nginx_port relay_single_port
     relay_start
     for ((round = 1; round <= rounds; round++)); do
         progress "relay, round $round of $rounds"

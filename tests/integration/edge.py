@@ -122,7 +122,9 @@ class Plane:
 
     def on_get(self, out, body, method, headers, query, rest):
         size = int(rest[0])
-        head = f"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Type: video/mp4\r\nContent-Length: {size}\r\n\r\n"
+        part = "range" in body.headers
+        head = (f"HTTP/1.1 {206 if part else 200} OK\r\nETag: \"x\"\r\nContent-Type: video/mp4\r\n" +
+                (f"Content-Range: bytes 0-{size - 1}/{size + 1}\r\n" if part else "") + f"Content-Length: {size}\r\n\r\n")
         out.sendall(head.encode())
         if method != "HEAD":
             send_pattern(out, size)
@@ -151,8 +153,18 @@ class Plane:
         return False
 
     def on_die(self, out, body, method, headers, query, rest):
-        out.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + PATTERN[:int(rest[0])])
+        """After so many bytes of an answer; with a second number, of one so long."""
+        out.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {rest[1] if rest[1:] else 1000000}\r\n\r\n".encode())
+        send_pattern(out, int(rest[0]))
         return False
+
+    def on_drop(self, out, body, method, headers, query, rest):
+        """Dies after so many bytes of the body."""
+        count = 0
+        for piece in body.pieces():
+            count += len(piece)
+            if count >= int(rest[0]):
+                return False
 
     def on_raw(self, out, body, method, headers, query, rest):
         """Says what the query says; @ is 20,000 letters."""
@@ -373,6 +385,10 @@ class Edge:
         text = self.ask("GET /metrics HTTP/1.1").body.decode()
         found = re.search("^" + re.escape(name) + r" ([\d.e+]+)$", text, re.M)
         return float(found.group(1)) if found else 0
+
+    def descriptors(self):
+        """Open ones of the gateway."""
+        return len(os.listdir(f"/proc/{self.gateway.pid}/fd"))
 
     def memory(self):
         """Resident bytes of the gateway."""

@@ -117,6 +117,18 @@ def test_other_files_are_ready_as_they_are(lab, items):
     assert first.facts.mime_type == "application/pdf" and not first.assets and not first.following
 
 
+@pytest.mark.parametrize("name,mime_type,content", [
+    ("drawing.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"),
+    ("noise.bin", "image/x-tga", bytes(range(256)) * 40),  # as libmagic takes it
+    ("song.mid", "audio/midi", b"MThd\0\0\0\6\0\0\0\1\0\x60"),
+], ids=["svg", "noise", "midi"])
+def test_kinds_that_nobody_plays_are_ready_as_they_are(lab, name, mime_type, content):
+    path = FIXTURES / name
+    path.write_bytes(content)
+    first = lab.finished(lab.upload(path, mime_type), "FIRST")
+    assert not first.assets and not first.following
+
+
 def test_pictures_lose_what_the_camera_said(lab, items):
     item = items["photo"]
     first = lab.finished(item, "FIRST")

@@ -122,6 +122,7 @@ def test_a_length_may_be_said_later(mine):
     ({"Upload-Length": str(MAX_BYTES + 1)}, 413),
     ({"Upload-Length": "10", "Upload-Metadata": "filename ?"}, 400),
     ({"Upload-Length": "10", "Upload-Metadata": "a YQ==,a YQ=="}, 400),
+    ({"Upload-Length": "10", "Upload-Metadata": "filename YQBi"}, 400),  # "a", NUL, "b"
     ({"Upload-Length": "10", "Upload-Concat": "whole"}, 400),
     ({"Upload-Length": "10", "Upload-Concat": "final;/media/upload/tus/x"}, 400),
     ({"Upload-Concat": "final;"}, 400),

@@ -4,11 +4,13 @@ import concurrent.futures
 import hashlib
 import io
 import os
+import pathlib
+import secrets
 import subprocess
 import zipfile
 
 import pytest
-from api import Api
+from api import PASSWORD, Api
 from polling import poll
 from stack import Stack
 from uploads import Database, Uploads, kill, sha256, start, stored
@@ -117,6 +119,27 @@ def test_after_the_confirmation_nothing_changes_any_more(stack, database, mine):
                          f"evt.media.item.uploaded.{signed['media_id']}")[0][0] <= 1
 
 
+def test_what_is_confirmed_is_whole_whatever_is_put_meanwhile(stack, database, mine):
+    """Two keep putting, three confirm at once: each answer is good, and the bytes are those of the digest."""
+    def keep_putting(url, content):
+        for turn in range(200):
+            if mine.put(url, content + b"." * turn).status_code != 200:
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        for turn in range(10):
+            signed = mine.sign(f"{turn}.bin").json()
+            assert mine.put(signed["upload_url"], b"first").status_code == 200
+            puts = [pool.submit(keep_putting, signed["upload_url"], content) for content in (b"this", b"that")]
+            confirmed = [pool.submit(mine.confirm, signed["media_id"]) for _ in range(3)]
+            assert [c.result().status_code for c in confirmed] == [200] * 3
+            for put in puts:
+                put.result()
+            key, digest = database.original(signed["media_id"])
+            content = stored(stack, key).read_bytes()
+            assert sha256(content) == digest and mine.item(signed["media_id"])["size_bytes"] == len(content)
+
+
 def test_urls_are_for_one_thing(api, mine):
     url = mine.sign("a.png").json()["upload_url"]
     head, ticket = url.rsplit("/", 1)
@@ -165,6 +188,10 @@ def test_names_are_made_safe(stack, database, mine, filename, kept):
     name = database.original(signed["media_id"])[0].rsplit("/", 1)[1]
     assert len(name.encode()) <= 200 and name.endswith(filename[-4:]) and name == (kept or name)
     assert mine.item(signed["media_id"])["original_filename"] == filename
+    database.rows("UPDATE media.item SET status = 'ready' WHERE id = %s", signed["media_id"])
+    url = mine.api.get(f"/media/{signed['media_id']}", mine.token).json()["stream_url"]
+    given = mine.api.session.get(url, timeout=30)
+    assert (given.status_code, given.content) == (200, b"x")
 
 
 @pytest.mark.parametrize("filename, claimed, data, stored_type", [
@@ -212,6 +239,54 @@ def test_signed_sizes_are_set_aside(database, mine, user):
     assert mine.put(first.json()["upload_url"], b"x" * size).status_code == 200
     assert mine.confirm(first.json()["media_id"]).status_code == 200
     assert (database.reserved(user["user"]["id"]), database.used(user["user"]["id"])) == (size, size)
+
+
+def test_what_failed_or_was_given_up_is_not_set_aside(stack, database, api):
+    """A quota for five of eight, which arrive at once, and none says how long it is."""
+    user = api.register()
+    mine = Uploads(api, user["access_token"])
+    signed = [mine.sign(f"{n}.bin").json() for n in range(8)]
+    database.rows("UPDATE media.owner SET quota_bytes = 5000000 WHERE owner_id = %s", int(user["user"]["id"]))
+
+    def put(one):
+        return mine.put(one["upload_url"], (os.urandom(100_000) for _ in range(10))).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(put, signed)) <= {200, 429}
+    stored_bytes = sum(1_000_000 for one in signed if mine.confirm(one["media_id"]).status_code == 200)
+    assert database.used(user["user"]["id"]) == stored_bytes <= 5_000_000
+    left = [one for one in signed if mine.item(one["media_id"])["status"] == "uploading"]
+    poll(lambda: database.reserved(user["user"]["id"]) == 0, 10, "what failed to be given back")
+    for one in left:
+        assert mine.api.call("DELETE", f"/media/{one['media_id']}", mine.token).status_code == 200
+        problem(mine.put(one["upload_url"], b"x"), 404)
+    again = mine.sign("again.bin", size_bytes=5_000_000 - stored_bytes).json()
+    assert database.reserved(user["user"]["id"]) == 5_000_000 - stored_bytes
+    assert mine.api.call("DELETE", f"/media/{again['media_id']}", mine.token).status_code == 200
+    assert database.reserved(user["user"]["id"]) == 0
+    assert database.rows("SELECT count(*) FROM media.upload WHERE owner_id = %s AND state = 'open'",
+                         int(user["user"]["id"]))[0][0] == 0
+
+
+def test_an_account_that_goes_takes_its_uploads_along(stack, database, api):
+    name = "m" + secrets.token_hex(6)
+    stack.atrium("user", "create", name, "--role", "admin", "--password", PASSWORD)
+    user = api.register()
+    user_id, mine = user["user"]["id"], Uploads(api, user["access_token"])
+    signed = mine.sign("put.bin").json()
+    assert mine.put(signed["upload_url"], b"put").status_code == 200
+    assert mine.create(10, b"begun", filename="tus.bin").status_code == 201
+    done = mine.create(4, b"done", filename="done.bin")
+    key = database.original(done.headers["Media-Id"])[0]
+    incoming = list(stored(stack, f"incoming/{user_id}").iterdir())
+    assert len(incoming) == 1 and stored(stack, key).exists()
+    admin = api.login(name).json()["access_token"]
+    assert api.call("DELETE", f"/api/v1/users/{user_id}", admin).status_code == 200
+    for table in ("upload", "item", "owner"):
+        poll(lambda t=table: database.rows(f"SELECT 1 FROM media.{t} WHERE owner_id = %s", int(user_id)) == [], 10, table)
+    poll(lambda: not incoming[0].exists() and not stored(stack, key).exists(), 20, "its objects to be gone")
+    staging = pathlib.Path(stack.environment["ATRIUM_DIR"]) / "blobs"
+    assert not [path for path in staging.rglob("*") if path.is_file() and path.read_bytes() == b"begun"]
 
 
 def test_the_same_content_is_kept_once(stack, database, mine, user):
