@@ -8,7 +8,7 @@
 #include "shared/client.h"
 #include "shared/fiber.h"
 
-static const Reason ECHO_TAKEN = {"echo.v1.TAKEN", "TAKEN", 409, 6, true, false};
+static const Reason ECHO_TAKEN = {.key = "echo.v1.TAKEN", .code = "TAKEN", .http = 409, .bus = 6, .shown = true};
 
 /* What handlers share with the tests. */
 enum { ECHO_FIBERS = 4, ECHO_NAP_MS = 50 };
