@@ -36,12 +36,9 @@ struct Lease {
     bool stop;
 };
 
-/* The lock's key holds the schema: locks are the database's. */
-static const char TRY_LOCK[] =
-    "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '/lease/' || $1 || '/' || $2::bigint, 0))";
-static const char TRY_ANY[] =
-    "SELECT n FROM generate_series(0, $2::bigint - 1) AS n"
-    " WHERE pg_try_advisory_lock(hashtextextended(current_schema() || '/lease/' || $1 || '/' || n, 0)) LIMIT 1";
+static const char TRY_LOCK[] = "SELECT pg_try_advisory_lock(" LEASE_KEY_SQL("$1", "$2::bigint") ")";
+static const char TRY_ANY[] = "SELECT n FROM generate_series(0, $2::bigint - 1) AS n"
+                              " WHERE pg_try_advisory_lock(" LEASE_KEY_SQL("$1", "n") ") LIMIT 1";
 static const char CHECK[] = "SELECT 1";
 static const char END_WHEN_SILENT[] = "SELECT set_config('idle_session_timeout', $1, false)";
 

@@ -14,6 +14,13 @@ CLEANUP_FN(Lease, lease_free)
 /* True while held; checked against the server at most `retry_ms` ago. Any thread. */
 bool lease_held(const Lease *lease);
 
+/* A condition for SQL: nobody holds the lease whose name this expression is; if so, nobody gets it before the
+ * transaction ends. For who must know whether a process that has a lease of its own still lives. */
+#define LEASE_IS_FREE_SQL(name) "pg_try_advisory_xact_lock(" LEASE_KEY_SQL(name, "-1") ")"
+/* What is locked. It holds the schema: locks are the database's. */
+#define LEASE_KEY_SQL(name, number)                                                                                    \
+    "hashtextextended(current_schema() || '/lease/' || " name " || '/' || " number ", 0)"
+
 /* The first free number of 0..count-1 under `name`, held until lease_free. For snowflake workers. Blocks for at most
  * `timeout_ms`. When the connection is lost the same number is taken again, or any other when somebody else was
  * quicker: see lease_follow_number. lease_held is false meanwhile: what is minted then may clash with another's. */

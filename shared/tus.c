@@ -15,6 +15,7 @@ enum { LOCK_POLL_MS = 25, HTTP_DATE_BYTES = 32, HTTP_LOCKED = 423, HTTP_CHECKSUM
 typedef struct Sitting {
     const TusRules *rules;
     TusUpload upload;
+    bool taken;       /* it is ours alone, by the rules */
     BlobUpload *blob; /* NULL: nothing is written (any more) */
     bool creates;
     TusChecksum checksum;
@@ -48,16 +49,37 @@ static void set_expiry(Request *rq, const TusUpload *u)
 
 /* ---------------------------------------------------------------------------------------- one writer at a time */
 
-/* Calls `open` until nobody else has the upload, TUS_LOCK_WAIT_MS at most: a client that lost its connection comes back
- * before its last request has ended here. */
-static Err wait_for_upload(BytesExchange *x, Blob *blob, const char *state, BlobUpload **out)
+static void leave(BytesExchange *x, Sitting *s)
+{
+    if (s->taken)
+        s->rules->leave(x, &s->upload);
+    s->taken = false;
+}
+
+static Err try_to_take(BytesExchange *x, Sitting *s, bool opens)
+{
+    Blob *blob = s->rules->blob(bytes_request(x));
+    Err e;
+
+    TRY(s->rules->take(x, &s->upload));
+    s->taken = true;
+    /* What the store knows is looked at only now: before, somebody else might have changed it. */
+    e = opens ? blob_upload_open(blob, s->upload.state, &s->blob) : blob_upload_forget(blob, s->upload.state);
+    if (err_failed(e))
+        leave(x, s);
+    return e;
+}
+
+/* Until nobody else has the upload, TUS_LOCK_WAIT_MS at most: a client that lost its connection comes back before its
+ * last request has ended here. Opens it, or forgets what the store has of it. */
+static Err wait_for_upload(BytesExchange *x, Sitting *s, bool opens)
 {
     const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000};
     const Clock *clock = bytes_request(x)->clock;
     int64_t until_ms = clock_monotonic_ms(clock) + TUS_LOCK_WAIT_MS;
 
     while (true) {
-        Err e = out ? blob_upload_open(blob, state, out) : blob_upload_forget(blob, state);
+        Err e = try_to_take(x, s, opens);
 
         if (e.reason != &CONFLICT || clock_monotonic_ms(clock) >= until_ms || bytes_is_cut(x))
             return e;
@@ -65,10 +87,11 @@ static Err wait_for_upload(BytesExchange *x, Blob *blob, const char *state, Blob
     }
 }
 
-static void end_sitting(Sitting *s)
+static void end_sitting(BytesExchange *x, Sitting *s)
 {
     blob_upload_free(MOVE(s->blob));
     EVP_MD_CTX_free(MOVE(s->digest));
+    leave(x, s);
 }
 
 /* All bytes are durable. What the store still has of the upload goes, once the service has taken the object over. */
@@ -76,9 +99,10 @@ static Err complete(BytesExchange *x, Sitting *s)
 {
     TRY(s->rules->complete(x, &s->upload, s->blob));
     s->upload.complete = true;
-    end_sitting(s);
+    blob_upload_free(MOVE(s->blob));
     /* It is an object already: what stays behind is collected later. */
     err_ignore(blob_upload_forget(s->rules->blob(bytes_request(x)), s->upload.state));
+    end_sitting(x, s);
     return OK;
 }
 
@@ -120,6 +144,7 @@ Err tus_data(BytesExchange *x, Slice piece)
     Sitting *s = bytes_state(x);
     uint64_t up_to = blob_upload_offset(s->blob) + piece.len;
 
+    TRY(s->rules->check(x, &s->upload));
     if (up_to > s->upload.granted)
         TRY(s->rules->grant(x, &s->upload, up_to));
     if (s->digest && !EVP_DigestUpdate(s->digest, piece.ptr, piece.len))
@@ -136,9 +161,10 @@ Err tus_end(BytesExchange *x)
 
     if (s->digest && !checksum_matches(s)) {
         TRY(blob_upload_rollback(s->blob));
-        end_sitting(s);
+        end_sitting(x, s);
         return refuse(x, HTTP_CHECKSUM_MISMATCH, "the bytes are not what Upload-Checksum says");
     }
+    TRY(s->rules->check(x, &s->upload));
     TRY(blob_upload_flush(s->blob));
     offset = blob_upload_offset(s->blob);
     if (offset == s->upload.length) {
@@ -148,7 +174,7 @@ Err tus_end(BytesExchange *x)
         TRY(e);
     } else {
         TRY(s->rules->touch(x, &s->upload, offset));
-        end_sitting(s);
+        end_sitting(x, s);
     }
     set_number(rq, "Upload-Offset", offset);
     set_expiry(rq, &s->upload);
@@ -164,9 +190,9 @@ void tus_done(BytesExchange *x)
         return;
     if (s->blob && s->digest)
         err_ignore(blob_upload_rollback(s->blob)); /* the next one finds what is durable */
-    else if (s->blob && !err_failed(blob_upload_flush(s->blob)))
+    else if (s->blob && !err_failed(s->rules->check(x, &s->upload)) && !err_failed(blob_upload_flush(s->blob)))
         err_ignore(s->rules->touch(x, &s->upload, blob_upload_offset(s->blob))); /* it then expires earlier */
-    end_sitting(s);
+    end_sitting(x, s);
 }
 
 /* ---------------------------------------------------------------------------------------- POST: creation */
@@ -223,7 +249,7 @@ static bool has_content_type(BytesExchange *x)
 
 static Err open_created(BytesExchange *x, Sitting *s)
 {
-    TRY(wait_for_upload(x, s->rules->blob(bytes_request(x)), s->upload.state, &s->blob));
+    TRY(wait_for_upload(x, s, true));
     if (s->upload.length != 0)
         return begin_body(x, s);
     TRY(complete(x, s)); /* nothing more will come */
@@ -263,10 +289,10 @@ static Err begin_create(BytesExchange *x, Sitting *s)
 /* All bytes are durable and nothing came of it: a crash came between. The client would take the offset for success. */
 static Err finish_what_a_crash_left(BytesExchange *x, Sitting *s)
 {
-    TRY(wait_for_upload(x, s->rules->blob(bytes_request(x)), s->upload.state, &s->blob));
+    TRY(wait_for_upload(x, s, true));
     if (blob_upload_offset(s->blob) == s->upload.length)
         TRY(complete(x, s));
-    end_sitting(s);
+    end_sitting(x, s);
     return OK;
 }
 
@@ -371,7 +397,7 @@ static Err begin_patch(BytesExchange *x, Sitting *s)
         set_number(rq, "Upload-Offset", offset);
         return bytes_answer_empty(x, 204);
     }
-    e = wait_for_upload(x, s->rules->blob(rq), s->upload.state, &s->blob);
+    e = wait_for_upload(x, s, true);
     if (e.reason == &CONFLICT)
         return refuse(x, HTTP_LOCKED, "another request has this upload");
     TRY(e);
@@ -386,7 +412,7 @@ static Err begin_delete(BytesExchange *x, Sitting *s)
     if (s->upload.complete && !s->upload.partial)
         return refuse(x, 403, "the upload is complete: what it became is deleted as what it is");
     if (!s->upload.complete) {
-        e = wait_for_upload(x, s->rules->blob(bytes_request(x)), s->upload.state, NULL);
+        e = wait_for_upload(x, s, false);
         if (e.reason == &CONFLICT)
             return refuse(x, HTTP_LOCKED, "another request has this upload");
         TRY(e);

@@ -103,6 +103,10 @@ typedef struct TusRules {
     Err (*find)(BytesExchange *x, TusUpload *out);
     /* The same for a part of an Upload-Concat, by what tus_url_segment makes of its URL. */
     Err (*find_part)(BytesExchange *x, Slice segment, TusUpload *out);
+    /* A sitting begins: this upload is ours alone, whatever the store knows of other instances. CONFLICT: later. */
+    Err (*take)(BytesExchange *x, TusUpload *u);
+    Err (*check)(BytesExchange *x, TusUpload *u); /* it still is; before bytes become durable */
+    void (*leave)(BytesExchange *x, TusUpload *u);
     Err (*set_length)(BytesExchange *x, TusUpload *u, uint64_t length); /* was deferred */
     /* Room for `up_to` bytes in all; writes how much there is now, at least that, into u->granted. */
     Err (*grant)(BytesExchange *x, TusUpload *u, uint64_t up_to);

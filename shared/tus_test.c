@@ -29,9 +29,12 @@ typedef struct Fixture {
     Row rows[UPLOADS_MAX];
     size_t count;
     int completions, touches;
-    uint64_t fails_at;    /* asking for room for more than that fails, as a broken connection would */
-    bool completion_ends; /* the object is made, and then nothing is written down: a crash */
-    int64_t unix_us;
+    uint64_t fails_at;      /* asking for room for more than that fails, as a broken connection would */
+    bool elsewhere;         /* another instance has what is asked for */
+    bool lost;              /* ours is another one's by now */
+    int taken;              /* sittings that last */
+    bool completion_ends;   /* the object is made, and then nothing is written down: a crash */
+    int64_t unix_us, speed; /* of the clock that waiting goes by */
     RequestHeader headers[8];
     size_t header_count;
 } Fixture;
@@ -118,6 +121,29 @@ static Err create(BytesExchange *x, const TusCreation *what, TusUpload *out)
     return OK;
 }
 
+static Err take(BytesExchange *x, TusUpload *u)
+{
+    Fixture *f = fixture_of(bytes_request(x));
+
+    (void)u;
+    if (f->elsewhere)
+        return err_make(&CONFLICT, "elsewhere");
+    f->taken++;
+    return OK;
+}
+
+static Err check(BytesExchange *x, TusUpload *u)
+{
+    (void)u;
+    return fixture_of(bytes_request(x))->lost ? err_make(&UNAVAILABLE, "another one's by now") : OK;
+}
+
+static void leave(BytesExchange *x, TusUpload *u)
+{
+    (void)u;
+    fixture_of(bytes_request(x))->taken--;
+}
+
 static Err set_length(BytesExchange *x, TusUpload *u, uint64_t length)
 {
     (void)x;
@@ -163,8 +189,8 @@ static Err remove_upload(BytesExchange *x, TusUpload *u)
     return OK;
 }
 
-static const TusRules RULES = {blob_of,    max_bytes_of, create, find,     find_row,
-                               set_length, grant,        touch,  complete, remove_upload};
+static const TusRules RULES = {blob_of, max_bytes_of, create, find,  find_row, take,         check,
+                               leave,   set_length,   grant,  touch, complete, remove_upload};
 
 static Err begin_above(BytesExchange *x)
 {
@@ -195,10 +221,9 @@ static int64_t fixture_unix_us(void *context)
     return ((Fixture *)context)->unix_us;
 }
 
-static int64_t real_monotonic_us(void *context)
+static int64_t fixture_monotonic_us(void *context)
 {
-    (void)context;
-    return clock_monotonic_us(&SYSTEM_CLOCK);
+    return clock_monotonic_us(&SYSTEM_CLOCK) * ((Fixture *)context)->speed;
 }
 
 static void with(Fixture *f, const char *name, const char *value)
@@ -215,7 +240,7 @@ static BytesReply call_in_pieces(Fixture *f, const char *method, const char *pat
     TicketKeys *tickets = ticket_keys_random();
     BytesReply reply;
 
-    *clock = (Clock){fixture_unix_us, real_monotonic_us, f};
+    *clock = (Clock){fixture_unix_us, fixture_monotonic_us, f};
     with(f, "tus-resumable", "1.0.0");
     rq.header_count = f->header_count;
     reply = bytes_call(&SERVICE, &rq, tickets, method, path, slice(body), piece_bytes);
@@ -284,6 +309,7 @@ static int set_up(void **state)
     assert_non_null(f);
     f->mem = arena_new(65536);
     f->unix_us = INT64_C(784111777) * 1000000; /* Sun, 06 Nov 1994 08:49:37 GMT */
+    f->speed = 1;
     f->fails_at = NEVER_FAILS;
     (void)snprintf(f->dir, sizeof(f->dir), "/tmp/tus_test.XXXXXX");
     assert_non_null(mkdtemp(f->dir));
@@ -302,6 +328,7 @@ static int tear_down(void **state)
 {
     Fixture *f = *state;
 
+    assert_int_equal(f->taken, 0);
     blob_close(f->b);
     (void)nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     arena_free(f->mem);
@@ -629,6 +656,7 @@ static void a_second_writer_is_told_so(void **state)
     const char *path = make(f, "5");
     CLEANUP(blob_upload_free_at) BlobUpload *other = NULL;
 
+    f->speed = 100;
     assert_ok(blob_upload_open(f->b, f->rows[0].state, &other));
     assert_status(append(f, path, "0", "01"), 423);
     assert_status(call(f, "DELETE", path, ""), 423);
@@ -637,7 +665,25 @@ static void a_second_writer_is_told_so(void **state)
     assert_status(append(f, path, "0", "01"), 204);
 }
 
-static void *leave(void *upload)
+static void nothing_is_written_where_another_instance_writes(void **state)
+{
+    Fixture *f = *state;
+    const char *path = make(f, "5");
+
+    f->speed = 100;
+    f->elsewhere = true;
+    assert_status(append(f, path, "0", "01"), 423);
+    assert_status(call(f, "DELETE", path, ""), 423);
+    f->elsewhere = false;
+    f->lost = true;
+    assert_reason(append(f, path, "0", "01").e, &UNAVAILABLE);
+    f->lost = false;
+    assert_offset(f, path, "0");
+    assert_status(append(f, path, "0", "01234"), 204);
+    assert_made(f, "made/0", "01234");
+}
+
+static void *go_away(void *upload)
 {
     const struct timespec a_while = {.tv_nsec = 100 * 1000000};
 
@@ -656,7 +702,7 @@ static void who_comes_back_waits_for_his_own_last_try(void **state)
     assert_ok(blob_upload_open(f->b, f->rows[0].state, &other));
     assert_ok(blob_upload_append(other, SLICE_LIT("01")));
     assert_ok(blob_upload_flush(other));
-    assert_int_equal(pthread_create(&thread, NULL, leave, other), 0);
+    assert_int_equal(pthread_create(&thread, NULL, go_away, other), 0);
     assert_status(append(f, path, "2", "234"), 204);
     pthread_join(thread, NULL);
     assert_made(f, "made/0", "01234");
@@ -681,6 +727,7 @@ int main(void)
         TEST(an_upload_can_be_given_up),
         TEST(a_completion_that_a_crash_ended_is_made_good),
         TEST(a_second_writer_is_told_so),
+        TEST(nothing_is_written_where_another_instance_writes),
         TEST(who_comes_back_waits_for_his_own_last_try),
 #undef TEST
     };

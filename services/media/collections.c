@@ -1,6 +1,7 @@
 /* collections: sets of items, as their owner keeps them and as others see them. */
 #include "atrium/media/v1/collections.service.h"
 #include "services/media/answers.h"
+#include "services/media/export.h"
 #include "services/media/permit.h"
 #include "services/media/store_items.h"
 
@@ -204,6 +205,14 @@ static Err answer_items_of(Request *rq, const CollectionRow *row, bool is_owner,
     return OK;
 }
 
+static bool any_downloads(const Media__V1__CollectionView *view)
+{
+    for (size_t i = 0; i < view->n_items; i++)
+        if (view->items[i]->download_url && *view->items[i]->download_url)
+            return true;
+    return false;
+}
+
 static Err count_view(Request *rq, const CollectionRow *row)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -235,5 +244,8 @@ Err media_v1_get_collection(Request *rq, const Media__V1__GetCollectionRequest *
     SET(out, is_owner, is_owner);
     out->created_at = answer_time(rq->mem, row.created_us);
     SET(out, allow_download, is_owner || row.allow_download);
-    return answer_items_of(rq, &row, is_owner, out);
+    TRY(answer_items_of(rq, &row, is_owner, out));
+    if (out->allow_download && any_downloads(out))
+        TRY(export_collection_url(rq, &row, &out->export_url));
+    return OK;
 }

@@ -1,4 +1,6 @@
 /* Export: a collection, or some items, as one archive that is written while it is sent. */
+#include "services/media/export.h"
+
 #include "atrium/media/v1/uploads.service.h"
 #include "services/media/answers.h"
 #include "services/media/naming.h"
@@ -14,26 +16,43 @@ enum {
     EXPORT_SKIP_BYTES = 1 << 16,
 };
 #define OF_COLLECTION "collection:"
+#define OF_SHARED "shared:" /* a collection, for whoever may see it */
 #define OF_ITEMS "items:"
 
 /* ---------------------------------------------------------------------------------------- what is in it */
 
-/* What a ticket's resource names. NOT_FOUND when that is not there, or not the user's. */
-static Err list_of(Request *rq, int64_t owner_id, Slice resource, ExportList *out)
+/* PERMISSION_DENIED when the sharing has ended since, or allows no downloads any more. */
+static Err list_shared(Request *rq, Uuid id, uint64_t generation, ExportList *out)
 {
+    CollectionRow row;
+
+    TRY(media_store_collection(rq, NULL, id, &row));
+    if (row.owner_id == 0 || generation != (uint64_t)row.share_generation || !row.allow_download ||
+        (!row.is_public && !share_link_lives(&row, clock_unix_us(rq->clock))))
+        return err_make(&PERMISSION_DENIED, "this link is no longer good");
+    return media_store_export_collection(rq, row.owner_id, id, true, out);
+}
+
+/* What a ticket names. NOT_FOUND when that is not there, or not the user's. */
+static Err list_of(Request *rq, const Ticket *ticket, ExportList *out)
+{
+    Slice resource = slice(ticket->resource);
     Slice packed;
     Uuid id, ids[EXPORT_ITEMS_MAX];
 
     if (slice_starts_with(resource, SLICE_LIT(OF_COLLECTION)) &&
         uuid_parse(slice_skip(resource, sizeof(OF_COLLECTION) - 1), &id)) {
-        TRY(media_store_export_collection(rq, owner_id, id, out));
+        TRY(media_store_export_collection(rq, ticket->user_id, id, false, out));
         return out->there ? OK : err_make(&NOT_FOUND, "collection not found");
     }
+    if (slice_starts_with(resource, SLICE_LIT(OF_SHARED)) &&
+        uuid_parse(slice_skip(resource, sizeof(OF_SHARED) - 1), &id))
+        return list_shared(rq, id, ticket->generation, out);
     if (!slice_starts_with(resource, SLICE_LIT(OF_ITEMS)) ||
         !base64_decode(rq->mem, slice_skip(resource, sizeof(OF_ITEMS) - 1), &packed) || packed.len > sizeof(ids))
         return err_make(&NOT_FOUND, "nothing to export");
     memcpy(ids, packed.ptr, packed.len);
-    return media_store_export_items(rq, owner_id, ids, packed.len / sizeof(Uuid), out);
+    return media_store_export_items(rq, ticket->user_id, ids, packed.len / sizeof(Uuid), out);
 }
 
 /* "day.mp4", "day (2).mp4": the number goes before the extension. */
@@ -115,25 +134,54 @@ static Err resource_of(Request *rq, const Media__V1__CreateExportRequest *in, ch
     return OK;
 }
 
-Err media_v1_create_export(Request *rq, const Media__V1__CreateExportRequest *in, Media__V1__CreateExportReply *out)
+static Ticket own_ticket(const Request *rq)
+{
+    return (Ticket){.kind = "export",
+                    .user_id = rq->caller.user_id,
+                    .login_id = rq->caller.login_id,
+                    .expires_ms = clock_unix_ms(rq->clock) + EXPORT_TTL_MS};
+}
+
+static Err url_of(Request *rq, const Ticket *ticket, char **out)
 {
     const Media *media = rq->service;
-    int64_t expires_ms = clock_unix_ms(rq->clock) + EXPORT_TTL_MS;
-    Ticket ticket = {
-        .kind = "export", .user_id = rq->caller.user_id, .login_id = rq->caller.login_id, .expires_ms = expires_ms};
-    char *resource = NULL, *text;
+    char *text;
+
+    TRY(ticket_sign(media->tickets, rq->mem, ticket, &text));
+    *out = ticket_url(rq->mem, media->bytes_url, "/media/export/", text, "");
+    return OK;
+}
+
+Err export_collection_url(Request *rq, const CollectionRow *collection, char **out)
+{
+    bool own = collection->owner_id == rq->caller.user_id;
+    Ticket ticket = own_ticket(rq);
+
+    ticket.resource =
+        arena_printf(rq->mem, "%s%s", own ? OF_COLLECTION : OF_SHARED, uuid_text(rq->mem, collection->id));
+    if (!own) { /* nobody's login: it is the link that lets them in */
+        ticket.user_id = 0;
+        ticket.login_id = "";
+        ticket.generation = (uint64_t)collection->share_generation;
+    }
+    return url_of(rq, &ticket, out);
+}
+
+Err media_v1_create_export(Request *rq, const Media__V1__CreateExportRequest *in, Media__V1__CreateExportReply *out)
+{
+    Ticket ticket = own_ticket(rq);
+    char *resource = NULL;
     ExportList list;
 
     TRY(resource_of(rq, in, &resource));
-    TRY(list_of(rq, rq->caller.user_id, slice(resource), &list));
+    ticket.resource = resource;
+    TRY(list_of(rq, &ticket, &list));
     if (!list.count)
         return err_make(&NOT_FOUND, "media not found");
-    ticket.resource = resource;
-    TRY(ticket_sign(media->tickets, rq->mem, &ticket, &text));
-    out->url = ticket_url(rq->mem, media->bytes_url, "/media/export/", text, "");
+    TRY(url_of(rq, &ticket, &out->url));
     SET(out, size_bytes, (int64_t)zip_size(entries_of(rq, &list), list.count));
     SET(out, item_count, (int64_t)list.count);
-    out->expires_at = answer_time(rq->mem, expires_ms * 1000);
+    out->expires_at = answer_time(rq->mem, ticket.expires_ms * 1000);
     return OK;
 }
 
@@ -213,7 +261,7 @@ static Err begin_export(BytesExchange *x)
     uint64_t size;
 
     TRY(bytes_take_ticket(x, bytes_variable(x, "ticket"), "export", &ticket));
-    TRY(list_of(rq, ticket.user_id, slice(ticket.resource), &list));
+    TRY(list_of(rq, &ticket, &list));
     *export =
         (Export){.blob = ((const Media *)rq->service)->blob, .entries = entries_of(rq, &list), .count = list.count};
     size = zip_size(export->entries, export->count);

@@ -10,6 +10,7 @@
 #include "services/media/sniff.h"
 #include "services/media/sweeper.h"
 #include "services/media/watchers.h"
+#include "services/media/writers.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
 
@@ -43,6 +44,7 @@ static void close_media(void *context)
 
     sniffer_free(running->media.sniffer);
     access_cache_free(running->media.access);
+    writers_free(running->media.writers);
     watchers_free(running->media.watchers);
     blob_close(running->media.blob);
 }
@@ -102,6 +104,7 @@ static Err open_parts(Service *service, Running *running)
         .bytes_url = service->bytes_url,
     };
     running->media.access = access_cache_new();
+    running->media.writers = writers_new(service->db, service->log, service->ids);
     TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
                   &running->media.blob));
     return sniffer_new(&running->media.sniffer);

@@ -45,6 +45,7 @@ typedef struct Media {
     OutboxRelay *outbox; /* may be NULL: nothing is nudged */
     Blob *blob;          /* may be NULL: nothing is taken away (tests) */
     struct Sniffer *sniffer;
+    struct Writers *writers; /* may be NULL where nothing is uploaded (tests) */
     struct AccessCache *access;
     struct Watchers *watchers; /* may be NULL where nobody watches (tests) */
     const TicketKeys *tickets; /* sign the URLs of the data plane; may be NULL: nothing plays (tests) */

@@ -76,7 +76,8 @@ Err media_v1_create_upload(Request *rq, const Media__V1__SignUploadRequest *in, 
 
 /* ---------------------------------------------------------------------------------------- confirm */
 
-/* The bytes are what was said of them: the store has seen to it, but for a length or digest that came past us. */
+/* The store has seen to it that the bytes are what was said of them, if it looks at what was signed: not all do. The
+ * digest is compared later, when it is known. */
 static Err find_bytes(Request *rq, UploadRow *u, BlobInfo *out)
 {
     const Media *media = rq->service;
@@ -85,6 +86,8 @@ static Err find_bytes(Request *rq, UploadRow *u, BlobInfo *out)
     if (e.reason == &NOT_FOUND)
         return err_make(&FAILED_PRECONDITION, "the bytes have not been uploaded");
     TRY(e);
+    if (u->size_bytes >= 0 && out->size_bytes != (uint64_t)u->size_bytes)
+        return err_make(&FAILED_PRECONDITION, "another size_bytes was signed");
     return uploads_grant(rq, u, (int64_t)out->size_bytes);
 }
 

@@ -15,9 +15,9 @@ static const char EXPORTED_COLLECTION[] = "SELECT title FROM collection WHERE id
 static const char EXPORT_COLLECTION[] =
     "SELECT " EXPORT_COLUMNS " FROM collection_item c JOIN item i ON i.id = c.media_id"
     " WHERE c.collection_id = $1 AND i.owner_id = $2 AND i.object_key IS NOT NULL AND i.deleted_at IS NULL"
-    " ORDER BY c.added_at DESC, c.media_id LIMIT $3::int";
+    " AND (NOT $4 OR i.status = 'ready') ORDER BY c.added_at DESC, c.media_id LIMIT $3::int";
 
-Err media_store_export_collection(Request *rq, int64_t owner_id, Uuid collection_id, ExportList *out)
+Err media_store_export_collection(Request *rq, int64_t owner_id, Uuid collection_id, bool only_ready, ExportList *out)
 {
     CLEANUP(db_rows_done) DbRows found = {0}, rows = {0};
 
@@ -27,8 +27,10 @@ Err media_store_export_collection(Request *rq, int64_t owner_id, Uuid collection
         return OK;
     out->there = true;
     out->title = db_get_cstr(rq->mem, &found, 0, 0);
-    TRY(db_read(rq, EXPORT_COLLECTION,
-                DB_ARGS(db_uuid(collection_id), db_int64(owner_id), db_int64(COLLECTION_ITEMS_MAX)), &rows));
+    TRY(db_read(
+        rq, EXPORT_COLLECTION,
+        DB_ARGS(db_uuid(collection_id), db_int64(owner_id), db_int64(COLLECTION_ITEMS_MAX), db_bool(only_ready)),
+        &rows));
     read_rows(rq, &rows, out);
     return OK;
 }

@@ -1,5 +1,7 @@
 #include "services/media/store_uploads.h"
 
+#include "shared/lease.h"
+
 #define UPLOAD_COLUMNS                                                                                                 \
     "id, owner_id, media_id, kind, state = 'complete', object_key, blob_state, coalesce(size_bytes, -1), "             \
     "content_type,"                                                                                                    \
@@ -113,6 +115,28 @@ static const char SET_UPLOAD_RESERVED[] = "UPDATE upload SET reserved_bytes = $2
 Err media_store_set_upload_reserved(DbTx *tx, Uuid id, int64_t reserved_bytes)
 {
     return db_exec(tx, SET_UPLOAD_RESERVED, DB_ARGS(db_uuid(id), db_int64(reserved_bytes)));
+}
+
+static const char MAY_CLAIM_UPLOAD[] =
+    "SELECT writer IS NULL OR writer = $2 OR " LEASE_IS_FREE_SQL("'" WRITER_LEASE "' || writer::text") //
+    " FROM upload WHERE id = $1 FOR UPDATE";
+static const char CLAIM_UPLOAD[] = "UPDATE upload SET writer = $2 WHERE id = $1";
+
+Err media_store_claim_upload(DbTx *tx, Uuid id, Uuid writer, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, MAY_CLAIM_UPLOAD, DB_ARGS(db_uuid(id), db_uuid(writer)), &rows));
+    /* One that is gone is nobody's: what the store still has of it may go. */
+    *out = !rows.count || db_get_bool(&rows, 0, 0);
+    return rows.count && *out ? db_exec(tx, CLAIM_UPLOAD, DB_ARGS(db_uuid(id), db_uuid(writer))) : OK;
+}
+
+static const char DISCLAIM_UPLOAD[] = "UPDATE upload SET writer = NULL WHERE id = $1 AND writer = $2";
+
+Err media_store_disclaim_upload(DbTx *tx, Uuid id, Uuid writer)
+{
+    return db_exec(tx, DISCLAIM_UPLOAD, DB_ARGS(db_uuid(id), db_uuid(writer)));
 }
 
 static const char TOUCH_UPLOAD[] = "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'";

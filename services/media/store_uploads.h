@@ -34,6 +34,11 @@ Err media_store_delete_upload(DbTx *tx, Uuid id) MUST_CHECK;
 /* The item of an upload that came to nothing. */
 Err media_store_delete_unfinished_item(DbTx *tx, Uuid media_id) MUST_CHECK;
 
+/* `writer` has it now, unless another one has it that lives: WRITER_LEASE and its name is then held as a lease. */
+#define WRITER_LEASE "writer/"
+Err media_store_claim_upload(DbTx *tx, Uuid id, Uuid writer, bool *out) MUST_CHECK;
+Err media_store_disclaim_upload(DbTx *tx, Uuid id, Uuid writer) MUST_CHECK;
+
 enum { EXPIRED_UPLOADS_MAX = 100 };
 /* Of an account: at most EXPIRED_UPLOADS_MAX. Borrowed from rq->mem. */
 Err media_store_uploads_of_owner(Request *rq, int64_t owner_id, UploadRow **out, size_t *out_count) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "atrium/media/v1/uploads.service.h"
 #include "services/media/naming.h"
 #include "services/media/uploads.h"
+#include "services/media/writers.h"
 
 enum { SHA256_BYTES = 32 };
 
@@ -126,6 +127,29 @@ static Err create(BytesExchange *x, const TusCreation *what, TusUpload *out)
     return OK;
 }
 
+/* ---------------------------------------------------------------------------------------- one writer at a time */
+
+static Writers *writers_of(BytesExchange *x)
+{
+    return ((const Media *)bytes_request(x)->service)->writers;
+}
+
+static Err take(BytesExchange *x, TusUpload *u)
+{
+    return writers_take(writers_of(x), bytes_request(x), ((const UploadRow *)u->own)->id);
+}
+
+static Err check(BytesExchange *x, TusUpload *u)
+{
+    (void)u;
+    return writers_check(writers_of(x));
+}
+
+static void leave(BytesExchange *x, TusUpload *u)
+{
+    writers_leave(writers_of(x), bytes_request(x), ((const UploadRow *)u->own)->id);
+}
+
 /* ---------------------------------------------------------------------------------------- the others */
 
 static Err find(BytesExchange *x, TusUpload *out)
@@ -207,6 +231,9 @@ static const TusRules RULES = {
     .create = create_within_quota,
     .find = find,
     .find_part = find_part,
+    .take = take,
+    .check = check,
+    .leave = leave,
     .set_length = set_length,
     .grant = grant,
     .touch = touch,

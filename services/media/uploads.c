@@ -5,6 +5,7 @@
 #include "services/media/naming.h"
 #include "services/media/sniff.h"
 #include "services/media/store_items.h"
+#include "services/media/writers.h"
 #include "shared/bytes.h"
 
 enum {
@@ -310,6 +311,15 @@ static Err take_copy(Request *rq, UploadRow *u, const char *key, BlobInfo *out)
     return uploads_grant(rq, u, (int64_t)out->size_bytes);
 }
 
+/* So that the right bytes may still come; unless others did meanwhile. */
+static Err give_back_copy(Blob *blob, const char *key, const BlobInfo *looked_at)
+{
+    BlobInfo now;
+
+    TRY(blob_stat(blob, key, &now));
+    return strcmp(now.etag, looked_at->etag) == 0 ? blob_delete(blob, key) : OK;
+}
+
 Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *title)
 {
     const Media *media = media_of(rq);
@@ -329,6 +339,11 @@ Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *
         info = &copied;
     }
     TRY(digest_of(rq, done.key, info, &done.sha256));
+    if (u->sha256.len && !slice_eq(u->sha256, done.sha256)) {
+        if (incoming)
+            err_ignore(give_back_copy(media->blob, done.key, info)); /* else it goes with the row */
+        return err_make(&CHECKSUM_MISMATCH, "the bytes are not what sha256 said");
+    }
     TRY(sniff_object(media->sniffer, media->blob, rq->mem, done.key, u->content_type, &type));
     done.size_bytes = (int64_t)info->size_bytes;
     done.mime_type = type;
@@ -394,6 +409,19 @@ Err uploads_drop(Request *rq, const UploadRow *u)
     return OK;
 }
 
+/* What the store has of it goes. CONFLICT while somebody writes. */
+static Err forget_alone(Request *rq, const UploadRow *u)
+{
+    const Media *media = media_of(rq);
+    Err e = writers_take(media->writers, rq, u->id);
+
+    if (err_failed(e))
+        return e;
+    e = blob_upload_forget(media->blob, u->blob_state);
+    writers_leave(media->writers, rq, u->id);
+    return e;
+}
+
 Err uploads_drop_of_item(Request *rq, Uuid media_id)
 {
     UploadRow u;
@@ -430,7 +458,7 @@ static Err sweep_expired(Request *rq, bool *out_more)
         Err e = OK;
 
         if (!rows[i].complete && *rows[i].blob_state)
-            e = blob_upload_forget(media_of(rq)->blob, rows[i].blob_state);
+            e = forget_alone(rq, &rows[i]);
         if (e.reason == &CONFLICT)
             TRY(uploads_touch(rq, &rows[i])); /* somebody is at it right now */
         else

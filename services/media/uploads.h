@@ -40,7 +40,8 @@ Err uploads_set_size(Request *rq, UploadRow *u, int64_t size_bytes) MUST_CHECK;
 Err uploads_touch(Request *rq, UploadRow *u) MUST_CHECK;
 
 /* Its bytes are an object, under u->object_key. The item has it, its type is what the bytes say, and it is queued. May
- * be repeated, by several at a time. `title`: NULL or "" leaves it. NOT_FOUND: the item was deleted meanwhile. */
+ * be repeated, by several at a time. `title`: NULL or "" leaves it. NOT_FOUND: the item was deleted meanwhile.
+ * CHECKSUM_MISMATCH: not what was said of them; some stores take signed digests and look at none. */
 Err uploads_finish(Request *rq, UploadRow *u, const BlobInfo *info, const char *title) MUST_CHECK;
 /* The same of a part of a concatenation: it is an object, and nobody's. */
 Err uploads_finish_part(Request *rq, UploadRow *u, const BlobInfo *info) MUST_CHECK;

@@ -5,5 +5,5 @@ $(B)/s3/store: $(B)/obj/tests/s3/store.o $(LIB)
 
 .PHONY: test-s3
 test-s3: setup-test ## The object store's driver s3 against Ceph's gateway, with curl, awscli, rclone and botocore
-	@$(MAKE) --no-print-directory $(B)/s3/store $(B)/test/shared/blob_test
+	@$(MAKE) --no-print-directory build $(B)/s3/store $(B)/test/shared/blob_test
 	@tests/s3/run $(B)

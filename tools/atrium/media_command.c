@@ -350,7 +350,8 @@ static Err put_files(Tool *tool, const char *server, const char *user, int64_t w
     if (!err_failed(e) && user)
         e = log_in(&web, user);
     if (!err_failed(e) && !web.token)
-        e = err_make(&UNAUTHENTICATED, "who are you? set ATRIUM_TOKEN, or give --user");
+        e = err_make(&UNAUTHENTICATED, "who are you? Set ATRIUM_TOKEN to an access token, or give --user NAME and the "
+                                       "password in ATRIUM_PASSWORD");
     for (; path && !err_failed(e); path = tool_argument(tool))
         e = put_file(&web, path, wait_ms);
     web_done(&web);

@@ -161,9 +161,12 @@ static Err judge(const WebReply *reply, int wanted, const char *what)
 
     if (reply->status == wanted)
         return OK;
+    if (reply->status == 401)
+        return err_make(&UNAUTHENTICATED, "%s: the server refuses the token: set ATRIUM_TOKEN anew, or give --user",
+                        what);
     if (reply->status == 404 || reply->status == 410)
         reason = &NOT_FOUND;
-    else if (reply->status == 401 || reply->status == 403)
+    else if (reply->status == 403)
         reason = &PERMISSION_DENIED;
     else if (reply->status == 409 || reply->status == 423)
         reason = &CONFLICT;
