@@ -174,7 +174,10 @@ $(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
 
 # Small programs that a service starts, of one source each, without the libraries: transcode_HELPERS, transcode_image_LIBS.
 # And those that only its tests start: transcode_TEST_HELPERS, beside the tests.
+# Never with sanitizers: they run with limited address space, where shadow memory has no room.
 define helper_rules
+$(B)/obj/services/$(1)/$(2).o: private CFLAGS := -std=gnu17 $(CFLAGS_release) -pthread
+$(3): private LDFLAGS := $(LDFLAGS_release) -pthread
 $(3): $(B)/obj/services/$(1)/$(2).o
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"

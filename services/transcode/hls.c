@@ -215,7 +215,7 @@ Err hls_master(Arena *mem, Transcode__V1__Rendition *const *renditions, size_t c
     for (size_t i = 0; i < count; i++)
         if (renditions[i]->kind == TRANSCODE__V1__RENDITION_KIND__SUBTITLES)
             put_group(&m, renditions[i], "SUBTITLES", "captions");
-    qsort(videos, video_count, sizeof *videos, by_rank);
+    qsort(videos, video_count, sizeof *videos, by_rank); /* NOLINT(bugprone-sizeof-expression): pointers it is */
     for (size_t i = 0; i < video_count; i++)
         put_variant(&m, videos[i]);
     if (video_count == 0 && m.audio)
