@@ -39,7 +39,9 @@ static int read_outside(const char *argument)
 
 static int write_outside(const char *argument)
 {
-    return open(argument, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ? 0 : denied(argument);
+    int fd = open(argument, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    return fd >= 0 ? 0 : denied(argument);
 }
 
 static int fork_once(const char *argument)
