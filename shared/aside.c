@@ -20,18 +20,14 @@
 
 enum {
     SOCKET_FD = 3, /* in the process */
-    NICE = 10,     /* among the threads of its own group: all there is in a container */
-    STAND_BACK = 19,
-    TAKE_PART = 0,
-    PATIENCE_MS = 250, /* standing back, for one computation */
-    RAISE_AGAIN_MS = 100
+    NICE = 10,
+    PATIENCE_MS = 1000 /* standing back, for one computation */
 };
 
 typedef struct Process {
     struct Process *next; /* that is free */
     pid_t pid;            /* 0: not started */
     int fd;
-    int group_nice;
 } Process;
 
 struct Aside {
@@ -44,23 +40,13 @@ struct Aside {
 };
 
 /* --- starting and ending ----------------------------------------------------------------------------------------- */
-/* Its group's, in the kernel's words "autogroup". False: not now (the kernel takes ten a second), or there is none. */
-static bool set_group_nice(Process *p, int nice)
+/* Gets the CPU when nobody else in its group wants it: whoever wakes up there runs at once. A process cannot leave this
+ * again by its own means or its owner's. */
+static void stand_back(pid_t pid)
 {
-    char path[48], text[8];
-    int fd, len = snprintf(text, sizeof text, "%d", nice);
-    bool done;
+    const struct sched_param no_priority = {0};
 
-    if (p->group_nice == nice)
-        return true;
-    snprintf(path, sizeof path, "/proc/%d/autogroup", (int)p->pid);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    done = fd >= 0 && write(fd, text, (size_t)len) == len;
-    if (fd >= 0)
-        close(fd);
-    if (done)
-        p->group_nice = nice;
-    return done;
+    (void)sched_setscheduler(pid, SCHED_IDLE, &no_priority); /* lowering is always allowed */
 }
 
 static int spawn(int fd, pid_t *out_pid)
@@ -78,7 +64,7 @@ static int spawn(int fd, pid_t *out_pid)
     failed = posix_spawn_file_actions_adddup2(&files, fd, SOCKET_FD);
     failed = failed ? failed : posix_spawn_file_actions_addclosefrom_np(&files, SOCKET_FD + 1);
     failed = failed ? failed : posix_spawnattr_setsigmask(&attributes, &none);
-    failed = failed ? failed : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+    failed = failed ? failed : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     failed = failed ? failed : posix_spawn(out_pid, "/proc/self/exe", &files, &attributes, ARGUMENTS, NO_ENVIRONMENT);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
@@ -101,7 +87,6 @@ static Err start(Process *p)
         return err_make(&UNAVAILABLE, "no process aside: error %d", failed);
     }
     p->fd = pair[0];
-    p->group_nice = TAKE_PART;
     return OK;
 }
 
@@ -174,33 +159,38 @@ static void give_back(Aside *aside, Process *p)
     pthread_mutex_unlock(&aside->lock);
 }
 
-/* False at the deadline. */
-static bool wait_for_answer(Process *p, int64_t deadline_ms)
+/* False: not until then. */
+static bool wait_for_answer(const Process *p, int64_t until_ms)
 {
     struct pollfd fd = {.fd = p->fd, .events = POLLIN};
-    int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK), raise_ms = now_ms + PATIENCE_MS;
+    int64_t now_ms;
 
-    for (;;) {
-        int64_t until_ms = p->group_nice == TAKE_PART ? deadline_ms : MIN(raise_ms, deadline_ms);
-
-        if (poll(&fd, 1, (int)MAX(until_ms - now_ms, 0)) > 0)
+    while ((now_ms = clock_monotonic_ms(&SYSTEM_CLOCK)) < until_ms)
+        if (poll(&fd, 1, (int)(until_ms - now_ms)) > 0)
             return true;
-        now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
-        if (now_ms >= deadline_ms)
-            return false;
-        if (now_ms >= raise_ms && !set_group_nice(p, TAKE_PART))
-            raise_ms = now_ms + RAISE_AGAIN_MS;
-    }
+    return false;
+}
+
+static Err hand_over(Process *p, Slice in)
+{
+    TRY(start(p));
+    if (send(p->fd, in.ptr, in.len, MSG_NOSIGNAL) != (ssize_t)in.len)
+        return err_make(&UNAVAILABLE, "the process aside is gone");
+    return OK;
 }
 
 static Err exchange(Process *p, int64_t deadline_ms, Slice in, uint8_t *answer, size_t *out_len)
 {
+    int64_t patient_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + PATIENCE_MS;
     ssize_t got;
 
     TRY(start(p));
-    (void)set_group_nice(p, STAND_BACK); /* where it is not to be had, its own nice value stands */
-    if (send(p->fd, in.ptr, in.len, MSG_NOSIGNAL) != (ssize_t)in.len)
-        return err_make(&UNAVAILABLE, "the process aside is gone");
+    stand_back(p->pid);
+    TRY(hand_over(p, in));
+    if (!wait_for_answer(p, MIN(patient_ms, deadline_ms)) && patient_ms < deadline_ms) {
+        end(p); /* what it has done so far is little */
+        TRY(hand_over(p, in));
+    }
     if (!wait_for_answer(p, deadline_ms))
         return err_make(&DEADLINE_EXCEEDED, "no time left to compute");
     got = recv(p->fd, answer, ASIDE_BYTES_MAX, 0);
@@ -254,13 +244,11 @@ static void ignore_signals(void)
 int aside_serve(AsideFunction function)
 {
     static uint8_t in[ASIDE_BYTES_MAX], out[ASIDE_BYTES_MAX];
-    const struct sched_param no_priority = {0};
     ssize_t got;
 
     ignore_signals();
     memory_open();
-    (void)setpriority(PRIO_PROCESS, 0, NICE);               /* lowering is always allowed, */
-    (void)sched_setscheduler(0, SCHED_BATCH, &no_priority); /* and so is this */
+    (void)setpriority(PRIO_PROCESS, 0, NICE); /* in case that it does not stand back any more */
     while ((got = recv(SOCKET_FD, in, sizeof in, 0)) > 0) {
         size_t len = function((Slice){(const char *)in, (size_t)got}, out);
 

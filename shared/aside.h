@@ -1,12 +1,11 @@
 /* aside: computations that take long and can wait (hashing a password, say), in processes of their own that stand back
  * for everything else on the machine.
  *
- * Why processes: Linux shares a CPU between groups first (sessions, by autogroup), and only then between the threads in
- * one, by their nice values. A thread that hashes at nice 19 still takes its group's full share, and those whom it
- * holds up are in other groups: the gateway, the bus, the database. A process in a session of its own is a group of its
- * own, and a group can have a nice value, too. It is raised again for a computation that has waited for its CPU long
- * enough: a machine that is busy for long makes logins slow, and does not end them. In a container, whose group is its
- * control group, what remains is the nice value among the container's own threads.
+ * Why processes: Linux lets what has the policy SCHED_IDLE run when nobody else in its group wants the CPU, and whoever
+ * wakes up there takes it at once. A thread that took this policy could never leave it again, so it would not do for a
+ * machine that is busy for long: a computation that has waited for a second is ended and begun again in a process
+ * without it, so that logins get slow there and do not stop. A group is a session (autogroup) or a container; hence the
+ * process stays in its owner's session, and deploy/local starts all servers in one.
  *
  * A computation is a function from bytes to bytes of the same executable, which the process runs as `<name> aside`. */
 #pragma once

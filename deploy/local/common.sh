@@ -77,9 +77,13 @@ process_pid() {
 process_start() {
     local name=$1 child
     shift
+    # Job control gives it a process group of its own, which no key in the terminal reaches. It is no session of its own:
+    # Linux shares CPUs between sessions first (autogroup), and what stands back (shared/aside.h) can do so within one.
+    set -m
     # 9 is the stack's lock: a server that inherited it would hold it for ever.
-    setsid "$@" </dev/null >>"${log_dir:?}/$name.log" 2>&1 9>&- &
+    "$@" </dev/null >>"${log_dir:?}/$name.log" 2>&1 9>&- &
     child=$!
+    set +m
     disown "$child"
     read_stat "$child" || pid_started=0
     printf '%s %s %s\n' "$child" "$pid_started" "$EPOCHSECONDS" >"$run_dir/$name.pid"
