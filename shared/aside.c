@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <sodium.h>
 #include <spawn.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,8 +19,7 @@
 
 enum {
     SOCKET_FD = 3, /* in the process */
-    NICE = 10,
-    PATIENCE_MS = 1000 /* standing back, for one computation */
+    PATIENCE_MS = 300 /* standing back, for one computation */
 };
 
 typedef struct Process {
@@ -248,7 +246,6 @@ int aside_serve(AsideFunction function)
 
     ignore_signals();
     memory_open();
-    (void)setpriority(PRIO_PROCESS, 0, NICE); /* in case that it does not stand back any more */
     while ((got = recv(SOCKET_FD, in, sizeof in, 0)) > 0) {
         size_t len = function((Slice){(const char *)in, (size_t)got}, out);
 

@@ -3,7 +3,7 @@
  *
  * Why processes: Linux lets what has the policy SCHED_IDLE run when nobody else in its group wants the CPU, and whoever
  * wakes up there takes it at once. A thread that took this policy could never leave it again, so it would not do for a
- * machine that is busy for long: a computation that has waited for a second is ended and begun again in a process
+ * machine that is busy for long: a computation that has waited for long is ended and begun again in a process
  * without it, so that logins get slow there and do not stop. A group is a session (autogroup) or a container; hence the
  * process stays in its owner's session, and deploy/local starts all servers in one.
  *
