@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,14 @@ class Deployed:
 
     def secret(self, name):
         return os.environ.get(f"ATRIUM_SECRET_{name.upper()}")
+
+    def atrium(self, *words, timeout=60, stdin=None):
+        """The output of its command line, which ATRIUM_CLI says how to run."""
+        assert os.environ.get("ATRIUM_CLI"), "ATRIUM_CLI is needed for this test: the command line beside the stack"
+        done = subprocess.run([*shlex.split(os.environ["ATRIUM_CLI"]), *words], text=True, input=stdin or "",
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False)
+        assert done.returncode == 0, f"atrium {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
 
 class Stack:

@@ -16,7 +16,7 @@ from media_api import Library, error
 from polling import poll
 from stack import ROOT, Stack
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("ATRIUM_URL")), reason="needs a command line beside the stack")
+pytestmark = pytest.mark.local
 
 CLIP = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=3", "-f", "lavfi", "-i", "sine=f=440:d=3", "-c:v", "libx264",
         "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest"]

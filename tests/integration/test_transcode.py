@@ -1,7 +1,6 @@
 """Real files through the real service: put where uploads lie, announced as media does, and what comes of them looked at
 with tools that are not ours. All are brought at once, then waited for one by one; tests/long has more and longer ones."""
 import json
-import os
 import shutil
 import subprocess
 
@@ -13,7 +12,7 @@ from films import QUICK, X264, check_hls, check_kind, check_storyboard, clip, ke
 from lab import FIXTURES, ffprobe, make, open_lab, written
 from polling import poll
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("ATRIUM_URL")), reason="puts files where the service's are")
+pytestmark = pytest.mark.local
 
 NO_FILMS = {
     "text.mp4": b"This is no film.\n" * 100,
