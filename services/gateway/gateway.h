@@ -29,6 +29,8 @@ typedef struct Exchange Exchange;
 typedef struct Relay Relay;
 typedef struct Relays Relays;
 typedef struct EventStream EventStream;
+typedef struct Sockets Sockets;
+typedef struct Rings Rings;
 
 enum { LISTENERS_MAX = 16 };
 
@@ -65,6 +67,8 @@ typedef struct Gateway {
     KeyUsage *key_usage;
     Backends *backends;
     Relays *relays;
+    Sockets *sockets;
+    Rings *rings;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */

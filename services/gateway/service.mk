@@ -1,7 +1,8 @@
 SERVICES += gateway
 gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c \
 	auth.c credentials.c jwt_keys.c csrf.c grants.c key_usage.c rates.c tables.c dialect.c problems.c profiles.c \
-	cors.c address.c assets.c backends.c answer.c relay.c relay_direct.c events.c
+	cors.c address.c assets.c backends.c answer.c relay.c relay_direct.c events.c stream_reader.c \
+	socket.c socket_upgrade.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
 gateway_PROTOS :=
@@ -13,4 +14,4 @@ gateway_policy_test_LINKS := address.c profiles.c cors.c dialect.c
 gateway_answer_test_LINKS := answer.c
 gateway_auth_test_LINKS := auth.c credentials.c jwt_keys.c grants.c upstream.c
 gateway_http_test_LINKS := $(gateway_PARTS) gateway.c
-gateway_LIBS :=
+gateway_LIBS := -lwslay

@@ -46,6 +46,9 @@ RingSocket **socket_ring(Socket *s);
  * end. Of a dispatch, `position` is its number in the stream; 0 of others. What does not fit into `queue_bytes` closes
  * the connection with `slow_close`, and it is as if it were closed from then on: false. */
 bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position);
+/* Decides on a close, because of what it follows: 1012 where the stream lost something. As if it were closed from then
+ * on; ring_forget comes at the end of the turn. */
+void socket_break(Socket *s, uint32_t code, const char *reason);
 /* Is it still one that is written to? Not after a close was decided on. */
 bool socket_is_open(const Socket *s);
 
