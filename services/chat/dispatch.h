@@ -1,5 +1,5 @@
-/* dispatch: what live connections are told. A handler that changes something says here, inside its transaction, who is to
- * see what; the row commits with the change, the relay brings it to the stream, and each edge writes it to the
+/* dispatch: what live connections are told. A handler that changes something says here, inside its transaction, who is
+ * to see what; the row commits with the change, the relay brings it to the stream, and each edge writes it to the
  * connections that follow the topic (proto/atrium/realtime.proto, docs/realtime.md). The events are those of
  * contracts/chat.md 7.1.
  *
@@ -74,8 +74,8 @@ Err chat_lock_channel(DbTx *tx, int64_t guild_id, int64_t channel_id) MUST_CHECK
 Err chat_lock_guild(DbTx *tx, int64_t guild_id) MUST_CHECK;                       /* exclusive */
 Err chat_lock_dm(DbTx *tx, int64_t channel_id) MUST_CHECK;                        /* exclusive */
 Err chat_lock_user(DbTx *tx, int64_t user_id) MUST_CHECK;                         /* exclusive */
-/* The same as expressions, for a statement that does all at once; `guild`, `channel`: bigint expressions. In a CTE that is
- * MATERIALIZED and that the INSERT into outbox selects from, so that it runs first. */
+/* The same as expressions, for a statement that does all at once; `guild`, `channel`: bigint expressions. In a CTE that
+ * is MATERIALIZED and that the INSERT into outbox selects from, so that it runs first. */
 #define CHAT_LOCK_KEY_SQL(id) "hashtextextended(current_schema() || '/lock/outbox/' || " id ", 0)"
 #define CHAT_LOCK_SQL(id) "pg_advisory_xact_lock(" CHAT_LOCK_KEY_SQL(id) ")"
 #define CHAT_LOCK_SHARED_SQL(id) "pg_advisory_xact_lock_shared(" CHAT_LOCK_KEY_SQL(id) ")"
@@ -131,8 +131,8 @@ enum {
     CHAT_DISPATCH_MAX_BYTES = 4 * 1024 * 1024 /* INTERNAL beyond: whoever lists users or channels bounds them */
 };
 
-/* Inserts the row. Messages are packed at once: they may be changed or gone afterwards. `mem` is the request's. The lock
- * of the topic's key is held by the caller, see above. */
+/* Inserts the row. Messages are packed at once: they may be changed or gone afterwards. `mem` is the request's. The
+ * lock of the topic's key is held by the caller, see above. */
 Err chat_dispatch(DbTx *tx, Arena *mem, const ChatDispatch *d) MUST_CHECK;
 /* The row alone, for a statement that inserts it by itself (OUTBOX_ARGS): one round trip for a post. */
 Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out) MUST_CHECK;
