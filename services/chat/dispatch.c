@@ -65,9 +65,9 @@ Err chat_lock_user(DbTx *tx, int64_t user_id)
 /* Every dialect but W, by number: a variant's list names those that it is for. */
 static void set_dialects(Arena *mem, const ChatVariant *from, Atrium__DispatchVariant *to)
 {
-    static const uint32_t ALL[] = {ATRIUM__DIALECT__ATRIUM,        ATRIUM__DIALECT__RETROCAST,
-                                   ATRIUM__DIALECT__MEDIAVAULT,    ATRIUM__DIALECT__STREAMSPACE,
-                                   ATRIUM__DIALECT__TOGATHER,      ATRIUM__DIALECT__YOUTUBETALKER,
+    static const uint32_t ALL[] = {ATRIUM__DIALECT__ATRIUM,       ATRIUM__DIALECT__RETROCAST,
+                                   ATRIUM__DIALECT__MEDIAVAULT,   ATRIUM__DIALECT__STREAMSPACE,
+                                   ATRIUM__DIALECT__TOGATHER,     ATRIUM__DIALECT__YOUTUBETALKER,
                                    ATRIUM__DIALECT__RETROCAST_WEB};
 
     assert(!from->web || !from->not_web);
