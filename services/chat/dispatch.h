@@ -33,7 +33,7 @@ typedef struct ChatTopic {
         CHAT_TOPIC_USER,    /* u.<id>: all sessions of one user */
         CHAT_TOPIC_DM       /* d.<id>: recipients of a DM or group */
     } kind;
-    int64_t guild_id; /* of a channel. Of a user's topic: the guild that the event is about, 0 none (see `key` below) */
+    int64_t guild_id; /* of a channel. Of a user's topic: the guild or DM that the event is about, its key; 0 none */
     int64_t id;
 } ChatTopic;
 
@@ -54,6 +54,11 @@ static inline ChatTopic chat_user_topic(int64_t user_id)
 static inline ChatTopic chat_member_topic(int64_t guild_id, int64_t user_id)
 {
     return (ChatTopic){CHAT_TOPIC_USER, guild_id, user_id};
+}
+/* The same for a DM or group: his CHANNEL_CREATE and CHANNEL_DELETE. Key: that channel. */
+static inline ChatTopic chat_recipient_topic(int64_t channel_id, int64_t user_id)
+{
+    return (ChatTopic){CHAT_TOPIC_USER, channel_id, user_id};
 }
 static inline ChatTopic chat_dm_topic(int64_t channel_id)
 {
@@ -135,6 +140,9 @@ Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out) MUST_CH
 /* A name that nobody else has, for `mark` and request_set_after: the gateway holds the answer until it has written that
  * dispatch to the caller's connections (two seconds at most). Where a client expects the event first: W3. */
 char *chat_mark(Arena *mem);
+/* What a session bears from its READY on: request_set_after(rq, "user:" CHAT_MARK_PRIMED) holds an answer until the
+ * caller's has it (GET users/@me/guilds in dialect W). */
+#define CHAT_MARK_PRIMED "primed"
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
 /* Of one event; borrowed from `mem`. For rpc Gateway, whose own frames look the same. */
