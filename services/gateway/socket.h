@@ -63,3 +63,5 @@ bool sockets_gone(const Sockets *all);
 
 /* The last step of such an rpc: answers 101 and takes the connection over, or refuses. */
 StepResult socket_start(Exchange *x);
+/* Everything is over, the service included; or nothing ever began, since the request ended before. */
+void socket_free(Socket *s);

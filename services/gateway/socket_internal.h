@@ -178,8 +178,6 @@ struct Sockets {
 Socket *socket_reserve(Exchange *x, int *out_status);
 /* The handshake was answered: the descriptor is its own from here on. `early` was read behind the request. */
 void socket_begin(Socket *s, int fd, Slice early);
-/* Everything is over, the service included, or nothing ever began. */
-void socket_free(Socket *s);
 /* Something is to be done with it at the end of the turn. */
 void socket_touch(Socket *s);
 /* Decides on a close with this code: nothing more is asked or written but what is queued, then the close frame. Nothing
