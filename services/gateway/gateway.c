@@ -9,7 +9,6 @@
 #include "services/gateway/exchange.h"
 #include "services/gateway/listener.h"
 #include "services/gateway/relay.h"
-#include "services/gateway/ring.h"
 #include "services/gateway/socket.h"
 
 enum {
@@ -100,8 +99,6 @@ void gateway_reload(Gateway *g)
     }
     g->tables = next;
     tables_unref(old);
-    if (g->rings)
-        rings_reload(g->rings);
     load_assets(g);
     counter_add(g->metrics.reloads, 1);
     gauge_set(g->metrics.operations, (double)tables_operation_count(next));
@@ -235,7 +232,6 @@ static Err open_parts(Gateway *g)
     TRY(backends_new(&(BackendsOptions){.loop = g->loop, .log = service->log, .list = s->bytes_backends},
                      &g->backends));
     g->relays = relays_new(g);
-    g->rings = rings_new(g);
     return err_wrap(bus_started(g->bus), "bus");
 }
 
@@ -401,7 +397,6 @@ void gateway_close(void *context)
         listener_stop(g->listeners[i]);
     }
     sockets_free(g->sockets);
-    rings_free(g->rings);
     relays_free(g->relays);
     backends_free(g->backends);
     rates_free(g->rates);

@@ -30,7 +30,6 @@ typedef struct Relay Relay;
 typedef struct Relays Relays;
 typedef struct EventStream EventStream;
 typedef struct Sockets Sockets;
-typedef struct Rings Rings;
 
 enum { LISTENERS_MAX = 16 };
 
@@ -68,7 +67,6 @@ typedef struct Gateway {
     Backends *backends;
     Relays *relays;
     Sockets *sockets;
-    Rings *rings;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */

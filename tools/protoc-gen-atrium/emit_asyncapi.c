@@ -167,8 +167,15 @@ static void put_socket_message(JsonOut *j)
     json_text(j, "summary", "One JSON document in a text frame.");
     json_text(j, "contentType", "application/json");
     json_object(j, "payload");
+    json_text(j, "type", "object");
     json_text(j, "description", "As the contract of the path has it.");
     json_end_object(j);
+    json_array(j, "examples");
+    json_object(j, NULL);
+    json_object(j, "payload");
+    json_end_object(j);
+    json_end_object(j);
+    json_end_array(j);
     json_end_object(j);
 }
 
