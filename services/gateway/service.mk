@@ -6,7 +6,7 @@ gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
 gateway_PROTOS :=
-gateway_TESTS := csrf_test dialect_test rates_test policy_test answer_test auth_test http_test
+gateway_TESTS := csrf_test dialect_test rates_test policy_test answer_test auth_test http_test socket_test
 gateway_csrf_test_LINKS := csrf.c
 gateway_dialect_test_LINKS := dialect.c problems.c tables.c rates.c
 gateway_rates_test_LINKS := rates.c
