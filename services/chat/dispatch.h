@@ -1,5 +1,5 @@
-/* dispatch: what live connections are told. A handler that changes something says here, inside its transaction, who is to
- * see what; the row commits with the change, the relay brings it to the stream, and each edge writes it to the
+/* dispatch: what live connections are told. A handler that changes something says here, inside its transaction, who is
+ * to see what; the row commits with the change, the relay brings it to the stream, and each edge writes it to the
  * connections that follow the topic (proto/atrium/realtime.proto, docs/realtime.md). The events are those of
  * contracts/chat.md 7.1.
  *
@@ -33,7 +33,7 @@ typedef struct ChatTopic {
         CHAT_TOPIC_USER,    /* u.<id>: all sessions of one user */
         CHAT_TOPIC_DM       /* d.<id>: recipients of a DM or group */
     } kind;
-    int64_t guild_id; /* of a channel. Of a user's topic: the guild that the event is about, 0 none (see `key` below) */
+    int64_t guild_id; /* of a channel. Of a user's topic: the guild or DM that the event is about, its key; 0 none */
     int64_t id;
 } ChatTopic;
 
@@ -55,6 +55,11 @@ static inline ChatTopic chat_member_topic(int64_t guild_id, int64_t user_id)
 {
     return (ChatTopic){CHAT_TOPIC_USER, guild_id, user_id};
 }
+/* The same for a DM or group: his CHANNEL_CREATE and CHANNEL_DELETE. Key: that channel. */
+static inline ChatTopic chat_recipient_topic(int64_t channel_id, int64_t user_id)
+{
+    return (ChatTopic){CHAT_TOPIC_USER, channel_id, user_id};
+}
 static inline ChatTopic chat_dm_topic(int64_t channel_id)
 {
     return (ChatTopic){CHAT_TOPIC_DM, 0, channel_id};
@@ -69,8 +74,8 @@ Err chat_lock_channel(DbTx *tx, int64_t guild_id, int64_t channel_id) MUST_CHECK
 Err chat_lock_guild(DbTx *tx, int64_t guild_id) MUST_CHECK;                       /* exclusive */
 Err chat_lock_dm(DbTx *tx, int64_t channel_id) MUST_CHECK;                        /* exclusive */
 Err chat_lock_user(DbTx *tx, int64_t user_id) MUST_CHECK;                         /* exclusive */
-/* The same as expressions, for a statement that does all at once; `guild`, `channel`: bigint expressions. In a CTE that is
- * MATERIALIZED and that the INSERT into outbox selects from, so that it runs first. */
+/* The same as expressions, for a statement that does all at once; `guild`, `channel`: bigint expressions. In a CTE that
+ * is MATERIALIZED and that the INSERT into outbox selects from, so that it runs first. */
 #define CHAT_LOCK_KEY_SQL(id) "hashtextextended(current_schema() || '/lock/outbox/' || " id ", 0)"
 #define CHAT_LOCK_SQL(id) "pg_advisory_xact_lock(" CHAT_LOCK_KEY_SQL(id) ")"
 #define CHAT_LOCK_SHARED_SQL(id) "pg_advisory_xact_lock_shared(" CHAT_LOCK_KEY_SQL(id) ")"
@@ -126,8 +131,8 @@ enum {
     CHAT_DISPATCH_MAX_BYTES = 4 * 1024 * 1024 /* INTERNAL beyond: whoever lists users or channels bounds them */
 };
 
-/* Inserts the row. Messages are packed at once: they may be changed or gone afterwards. `mem` is the request's. The lock
- * of the topic's key is held by the caller, see above. */
+/* Inserts the row. Messages are packed at once: they may be changed or gone afterwards. `mem` is the request's. The
+ * lock of the topic's key is held by the caller, see above. */
 Err chat_dispatch(DbTx *tx, Arena *mem, const ChatDispatch *d) MUST_CHECK;
 /* The row alone, for a statement that inserts it by itself (OUTBOX_ARGS): one round trip for a post. */
 Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out) MUST_CHECK;
@@ -135,6 +140,9 @@ Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out) MUST_CH
 /* A name that nobody else has, for `mark` and request_set_after: the gateway holds the answer until it has written that
  * dispatch to the caller's connections (two seconds at most). Where a client expects the event first: W3. */
 char *chat_mark(Arena *mem);
+/* What a session bears from its READY on: request_set_after(rq, "user:" CHAT_MARK_PRIMED) holds an answer until the
+ * caller's has it (GET users/@me/guilds in dialect W). */
+#define CHAT_MARK_PRIMED "primed"
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
 /* Of one event; borrowed from `mem`. For rpc Gateway, whose own frames look the same. */
