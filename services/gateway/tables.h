@@ -56,5 +56,7 @@ CLEANUP_FN(Tables, tables_unref)
 
 const RouteTree *tables_routes(const Tables *t);
 size_t tables_operation_count(const Tables *t);
+const TypeTables *tables_types(const Tables *t);
+const Operation *const *tables_sockets(const Tables *t, size_t *out_count);
 /* By key; an unknown key counts as INTERNAL, or as the common reason of `bus_status` when that is not 0. */
 ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int dialect);
