@@ -620,7 +620,7 @@ static StepResult limit(Exchange *x)
     if (!rule || rule->limit == 0)
         return STEP_NEXT;
     key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
-    strbuf_printf(&key, "%s|%s|", rule->name, rule->per_rpc ? x->op->rpc : "");
+    strbuf_printf(&key, "%s|%s|", rule->name, rule->per_path ? x->op->path : rule->per_rpc ? x->op->rpc : "");
     add_counted(x, rule, &key);
     if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;

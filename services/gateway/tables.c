@@ -140,7 +140,8 @@ static RateRule rate_rule(Arena *mem, const Atrium__RateClass *row)
                       .window_ms = row->window_ms ? row->window_ms : 60000,
                       .by = (size_t)row->by < ARRAY_LEN(BY) ? BY[row->by] : RATE_BY_ADDRESS,
                       .exact = row->exact,
-                      .per_rpc = row->per_rpc};
+                      .per_rpc = row->per_rpc,
+                      .per_path = row->per_path};
 }
 
 static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
