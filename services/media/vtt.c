@@ -258,7 +258,7 @@ static void put_line(StrBuf *out, Slice line, bool subrip)
             put_tag(out, slice_take(slice_skip(line, 1), (size_t)end - 1), subrip);
         line = slice_skip(line, (size_t)end + 1);
     }
-    if (!slice_trim(slice_of(out->ptr + before, out->len - before)).len)
+    if (!slice_trim(slice_skip(strbuf_slice(out), before)).len)
         strbuf_truncate(out, before); /* it would end the cue */
     else
         strbuf_append_char(out, '\n');
