@@ -7,6 +7,7 @@
 #include "services/gateway/head.h"
 #include "services/gateway/relay.h"
 #include "services/gateway/ring.h"
+#include "services/gateway/socket.h"
 
 /* --- life -----------------------------------------------------------------------------------------------------------
  */
@@ -55,6 +56,8 @@ void exchange_end(Exchange *x)
     relay_end(x);
     events_end(x);
     ring_release(x);
+    if (x->socket)
+        socket_free(x->socket);
     if (x->key_id)
         key_usage_count(g->key_usage, x->key_id, x->status >= 400);
     if (x->response)
@@ -352,7 +355,7 @@ static StepResult refuse_stranger(Exchange *x, AuthFault fault)
 /* What can be told from the head alone, so that no body is kept for it. */
 static StepResult check_head(Exchange *x)
 {
-    uint32_t max_bytes = x->op ? x->op->max_bytes : DISCARD_MAX_BYTES;
+    uint32_t max_bytes = x->op && !x->op->socket ? x->op->max_bytes : DISCARD_MAX_BYTES;
 
     if (!x->chunked && !exchange_is_relayed(x) && x->content_length > max_bytes)
         return exchange_fail(
@@ -370,6 +373,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
 
     x->begun = true;
     x->method = method;
+    x->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
     x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
     bad = head_read(x, method, version, &status);
     x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
@@ -442,7 +446,7 @@ static StepResult answer_own_paths(Exchange *x)
 /* Broken JSON, in dialects that tell even strangers. Other faults are kept for later. */
 static StepResult check_syntax(Exchange *x)
 {
-    if (!x->op || x->op->bytes || !x->dialect->syntax_before_auth)
+    if (!x->op || x->op->bytes || x->op->socket || !x->dialect->syntax_before_auth)
         return STEP_NEXT;
     request_transcode(x);
     if (x->fault && x->fault->fault_count && strcmp(x->fault->faults[0].kind, "json_invalid") == 0)
@@ -471,6 +475,10 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
         x->has_login = identity->login_id[0] != '\0';
         if (x->has_login)
             x->login = login_key(slice(identity->login_id));
+        if (x->op && x->op->socket) {
+            x->login_id = arena_strdup(x->mem, identity->login_id);
+            auth_keep_login(x->gateway->auth, identity);
+        }
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -637,7 +645,7 @@ static StepResult limit_first(Exchange *x)
 
 static StepResult transcode(Exchange *x)
 {
-    if (!x->transcoded && !x->op->bytes)
+    if (!x->transcoded && !x->op->bytes && !x->op->socket)
         request_transcode(x);
     return x->fault ? exchange_fail(x, *x->fault) : STEP_NEXT;
 }
@@ -701,6 +709,8 @@ static StepResult send_to_service(Exchange *x)
 
     if (x->op->bytes)
         return relay_start(x);
+    if (x->op->socket)
+        return socket_start(x);
     if (x->op->streams)
         return events_start(x);
     e = request_send(x, reply_came);

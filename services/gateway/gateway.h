@@ -30,6 +30,7 @@ typedef struct Relay Relay;
 typedef struct Relays Relays;
 typedef struct EventStream EventStream;
 typedef struct Rings Rings;
+typedef struct Sockets Sockets;
 
 enum { LISTENERS_MAX = 16 };
 
@@ -67,6 +68,7 @@ typedef struct Gateway {
     Backends *backends;
     Relays *relays;
     Rings *rings; /* of dispatches, for live connections */
+    Sockets *sockets;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */

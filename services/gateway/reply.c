@@ -160,6 +160,11 @@ StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t b
     return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
 }
 
+StepResult exchange_answer_upgrade(Exchange *x, MHD_UpgradeHandler upgrade)
+{
+    return answer(x, MHD_HTTP_SWITCHING_PROTOCOLS, NULL, MHD_create_response_for_upgrade(upgrade, NULL));
+}
+
 static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)
 {
     strbuf_printf(text, "HTTP/1.1 %d %s\r\nConnection: close\r\n", x->status, http_status_text(x->status));
