@@ -1,8 +1,8 @@
 /* main: the wiring of chat. */
 #include "atrium/chat/v1/gateway.service.h"
 #include "atrium/chat/v1/guilds.service.h"
-#include "services/chat/chat.h"
 #include "services/chat/live.h"
+#include "services/chat/persons.h"
 #include "services/chat/store_live.h"
 #include "shared/service.h"
 
@@ -20,6 +20,8 @@ typedef struct Running {
     Chat chat; /* first: handlers get it */
     Live live;
     LiveSweeper *sweeper;
+    PersonEvents person_events;
+    EventConsumer *persons;
 } Running;
 
 static VoiceOptions voice_options(const ChatSettings *s)
@@ -61,6 +63,16 @@ static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    running->person_events = (PersonEvents){.db = service->db, .client = service->client};
+    TRY(event_consumer_start(&(EventConsumerOptions){.bus = service->bus,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .stream = PERSON_EVENTS_STREAM,
+                                                     .durable = PERSON_EVENTS_DURABLE,
+                                                     .filter = PERSON_EVENTS_FILTER,
+                                                     .handler = persons_take_event,
+                                                     .context = &running->person_events},
+                             &running->persons));
     running->sweeper = live_sweeper_start(&(LiveSweeperOptions){
         .db = service->db,
         .log = service->log,
@@ -76,6 +88,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     live_sweeper_stop(MOVE(running->sweeper));
+    event_consumer_stop(MOVE(running->persons));
 }
 
 static void close_chat(void *context)

@@ -4,7 +4,8 @@ CREATE TABLE person (
     username     text        NOT NULL,
     display_name text        NOT NULL,
     avatar_hash  text,
-    created_at   timestamptz NOT NULL
+    created_at   timestamptz NOT NULL,
+    updated_at   timestamptz NOT NULL DEFAULT '-infinity' -- auth's: what is older than that changes nothing
 );
 
 CREATE TABLE guild (
