@@ -6,6 +6,7 @@
 #include "services/gateway/events.h"
 #include "services/gateway/head.h"
 #include "services/gateway/relay.h"
+#include "services/gateway/ring.h"
 #include "services/gateway/socket.h"
 
 /* --- life -----------------------------------------------------------------------------------------------------------
@@ -54,6 +55,7 @@ void exchange_end(Exchange *x)
     g->body_bytes -= x->body_counted;
     relay_end(x);
     events_end(x);
+    ring_release(x);
     if (x->socket)
         socket_free(x->socket);
     if (x->key_id)
@@ -662,12 +664,23 @@ static StepResult answer_lost(Exchange *x)
     return exchange_fail_with(x, "DEADLINE_EXCEEDED", "the service was lost meanwhile; it may have happened");
 }
 
+/* Some clients expect on their socket what they did before they have the answer: it is made, and told later. */
+static void hold_answer(Exchange *x, natsMsg *msg)
+{
+    const char *after = bus_header(msg, "Atrium-After");
+
+    if (after && !bus_header(msg, "Nats-Service-Error-Code"))
+        (void)ring_hold(x, after, exchange_resume);
+}
+
 static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Exchange *x = data;
 
-    if (outcome == UPSTREAM_REPLIED)
+    if (outcome == UPSTREAM_REPLIED) {
+        hold_answer(x, msg);
         (void)exchange_answer_reply(x, msg);
+    }
     else if (outcome == UPSTREAM_NOBODY)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),

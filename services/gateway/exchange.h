@@ -84,6 +84,7 @@ struct Exchange {
     RateDecision rate;
 
     /* Relayed (relay.h), or answered by events (events.h): what goes on for long. */
+    struct RingHold *hold; /* the answer is there, and waits for a mark (ring.h) */
     Relay *relay;
     EventStream *events;
     struct Socket *socket; /* answered by 101, and not taken over yet */

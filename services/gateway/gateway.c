@@ -9,6 +9,7 @@
 #include "services/gateway/exchange.h"
 #include "services/gateway/listener.h"
 #include "services/gateway/relay.h"
+#include "services/gateway/ring.h"
 #include "services/gateway/socket.h"
 
 enum {
@@ -100,6 +101,7 @@ void gateway_reload(Gateway *g)
     g->tables = next;
     tables_unref(old);
     load_assets(g);
+    rings_reload(g->rings);
     counter_add(g->metrics.reloads, 1);
     gauge_set(g->metrics.operations, (double)tables_operation_count(next));
     LOG_INFO(g->service->log, "tables_loaded", "routes", tables_operation_count(next));
@@ -121,6 +123,11 @@ static Err check_revocations(void *data)
 static Err check_access(void *data)
 {
     return grants_ready(data) ? OK : err_make(&UNAVAILABLE, "not known");
+}
+
+static Err check_dispatches(void *data)
+{
+    return rings_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
 }
 
 Err gateway_open(Service *service, void **out)
@@ -154,10 +161,12 @@ Err gateway_open(Service *service, void **out)
                                       .age_ms = s->revocation_age_ms,
                                       .changes_max = (size_t)s->revocations_max},
                      &g->grants));
+    g->rings = rings_new(g);
     if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
         admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
         admin_add_check(service->admin, "access", check_access, g->grants);
+        admin_add_check(service->admin, "dispatches", check_dispatches, g->rings);
     }
     return OK;
 }
@@ -399,6 +408,7 @@ void gateway_close(void *context)
     sockets_free(g->sockets);
     relays_free(g->relays);
     backends_free(g->backends);
+    rings_free(g->rings);
     rates_free(g->rates);
     key_usage_free(g->key_usage);
     upstream_free(g->upstream);

@@ -140,7 +140,8 @@ static StepResult answer(Exchange *x, int status, const char *content_type, stru
         /* MHD refuses values with line breaks: such a header of a service is left out. */
         (void)MHD_add_response_header(response, x->out.list[i].name, x->out.list[i].value);
     x->response = response;
-    exchange_resume(x);
+    if (!x->hold)
+        exchange_resume(x);
     return STEP_ANSWERED;
 }
 

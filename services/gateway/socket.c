@@ -386,6 +386,11 @@ int socket_dialect(const Socket *s)
     return s->dialect;
 }
 
+Gateway *socket_gateway(const Socket *s)
+{
+    return s->all->g;
+}
+
 const Operation *socket_operation(const Socket *s)
 {
     return s->op;

@@ -38,6 +38,7 @@ int64_t socket_user(const Socket *s);
 int socket_dialect(const Socket *s);
 /* Of its rpc: domain, subject. */
 const Operation *socket_operation(const Socket *s);
+Gateway *socket_gateway(const Socket *s);
 /* What the ring keeps of it; NULL until it sets something. Its own to free, at the latest when ring_forget(s) is
  * called. */
 RingSocket **socket_ring(Socket *s);

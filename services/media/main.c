@@ -1,6 +1,7 @@
 /* main: the wiring of media. */
 #include <sodium.h>
 
+#include "atrium/media/v1/captions.service.h"
 #include "atrium/media/v1/collections.service.h"
 #include "atrium/media/v1/processing.service.h"
 #include "atrium/media/v1/uploads.service.h"
@@ -137,9 +138,10 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_MEDIA_SERVICE,
-                                             &MEDIA_V1_PROCESSING_SERVICE, &MEDIA_V1_UPLOAD_SERVICE};
-    static const BytesService *const BYTES[] = {&MEDIA_V1_UPLOAD_SERVICE_BYTES};
+    static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_DERIVED_SERVICE,
+                                             &MEDIA_V1_MEDIA_SERVICE, &MEDIA_V1_PROCESSING_SERVICE,
+                                             &MEDIA_V1_UPLOAD_SERVICE};
+    static const BytesService *const BYTES[] = {&MEDIA_V1_DERIVED_SERVICE_BYTES, &MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},

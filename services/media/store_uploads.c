@@ -5,7 +5,7 @@
 #define UPLOAD_COLUMNS                                                                                                 \
     "id, owner_id, media_id, kind, state = 'complete', object_key, blob_state, coalesce(size_bytes, -1), "             \
     "content_type,"                                                                                                    \
-    " sha256, title, tus_metadata, tus_concat, reserved_bytes, created_at, expires_at"
+    " sha256, title, tus_metadata, tus_concat, reserved_bytes, created_at, expires_at, coalesce(part_bytes, 0)"
 
 static void read_upload(Arena *mem, const DbRows *rows, int row, UploadRow *out)
 {
@@ -28,13 +28,14 @@ static void read_upload(Arena *mem, const DbRows *rows, int row, UploadRow *out)
         .reserved_bytes = db_get_int64(rows, row, 13),
         .created_us = db_get_time_us(rows, row, 14),
         .expires_us = db_get_time_us(rows, row, 15),
+        .part_bytes = db_get_int64(rows, row, 16),
     };
 }
 
 static const char INSERT_UPLOAD[] =
     "INSERT INTO upload (id, owner_id, media_id, kind, object_key, blob_state, size_bytes, content_type, sha256, title,"
-    " tus_metadata, tus_concat, reserved_bytes, created_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    " tus_metadata, tus_concat, reserved_bytes, created_at, expires_at, part_bytes)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 Err media_store_insert_upload(DbTx *tx, const UploadRow *row)
 {
@@ -46,7 +47,7 @@ Err media_store_insert_upload(DbTx *tx, const UploadRow *row)
                            db_text(slice(row->content_type)), row->sha256.len ? db_bytes(row->sha256) : db_null(),
                            db_text(slice(row->title)), db_text(slice(row->tus_metadata)),
                            db_text(slice(row->tus_concat)), db_int64(row->reserved_bytes), db_time_us(row->created_us),
-                           db_time_us(row->expires_us)));
+                           db_time_us(row->expires_us), row->part_bytes > 0 ? db_int64(row->part_bytes) : db_null()));
 }
 
 static const char UPLOAD[] = "SELECT " UPLOAD_COLUMNS " FROM upload WHERE id = $1";

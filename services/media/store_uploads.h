@@ -6,10 +6,11 @@ typedef struct UploadRow {
     Uuid id; /* nil: there is none */
     int64_t owner_id;
     Uuid media_id;    /* nil: a part of a tus concatenation */
-    const char *kind; /* "put", "tus", "form" */
+    const char *kind; /* "put", "tus", "form", "parts" */
     bool complete;
     const char *object_key, *blob_state;
     int64_t size_bytes; /* -1: nobody said */
+    int64_t part_bytes; /* of "parts": all but the last are so long; else 0 */
     const char *content_type;
     Slice sha256; /* 32 bytes, or empty */
     const char *title;

@@ -92,7 +92,8 @@ static Err create_in_blob(Request *rq, const UploadWish *wish, UploadRow *u)
     };
     char *state = arena_alloc(rq->mem, BLOB_STATE_BYTES, 1);
 
-    if (strcmp(wish->kind, "tus") != 0 || wish->part_count)
+    if (strcmp(wish->kind, "parts") == 0 ? !blob_presigns(media_of(rq)->blob)
+                                         : strcmp(wish->kind, "tus") != 0 || wish->part_count)
         return OK;
     TRY(blob_upload_create(media_of(rq)->blob, &options, state));
     u->blob_state = state;
@@ -123,6 +124,7 @@ Err uploads_open(Request *rq, const UploadWish *wish, UploadRow *out)
         .kind = wish->kind,
         .blob_state = "",
         .size_bytes = wish->size_bytes,
+        .part_bytes = wish->part_bytes,
         .content_type = wish->content_type,
         .sha256 = wish->sha256,
         .title = wish->title,
@@ -378,6 +380,8 @@ static Err discard_objects(Request *rq, DbTx *tx, const UploadRow *u)
 {
     int64_t at_us = now_us(rq);
 
+    if (strcmp(u->kind, "parts") == 0)
+        TRY(media_store_discard(tx, name_parts_key(rq->mem, u->owner_id, u->id, 0), at_us));
     if (!u->complete || is_part(u) || strcmp(u->kind, "put") == 0)
         TRY(media_store_discard(tx, u->object_key, at_us));
     if (!u->complete && !is_part(u)) /* a finish that a crash ended may have made it */
@@ -508,9 +512,30 @@ Err uploads_sweep(Request *rq, bool *out_more)
 
 /* ---------------------------------------------------------------------------------------- tickets */
 
-Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *kind, int64_t expires_ms, char **out)
+Media__V1__UploadHeader **uploads_headers(Arena *mem, const BlobSigned *what)
+{
+    Media__V1__UploadHeader **headers = ARENA_ARRAY(mem, Media__V1__UploadHeader *, what->header_count + 1);
+
+    for (size_t i = 0; i < what->header_count; i++) {
+        headers[i] = MESSAGE_NEW(mem, Media__V1__UploadHeader, media__v1__upload_header__init);
+        headers[i]->name = arena_strdup(mem, what->headers[i].name);
+        headers[i]->value = arena_strdup(mem, what->headers[i].value);
+    }
+    return headers;
+}
+
+Err uploads_ticket_url(Request *rq, const char *path, const Ticket *ticket, char **out)
 {
     const Media *media = media_of(rq);
+    char *text;
+
+    TRY(ticket_sign(media->tickets, rq->mem, ticket, &text));
+    *out = ticket_url(rq->mem, media->bytes_url, path, text, "");
+    return OK;
+}
+
+Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *kind, int64_t expires_ms, char **out)
+{
     const Ticket ticket = {
         .kind = kind,
         .user_id = u->owner_id,
@@ -518,24 +543,26 @@ Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *k
         .resource = uuid_text(rq->mem, u->id),
         .expires_ms = expires_ms,
     };
-    char *text;
 
-    TRY(ticket_sign(media->tickets, rq->mem, &ticket, &text));
-    *out = ticket_url(rq->mem, media->bytes_url, path, text, "");
+    return uploads_ticket_url(rq, path, &ticket, out);
+}
+
+Err uploads_of_owner(Request *rq, Slice id, int64_t owner_id, UploadRow *out)
+{
+    Uuid uuid;
+
+    if (!uuid_parse(id, &uuid))
+        return err_make(&NOT_FOUND, "no such upload");
+    TRY(media_store_upload(rq, uuid, out));
+    if (uuid_is_nil(out->id) || out->owner_id != owner_id || out->expires_us <= now_us(rq))
+        return err_make(&NOT_FOUND, "no such upload, or not any more");
     return OK;
 }
 
 Err uploads_of_ticket(BytesExchange *x, Slice text, const char *kind, UploadRow *out)
 {
-    Request *rq = bytes_request(x);
     Ticket ticket;
-    Uuid id;
 
     TRY(bytes_take_ticket(x, text, kind, &ticket));
-    if (!uuid_parse(slice(ticket.resource), &id))
-        return err_make(&NOT_FOUND, "no such upload");
-    TRY(media_store_upload(rq, id, out));
-    if (uuid_is_nil(out->id) || out->owner_id != ticket.user_id || out->expires_us <= now_us(rq))
-        return err_make(&NOT_FOUND, "no such upload, or not any more");
-    return OK;
+    return uploads_of_owner(bytes_request(x), slice(ticket.resource), ticket.user_id, out);
 }

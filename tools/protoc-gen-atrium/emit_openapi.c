@@ -54,7 +54,7 @@ static const char *openapi_path(Arena *mem, const Template *t, const char *const
     for (size_t i = 0; i < t->segment_count; i++)
         path = t->segments[i].kind == SEGMENT_LITERAL ? arena_printf(mem, "%s/%s", path, t->segments[i].text)
                                                       : arena_printf(mem, "%s/{%s}", path, names[count++]);
-    return t->verb ? arena_printf(mem, "%s:%s", path, t->verb) : path;
+    return t->suffix ? arena_printf(mem, "%s%s", path, t->suffix) : path;
 }
 
 /* ------------------------------------------------------------------------------------------- parameters */
