@@ -46,5 +46,6 @@ typedef struct ChatSettings {
 typedef struct Chat {
     const ChatSettings *settings;
     IdSource *ids;
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged */
+    OutboxRelay *outbox;     /* may be NULL: nothing is nudged */
+    const struct Live *live; /* of live connections and voice (live.h) */
 } Chat;

@@ -133,7 +133,7 @@ Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out)
     OutboxRow row = {.id = uuid_v4(),
                      .key = arena_printf(mem, "%" PRId64, topic_key(d->topic)),
                      .subject = arena_printf(mem, "dsp.chat.%s", chat_topic_text(mem, d->topic)),
-                     .ce_type = "atrium.chat.dispatch"};
+                     .ce_type = "atrium.Dispatch"};
 
     assert(d->variant_count <= CHAT_VARIANTS_MAX);
     if (d->change_count > CHAT_CHANGES_MAX)

@@ -76,9 +76,8 @@ Err chat_lock_dm(DbTx *tx, int64_t channel_id) MUST_CHECK;                      
 Err chat_lock_user(DbTx *tx, int64_t user_id) MUST_CHECK;                         /* exclusive */
 /* The same as expressions, for a statement that does all at once; `guild`, `channel`: bigint expressions. In a CTE that
  * is MATERIALIZED and that the INSERT into outbox selects from, so that it runs first. */
-#define CHAT_LOCK_KEY_SQL(id) "hashtextextended(current_schema() || '/lock/outbox/' || " id ", 0)"
-#define CHAT_LOCK_SQL(id) "pg_advisory_xact_lock(" CHAT_LOCK_KEY_SQL(id) ")"
-#define CHAT_LOCK_SHARED_SQL(id) "pg_advisory_xact_lock_shared(" CHAT_LOCK_KEY_SQL(id) ")"
+#define CHAT_LOCK_SQL(id) OUTBOX_LOCK_SQL("(" id ")::text")
+#define CHAT_LOCK_SHARED_SQL(id) OUTBOX_LOCK_SHARED_SQL("(" id ")::text")
 
 /* --- what is told ------------------------------------------------------------------------------------------------- */
 /* One event as a client sees it: {"op":0,"t":name,"s":<position>,"d":data}. */

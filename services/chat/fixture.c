@@ -7,7 +7,7 @@ int fixture_make(void **state)
 
     test_schema_make(&f->schema, "chat");
     f->settings = (ChatSettings){.guilds_max = 20};
-    f->chat = (Chat){.settings = &f->settings, .ids = f->schema.ids};
+    f->chat = (Chat){.settings = &f->settings, .ids = f->schema.ids, .live = &f->live};
     *state = f;
     return 0;
 }
@@ -25,7 +25,9 @@ int fixture_empty(void **state)
 {
     Fixture *f = *state;
 
-    test_schema_script(&f->schema, "TRUNCATE person, guild, channel, outbox, audit_entry CASCADE");
+    test_schema_script(&f->schema,
+                       "TRUNCATE person, guild, channel, outbox, audit_entry, edge, connection, presence, voice_order"
+                       " CASCADE");
     return 0;
 }
 

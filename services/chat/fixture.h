@@ -1,11 +1,13 @@
 /* fixture: chat on a schema of its own, with people and guilds to try things on. For tests. */
 #pragma once
 #include "services/chat/chat.h"
+#include "services/chat/live.h"
 #include "shared/schema_testing.h"
 
 typedef struct Fixture {
     TestSchema schema;
     ChatSettings settings;
+    Live live; /* without a voice server */
     Chat chat;
 } Fixture;
 

@@ -140,7 +140,8 @@ static StepResult answer(Exchange *x, int status, const char *content_type, stru
         /* MHD refuses values with line breaks: such a header of a service is left out. */
         (void)MHD_add_response_header(response, x->out.list[i].name, x->out.list[i].value);
     x->response = response;
-    exchange_resume(x);
+    if (!x->hold)
+        exchange_resume(x);
     return STEP_ANSWERED;
 }
 
@@ -157,6 +158,11 @@ StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t b
                                 MHD_ContentReaderCallback read)
 {
     return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
+}
+
+StepResult exchange_answer_upgrade(Exchange *x, MHD_UpgradeHandler upgrade)
+{
+    return answer(x, MHD_HTTP_SWITCHING_PROTOCOLS, NULL, MHD_create_response_for_upgrade(upgrade, NULL));
 }
 
 static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)

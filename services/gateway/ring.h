@@ -62,15 +62,16 @@ typedef struct RingChange {
 /* What frames_before are written at: with joins, before what the socket gets out of the ring, so that a client which
  * breaks off in between loses nothing. */
 uint64_t ring_position_before(Socket *s, const RingChange *c);
-/* Leaves, joins, and writes what the ring has of the topics that are new. With its first join a socket begins to be meant
- * by changes of audiences. The socket may be closed afterwards (queue full, stream lost). */
+/* Leaves, joins, and writes what the ring has of the topics that are new. With its first join a socket begins to be
+ * meant by changes of audiences. The socket may be closed afterwards (queue full, stream lost). */
 void ring_apply(Socket *s, const RingChange *c);
 /* What frames are written at otherwise: all dispatches up to here that the socket is to see were written to it. */
 uint64_t ring_position(Socket *s);
 /* It follows nothing any more; its marks are gone. */
 void ring_forget(Socket *s);
 
-/* --- for answers (Atrium-After) ------------------------------------------------------------------------------------ */
+/* --- for answers (Atrium-After) ------------------------------------------------------------------------------------
+ */
 /* The answer of `x` waits, RING_HOLD_MS at most: for the dispatch with this mark, when the caller has a socket of the
  * domain here that follows something (else there is nobody to see it first); or, after "user:", until a socket of the
  * caller's has that mark (SocketReply.marks). False: no need to wait. When it is over, `over(x)` is called, after the

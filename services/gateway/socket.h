@@ -38,6 +38,7 @@ int64_t socket_user(const Socket *s);
 int socket_dialect(const Socket *s);
 /* Of its rpc: domain, subject. */
 const Operation *socket_operation(const Socket *s);
+Gateway *socket_gateway(const Socket *s);
 /* What the ring keeps of it; NULL until it sets something. Its own to free, at the latest when ring_forget(s) is
  * called. */
 RingSocket **socket_ring(Socket *s);
@@ -46,6 +47,9 @@ RingSocket **socket_ring(Socket *s);
  * end. Of a dispatch, `position` is its number in the stream; 0 of others. What does not fit into `queue_bytes` closes
  * the connection with `slow_close`, and it is as if it were closed from then on: false. */
 bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position);
+/* Decides on a close, because of what it follows: 1012 where the stream lost something. As if it were closed from then
+ * on; ring_forget comes at the end of the turn. */
+void socket_break(Socket *s, uint32_t code, const char *reason);
 /* Is it still one that is written to? Not after a close was decided on. */
 bool socket_is_open(const Socket *s);
 
@@ -60,3 +64,5 @@ bool sockets_gone(const Sockets *all);
 
 /* The last step of such an rpc: answers 101 and takes the connection over, or refuses. */
 StepResult socket_start(Exchange *x);
+/* Everything is over, the service included; or nothing ever began, since the request ended before. */
+void socket_free(Socket *s);

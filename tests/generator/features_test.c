@@ -77,6 +77,12 @@ Err features_v1_import(Request *rq, const Atrium__HttpBody *in, Atrium__HttpBody
     return OK;
 }
 
+Err features_v1_talk(Request *rq, const Atrium__SocketRequest *in, Atrium__SocketReply *out)
+{
+    (void)rq, (void)in, (void)out;
+    return OK;
+}
+
 Err features_v1_watch_things(Request *rq, const Features__V1__GetThingRequest *in, RpcStream *out)
 {
     (void)rq, (void)out;

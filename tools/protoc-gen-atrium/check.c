@@ -1,10 +1,12 @@
 /* check: what protoc lets pass and the platform does not. Every problem names its file and line. */
 #include "product.h"
 
-enum { RPC_MAX_BYTES = 10 * 1024 * 1024 };
+enum { RPC_MAX_BYTES = 10 * 1024 * 1024, SOCKET_FRAME_MAX_BYTES = 1024 * 1024 };
 
 #define BYTES_REQUEST "atrium.BytesRequest"
 #define BYTES_REPLY "atrium.BytesReply"
+#define SOCKET_REQUEST "atrium.SocketRequest"
+#define SOCKET_REPLY "atrium.SocketReply"
 
 /* ------------------------------------------------------------------------------------------- messages, enums */
 
@@ -198,6 +200,65 @@ static void check_bytes(Model *m, const Rpc *rpc)
     }
 }
 
+static bool is_close_code(uint32_t code)
+{
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* What RFC 6455 lets a sub-protocol's name be: a token of HTTP. */
+static bool is_token(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+              strchr("!#$%&'*+-.^_`|~", *c)))
+            return false;
+    return *text != '\0';
+}
+
+static void check_socket_rules(Model *m, const Rpc *rpc)
+{
+    const Atrium__SocketRules *s = rpc->rules->socket;
+    const struct {
+        const char *name;
+        uint32_t code;
+    } codes[] = {{"flood_close", s->flood_close}, {"slow_close", s->slow_close}, {"revoked_close", s->revoked_close}};
+
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (!is_close_code(codes[i].code))
+            model_problem(m, rpc->rules_place, "rpc %s: socket: %s: %u is no close code", rpc->name, codes[i].name,
+                          codes[i].code);
+    if (s->max_frame_bytes == 0 || s->max_frame_bytes > SOCKET_FRAME_MAX_BYTES)
+        model_problem(m, rpc->rules_place, "rpc %s: socket: max_frame_bytes: 1 to %d", rpc->name,
+                      SOCKET_FRAME_MAX_BYTES);
+    for (size_t i = 0; i < s->n_protocols; i++)
+        if (!is_token(s->protocols[i]))
+            model_problem(m, rpc->rules_place, "rpc %s: socket: \"%s\" is no name of a protocol", rpc->name,
+                          s->protocols[i]);
+}
+
+/* Its requests come from the edge, whatever the client sends. */
+static void check_socket(Model *m, const Rpc *rpc)
+{
+    if (!message_is(rpc->request, SOCKET_REQUEST) || !message_is(rpc->reply, SOCKET_REPLY) || rpc->streams)
+        model_problem(m, rpc->place, "rpc %s: socket: has to be (%s) returns (%s)", rpc->name, SOCKET_REQUEST,
+                      SOCKET_REPLY);
+    if (rpc->binding_count == 0)
+        model_problem(m, rpc->place, "rpc %s: socket: there is no way to it but HTTP, and no path", rpc->name);
+    for (size_t i = 0; i < rpc->binding_count; i++) {
+        const Binding *b = &rpc->bindings[i];
+        if (strcmp(b->method, "GET") != 0 || *b->body || *b->response_body)
+            model_problem(m, b->place, "%s %s: socket: is bound to a GET alone", b->method, b->path);
+        if (b->pattern.variable_count > 0)
+            model_problem(m, b->place, "%s %s: socket: its path has no variables: the query says what there is to say",
+                          b->method, b->path);
+    }
+    if (rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY || rpc->rules->data_envelope || rpc->rules->has_status)
+        model_problem(m, rpc->rules_place, "rpc %s: socket: idempotency, status and envelopes mean nothing here",
+                      rpc->name);
+    check_socket_rules(m, rpc);
+}
+
 static void check_stream(Model *m, const Rpc *rpc)
 {
     if (rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY)
@@ -233,6 +294,11 @@ static void check_rpc(Model *m, const File *file, const Rpc *rpc)
     else if (message_is(rpc->request, BYTES_REQUEST) || message_is(rpc->reply, BYTES_REPLY))
         model_problem(m, rpc->place, "rpc %s: %s and %s are for rpcs with option bytes", rpc->name, BYTES_REQUEST,
                       BYTES_REPLY);
+    if (rpc->rules->socket)
+        check_socket(m, rpc);
+    else if (message_is(rpc->request, SOCKET_REQUEST) || message_is(rpc->reply, SOCKET_REPLY))
+        model_problem(m, rpc->place, "rpc %s: %s and %s are for rpcs with option socket", rpc->name, SOCKET_REQUEST,
+                      SOCKET_REPLY);
     if (rpc->streams)
         check_stream(m, rpc);
     check_headers(m, rpc);
