@@ -17,6 +17,7 @@
 #include "services/chat/live.h"
 #include "services/chat/primer.h"
 #include "services/chat/store_live.h"
+#include "services/chat/store_reads.h"
 
 enum { /* close codes, contracts/chat.md section 7, "Ours" */
        CLOSE_INTERNAL = 4000,
@@ -142,15 +143,13 @@ static char *new_session_id(const Ask *a)
     return session_id_make(a->rq->mem, a->chat->live->session_secret, &facts);
 }
 
-static const ProtobufCMessage *ready_message(const Ask *a, const SessionView *view)
+static Err make_ready(const Ask *a, const SessionView *view, Chat__V1__Ready *ready)
 {
-    Chat__V1__Ready *ready = MESSAGE_NEW(a->rq->mem, Chat__V1__Ready, chat__v1__ready__init);
-
     ready->session_id = new_session_id(a);
     SET(ready, user_id, a->rq->caller.user_id);
     ready->guilds = view->guilds;
     ready->n_guilds = view->guild_count;
-    return &ready->base;
+    return chat_store_read_states(a->rq, a->rq->caller.user_id, &ready->read_states, &ready->n_read_states);
 }
 
 /* READY, who is online, and in dialect W what makes the browser client's stores non-empty (W2). */
@@ -158,14 +157,16 @@ static Err write_ready(const Ask *a, const SessionView *view)
 {
     Arena *mem = a->rq->mem;
     bool web = a->in->dialect == ATRIUM__DIALECT__RETROCAST_WEB;
+    Chat__V1__Ready *ready = MESSAGE_NEW(mem, Chat__V1__Ready, chat__v1__ready__init);
     Primer primer = {0};
-    size_t max;
+    ChatEvents list;
 
+    TRY(make_ready(a, view, ready));
     if (web)
         TRY(chat_store_primer(a->rq, NULL, mem, a->rq->caller.user_id, 0, &primer));
-    max = 1 + view->presence_count + primer.role_count + primer.member_count + view->channel_count + view->dm_count;
-    ChatEvents list = chat_events_new(mem, max);
-    chat_events_add(&list, "READY", ready_message(a, view));
+    list = chat_events_new(mem, 1 + view->presence_count + primer.role_count + primer.member_count +
+                                    view->channel_count + view->dm_count);
+    chat_events_add(&list, "READY", &ready->base);
     for (size_t i = 0; i < view->presence_count; i++)
         chat_events_add(&list, "PRESENCE_UPDATE",
                         presence_update(mem, view->presences[i].user_id, view->presences[i].status));

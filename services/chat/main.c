@@ -1,12 +1,26 @@
 /* main: the wiring of chat. */
+#include "atrium/chat/v1/attachments.service.h"
+#include "atrium/chat/v1/dms.service.h"
 #include "atrium/chat/v1/gateway.service.h"
 #include "atrium/chat/v1/guilds.service.h"
+#include "atrium/chat/v1/messages.service.h"
 #include "services/chat/live.h"
 #include "services/chat/persons.h"
 #include "services/chat/store_live.h"
+#include "services/chat/sweeper.h"
 #include "shared/service.h"
 
-enum { FAST_THREADS = 4, LIVE_THREADS = 2, READS_AT_ONCE = 256, QUEUE_MAX = 1024, LIVE_QUEUE_MAX = 8192 };
+/* Posts run in fibers of the bus's loop, as reads do, since they wait for nothing but the database. */
+enum {
+    FAST_THREADS = 4,
+    LIVE_THREADS = 2,
+    READS_AT_ONCE = 256,
+    POSTS_AT_ONCE = 64,
+    QUEUE_MAX = 1024,
+    SLOW_QUEUE_MAX = 64,
+    LIVE_QUEUE_MAX = 8192
+};
+
 
 #define CONFIG_STRUCT ChatSettings
 #define SETTING CONFIG_ROW
@@ -19,9 +33,10 @@ static const Setting SETTINGS[] = {
 typedef struct Running {
     Chat chat; /* first: handlers get it */
     Live live;
-    LiveSweeper *sweeper;
+    LiveSweeper *live_sweeper;
     PersonEvents person_events;
     EventConsumer *persons;
+    Sweeper *sweeper;
 } Running;
 
 static VoiceOptions voice_options(const ChatSettings *s)
@@ -73,7 +88,13 @@ static Err start_background(Service *service, void *context)
                                                      .handler = persons_take_event,
                                                      .context = &running->person_events},
                              &running->persons));
-    running->sweeper = live_sweeper_start(&(LiveSweeperOptions){
+    TRY(sweeper_start(&(SweeperOptions){.chat = &running->chat,
+                                           .db = service->db,
+                                           .clock = service->clock,
+                                           .log = service->log,
+                                           .metrics = service->metrics},
+                         &running->sweeper));
+    running->live_sweeper = live_sweeper_start(&(LiveSweeperOptions){
         .db = service->db,
         .log = service->log,
         .outbox = service->outbox,
@@ -87,7 +108,8 @@ static void stop_background(void *context)
 {
     Running *running = context;
 
-    live_sweeper_stop(MOVE(running->sweeper));
+    sweeper_stop(MOVE(running->sweeper));
+    live_sweeper_stop(MOVE(running->live_sweeper));
     event_consumer_stop(MOVE(running->persons));
 }
 
@@ -100,11 +122,13 @@ static void close_chat(void *context)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&CHAT_V1_GUILD_SERVICE, &CHAT_V1_LIVE_SERVICE};
+    static const RpcService *const RPCS[] = {&CHAT_V1_ATTACHMENT_SERVICE, &CHAT_V1_DM_SERVICE, &CHAT_V1_GUILD_SERVICE,
+                                             &CHAT_V1_LIVE_SERVICE, &CHAT_V1_MESSAGE_SERVICE};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
-        {.name = "slow", .threads = 1, .queue_max = 64, .nice = 10},
+        {.name = "posts", .fibers = POSTS_AT_ONCE, .queue_max = QUEUE_MAX},
+        {.name = "slow", .threads = 1, .queue_max = SLOW_QUEUE_MAX, .nice = 10},
         /* All connections come again at once when a gateway goes; requests must not wait behind that. */
         {.name = "live", .threads = LIVE_THREADS, .queue_max = LIVE_QUEUE_MAX},
     };

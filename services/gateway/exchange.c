@@ -680,8 +680,7 @@ static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
     if (outcome == UPSTREAM_REPLIED) {
         hold_answer(x, msg);
         (void)exchange_answer_reply(x, msg);
-    }
-    else if (outcome == UPSTREAM_NOBODY)
+    } else if (outcome == UPSTREAM_NOBODY)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),
                                          .retry_after_s = 1});
