@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from api import Api  # noqa: E402
+from chat_live import Clients  # noqa: E402
 from nats_client import Nats  # noqa: E402
 from stack import Deployed, Stack  # noqa: E402
 
@@ -63,3 +64,18 @@ def bus(stack):
 def name():
     """A username that nobody has."""
     return "u" + secrets.token_hex(6)
+
+
+@pytest.fixture(scope="session")
+def clients():
+    """Of chat's gateway protocol."""
+    with Clients() as all_:
+        yield all_
+
+
+@pytest.fixture
+def live(stack, clients):
+    """Somebody's client, with its READY: at the first gateway, or at the second."""
+    def live(who, gateway=1, **options):
+        return clients.connect(stack.url if gateway == 1 else stack.url2, who.token, **options)
+    return live
