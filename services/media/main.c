@@ -5,6 +5,7 @@
 #include "atrium/media/v1/collections.service.h"
 #include "atrium/media/v1/processing.service.h"
 #include "atrium/media/v1/uploads.service.h"
+#include "atrium/media/v1/webhooks.service.h"
 #include "services/media/access.h"
 #include "services/media/erase.h"
 #include "services/media/jobs.h"
@@ -48,12 +49,20 @@ static void close_media(void *context)
     writers_free(running->media.writers);
     watchers_free(running->media.watchers);
     blob_close(running->media.blob);
+    webhook_keys_free(running->media.webhook_keys);
 }
 
 static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    TRY(webhook_sender_start(&(WebhookSenderOptions){.db = service->db,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .clock = service->clock,
+                                                     .settings = WEBHOOK_SETTINGS(running->media.settings),
+                                                     .keys = running->media.webhook_keys},
+                             &running->media.webhooks));
     running->job_events = (JobEvents){.db = service->db, .clock = service->clock, .watchers = running->media.watchers};
     running->eraser =
         (Eraser){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
@@ -87,6 +96,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     watchers_stop(running->media.watchers);
+    webhook_sender_stop(MOVE(running->media.webhooks));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
     event_consumer_stop(MOVE(running->jobs));
@@ -104,6 +114,7 @@ static Err open_parts(Service *service, Running *running)
         .tickets = service->tickets,
         .bytes_url = service->bytes_url,
     };
+    TRY(webhook_keys_new(settings->webhook_key, &running->media.webhook_keys));
     running->media.access = access_cache_new();
     running->media.writers = writers_new(service->db, service->log, service->ids);
     TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
@@ -133,14 +144,15 @@ static Err check_settings(const CommonSettings *common, const void *settings)
     const MediaSettings *s = settings;
 
     (void)common;
+    TRY(webhook_keys_check(s->webhook_key));
     return blob_options_check(&(BlobOptions){BLOB_OPTIONS(s)});
 }
 
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_DERIVED_SERVICE,
-                                             &MEDIA_V1_MEDIA_SERVICE, &MEDIA_V1_PROCESSING_SERVICE,
-                                             &MEDIA_V1_UPLOAD_SERVICE};
+                                             &MEDIA_V1_MEDIA_SERVICE,      &MEDIA_V1_PROCESSING_SERVICE,
+                                             &MEDIA_V1_UPLOAD_SERVICE,     &MEDIA_V1_WEBHOOK_SERVICE};
     static const BytesService *const BYTES[] = {&MEDIA_V1_DERIVED_SERVICE_BYTES, &MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
