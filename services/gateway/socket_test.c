@@ -324,7 +324,7 @@ static void serve_talk(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
 static void serve_count(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *to = natsMsg_GetReply(msg);
-    char number[4] = "0";
+    char number[12] = "0";
 
     (void)sub, (void)data;
     publish(nc, to, SLICE_LIT(""),
