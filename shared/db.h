@@ -131,6 +131,8 @@ Slice db_get_text(const DbRows *rows, int row, int column);             /* text,
 char *db_get_cstr(Arena *mem, const DbRows *rows, int row, int column); /* "" for NULL */
 char *db_get_cstr_or_null(Arena *mem, const DbRows *rows, int row, int column);
 Slice db_get_bytes(const DbRows *rows, int row, int column);
+/* Of a bigint[] without NULLs; borrowed from `mem`. Empty for NULL. */
+size_t db_get_int64_array(Arena *mem, const DbRows *rows, int row, int column, int64_t **out);
 Uuid db_get_uuid(const DbRows *rows, int row, int column);
 int64_t db_get_time_us(const DbRows *rows, int row, int column); /* 0 for NULL */
 

@@ -406,6 +406,11 @@ void socket_drop_out(Socket *s)
     }
 }
 
+bool socket_has_room(const Socket *s)
+{
+    return s->phase != SOCKET_OPEN || s->out_bytes < s->op->socket->queue_bytes / 2;
+}
+
 bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position)
 {
     if (s->phase != SOCKET_OPEN)
