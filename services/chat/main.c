@@ -1,9 +1,13 @@
 /* main: the wiring of chat. */
 #include "atrium/chat/v1/attachments.service.h"
+#include "atrium/chat/v1/channels.service.h"
 #include "atrium/chat/v1/dms.service.h"
 #include "atrium/chat/v1/gateway.service.h"
 #include "atrium/chat/v1/guilds.service.h"
+#include "atrium/chat/v1/invites.service.h"
+#include "atrium/chat/v1/members.service.h"
 #include "atrium/chat/v1/messages.service.h"
+#include "atrium/chat/v1/roles.service.h"
 #include "services/chat/live.h"
 #include "services/chat/persons.h"
 #include "services/chat/store_live.h"
@@ -20,7 +24,6 @@ enum {
     SLOW_QUEUE_MAX = 64,
     LIVE_QUEUE_MAX = 8192
 };
-
 
 #define CONFIG_STRUCT ChatSettings
 #define SETTING CONFIG_ROW
@@ -89,11 +92,11 @@ static Err start_background(Service *service, void *context)
                                                      .context = &running->person_events},
                              &running->persons));
     TRY(sweeper_start(&(SweeperOptions){.chat = &running->chat,
-                                           .db = service->db,
-                                           .clock = service->clock,
-                                           .log = service->log,
-                                           .metrics = service->metrics},
-                         &running->sweeper));
+                                        .db = service->db,
+                                        .clock = service->clock,
+                                        .log = service->log,
+                                        .metrics = service->metrics},
+                      &running->sweeper));
     running->live_sweeper = live_sweeper_start(&(LiveSweeperOptions){
         .db = service->db,
         .log = service->log,
@@ -122,8 +125,10 @@ static void close_chat(void *context)
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&CHAT_V1_ATTACHMENT_SERVICE, &CHAT_V1_DM_SERVICE, &CHAT_V1_GUILD_SERVICE,
-                                             &CHAT_V1_LIVE_SERVICE, &CHAT_V1_MESSAGE_SERVICE};
+    static const RpcService *const RPCS[] = {
+        &CHAT_V1_ATTACHMENT_SERVICE, &CHAT_V1_CHANNEL_SERVICE, &CHAT_V1_DM_SERVICE,
+        &CHAT_V1_GUILD_SERVICE,      &CHAT_V1_INVITE_SERVICE,  &CHAT_V1_LIVE_SERVICE,
+        &CHAT_V1_MEMBER_SERVICE,     &CHAT_V1_MESSAGE_SERVICE, &CHAT_V1_ROLE_SERVICE};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},

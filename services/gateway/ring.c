@@ -80,8 +80,10 @@ static void lose(Ring *ring, const char *why)
         drop_first(ring);
     counter_add(ring->metrics.losses, 1);
     LOG_WARN(ring->g->service->log, "dispatches_lost", "domain", ring->domain, "why", why, "after", ring->position);
-    for (RingSocket *rs = ring->sockets; rs; rs = rs->next)
+    for (RingSocket *rs = ring->sockets; rs; rs = rs->next) {
+        ring_stop_lagging(rs);
         socket_break(rs->socket, RING_CLOSE_LOST, "come again");
+    }
 }
 
 static void begin(Ring *ring, const TailBegin *b)
@@ -112,6 +114,7 @@ static void caught_up(Ring *ring)
 static void take_entry(Ring *ring, RingEntry *entry)
 {
     Topic *topic;
+    RingSocket *rs;
 
     if (ring->position && entry->position <= ring->position) {
         ring_entry_free(entry); /* read again after a lost connection */
@@ -126,9 +129,11 @@ static void take_entry(Ring *ring, RingEntry *entry)
         counter_add(ring->metrics.unreadable, 1);
     ring_change_audience(ring, entry);
     topic = entry->topic;
-    for (uint32_t i = 0; i < topic->count; i++)
-        if (topic->list[i]->since < entry->position)
-            ring_write(ring, entry, (RingSocket *)topic->list[i]->follower);
+    for (uint32_t i = 0; i < topic->count; i++) {
+        rs = (RingSocket *)topic->list[i]->follower;
+        if (topic->list[i]->since < entry->position && !rs->lagging)
+            ring_write(ring, entry, rs);
+    }
     if (entry->mark)
         ring_note_dispatch_mark(ring, entry->mark);
     ring_drop_old(ring);
@@ -200,6 +205,7 @@ Ring *ring_new(Gateway *g, const char *domain)
     ring->topics = topics_new();
     ring->look = loop_timer_new(g->loop, look, ring);
     loop_timer_set(ring->look, RING_LOOK_MS, RING_LOOK_MS);
+    ring->pace = loop_timer_new(g->loop, ring_go_on, ring);
     pthread_mutex_init(&ring->lock, NULL);
     pthread_cond_init(&ring->room_made, NULL);
     add_metrics(ring);
@@ -215,6 +221,7 @@ void ring_free(Ring *ring)
     while (ring->count)
         drop_first(ring);
     loop_timer_free(ring->look);
+    loop_timer_free(ring->pace);
     topics_free(ring->topics);
     pthread_cond_destroy(&ring->room_made);
     pthread_mutex_destroy(&ring->lock);

@@ -62,7 +62,8 @@ typedef struct RingChange {
 /* What frames_before are written at: with joins, before what the socket gets out of the ring, so that a client which
  * breaks off in between loses nothing. */
 uint64_t ring_position_before(Socket *s, const RingChange *c);
-/* Leaves, joins, and writes what the ring has of the topics that are new. With its first join a socket begins to be
+/* Leaves, joins, and writes what the ring has of the topics that are new: as much as half of the queue takes, and on as
+ * the client reads; until then ring_look says no. With its first join a socket begins to be
  * meant by changes of audiences. The socket may be closed afterwards (queue full, stream lost). */
 void ring_apply(Socket *s, const RingChange *c);
 /* What frames are written at otherwise: all dispatches up to here that the socket is to see were written to it. */

@@ -38,6 +38,7 @@ void ring_forget(Socket *s)
 
     if (!rs)
         return;
+    ring_stop_lagging(rs);
     topics_leave_all(rs->ring->topics, &rs->follower);
     topics_set_user(rs->ring->topics, &rs->follower, 0);
     *(rs->previous ? &rs->previous->next : &rs->ring->sockets) = rs->next;
@@ -53,7 +54,7 @@ bool ring_look(Socket *s, RingLook *out)
 {
     const Ring *ring = ring_of(s);
 
-    if (!ring || !ring->filled)
+    if (!ring || !ring->filled || (of_socket(s) && of_socket(s)->lagging))
         return false;
     *out = (RingLook){
         .position = ring->position, .oldest = ring->oldest, .epoch = ring->epoch, .generation = ring->generation};
@@ -65,6 +66,8 @@ uint64_t ring_position(Socket *s)
     const RingSocket *rs = of_socket(s);
     const Ring *ring = ring_of(s);
 
+    if (rs && rs->lagging)
+        return MAX(rs->at - 1, rs->floor);
     return ring ? MAX(ring->position, rs ? rs->floor : 0) : 0;
 }
 
@@ -120,7 +123,7 @@ static void change_of_users(Ring *ring, const Atrium__AudienceChange *change, ui
         if (is_among(change->except_users, change->n_except_users, change->users[i]))
             continue;
         for (; f; f = f->next_of_user)
-            if (((RingSocket *)f)->begun)
+            if (((RingSocket *)f)->begun && !((RingSocket *)f)->lagging)
                 change_now(ring, (RingSocket *)f, change, position);
     }
 }
@@ -139,7 +142,7 @@ static void change_of_topic(Ring *ring, const Atrium__AudienceChange *change, ui
     for (size_t i = 0; i < count; i++)
         list[i] = topic->list[i]->follower;
     for (size_t i = 0; i < count; i++)
-        if (!is_among(change->except_users, change->n_except_users, list[i]->user))
+        if (!is_among(change->except_users, change->n_except_users, list[i]->user) && !((RingSocket *)list[i])->lagging)
             change_now(ring, (RingSocket *)list[i], change, position);
     free(list);
 }
@@ -214,25 +217,73 @@ static void change_again(Ring *ring, RingSocket *rs, const RingEntry *entry)
 }
 
 /* What lies between, in the stream's order: changes since the request was sent, and what the topics that are new have
- * told. */
-static void go_over(Ring *ring, RingSocket *rs, uint64_t from, uint64_t asked)
+ * told. False: its client does not read so fast, and the rest must wait. */
+static bool go_over(Ring *ring, RingSocket *rs)
 {
-    for (uint64_t at = MAX(MIN(from, asked) + 1, ring->oldest); at <= ring->position; at++) {
-        RingEntry *entry = ring_entry_at(ring, at);
+    for (; rs->at <= ring->position; rs->at++) {
+        RingEntry *entry;
         const Follow *follow;
 
-        if (at > asked)
+        if (!socket_has_room(rs->socket))
+            return false;
+        entry = ring_entry_at(ring, rs->at);
+        if (rs->at > rs->asked)
             change_again(ring, rs, entry);
         follow = entry->topic->mark;
-        if (follow && !follow->left && follow->since < at)
+        if (follow && !follow->left && follow->since < rs->at)
             ring_write(ring, entry, rs);
+    }
+    return true;
+}
+
+/* Nothing is said or changed out of its turn: whoever lags stays behind as a whole. */
+static void fill_in(Ring *ring, RingSocket *rs)
+{
+    bool done = go_over(ring, rs);
+
+    if (!done && !rs->lagging) {
+        rs->lagging = true;
+        if (ring->lagging++ == 0)
+            loop_timer_set(ring->pace, RING_PACE_MS, RING_PACE_MS);
+    }
+    if (done) {
+        topics_sweep(ring->topics, &rs->follower);
+        ring_stop_lagging(rs);
+    } else {
+        topics_unmark(&rs->follower);
+    }
+}
+
+void ring_stop_lagging(RingSocket *rs)
+{
+    if (!rs->lagging)
+        return;
+    rs->lagging = false;
+    if (--rs->ring->lagging == 0)
+        loop_timer_clear(rs->ring->pace);
+}
+
+void ring_go_on(void *data)
+{
+    Ring *ring = data;
+
+    for (RingSocket *rs = ring->sockets; rs && ring->lagging; rs = rs->next) {
+        if (!rs->lagging || !socket_has_room(rs->socket))
+            continue;
+        if (rs->at < ring->oldest) {
+            ring_stop_lagging(rs);
+            socket_break(rs->socket, RING_CLOSE_LOST, "come again");
+            continue;
+        }
+        topics_mark(&rs->follower);
+        fill_in(ring, rs);
     }
 }
 
 /* Can the ring still give what the reply is about? */
-static bool is_whole(const Ring *ring, const RingChange *c)
+static bool is_whole(const Ring *ring, const RingSocket *rs, const RingChange *c)
 {
-    return c->generation == ring->generation && c->asked + 1 >= ring->oldest &&
+    return c->generation == ring->generation && !rs->lagging && c->asked + 1 >= ring->oldest &&
            (c->n_join == 0 || from_of(c) + 1 >= ring->oldest);
 }
 
@@ -240,7 +291,7 @@ static void change_topics(Ring *ring, RingSocket *rs, const RingChange *c)
 {
     uint64_t from = from_of(c);
 
-    if (!is_whole(ring, c)) {
+    if (!is_whole(ring, rs, c)) {
         socket_break(rs->socket, RING_CLOSE_LOST, "come again");
         return;
     }
@@ -255,8 +306,9 @@ static void change_topics(Ring *ring, RingSocket *rs, const RingChange *c)
         leave_marked(rs, slice(c->leave[i]), ring->position);
     for (size_t i = 0; i < c->n_join; i++)
         join_marked(ring, rs, c->join[i]->topic, from);
-    go_over(ring, rs, c->n_join ? from : c->asked, c->asked);
-    topics_sweep(ring->topics, &rs->follower);
+    rs->at = MAX(c->n_join ? MIN(from, c->asked) + 1 : c->asked + 1, ring->oldest);
+    rs->asked = c->asked;
+    fill_in(ring, rs);
 }
 
 static bool has_mark(const RingSocket *rs, const char *mark)

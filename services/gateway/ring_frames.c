@@ -27,16 +27,17 @@ static bool fits(const Atrium__DispatchVariant *v, int64_t user, int dialect)
 static SharedFrame *const *frames_of(Ring *ring, RingEntry *entry, size_t variant, int dialect)
 {
     const Atrium__DispatchVariant *v = entry->dispatch->variants[variant];
-    SharedFrame ***made = &entry->made[variant * DIALECT_COUNT + (size_t)dialect];
+    size_t place = variant * DIALECT_COUNT + (size_t)dialect;
+    SharedFrame **made = entry->made[place];
 
-    if (*made)
-        return *made;
-    *made = ARENA_ARRAY(entry->mem, SharedFrame *, v->n_frames + 1);
+    if (made)
+        return made;
+    made = entry->made[place] = ARENA_ARRAY(entry->mem, SharedFrame *, v->n_frames + 1);
     for (size_t i = 0; i < v->n_frames; i++) {
         SharedFrame *frame = shared_frame_build(tables_types(ring->g->tables), dialect, v->frames[i], entry->position);
         size_t cost = frame ? sizeof(*frame) + frame->len : 0;
 
-        (*made)[i] = frame;
+        made[i] = frame;
         entry->bytes += cost;
         ring->bytes += cost;
         if (!frame) {
@@ -45,7 +46,7 @@ static SharedFrame *const *frames_of(Ring *ring, RingEntry *entry, size_t varian
                       "position", entry->position);
         }
     }
-    return *made;
+    return made;
 }
 
 void ring_write(Ring *ring, RingEntry *entry, RingSocket *rs)

@@ -12,6 +12,8 @@ enum {
     RING_QUEUE_ENTRIES = 4096, /* between tail and loop: beyond it the tail waits */
     RING_QUEUE_BYTES = 8 * 1024 * 1024,
     RING_TURN_ENTRIES = 256, /* of one turn of the loop, which has other things to do */
+    RING_TURN_BYTES = 65536, /* the same: output leaves between turns, so that a burst fills nobody's queue */
+    RING_PACE_MS = 5,        /* how often those that are filled in get more */
     RING_LOOK_MS = 1000,     /* how often the old is dropped, and gauges are set */
     RING_CLOSE_LOST = 1012,  /* "service restart": come again */
     RING_CLOSE_TOPICS = 1011
@@ -54,6 +56,9 @@ struct RingSocket {
     Socket *socket;
     bool begun;     /* it has joined once: changes mean it */
     uint64_t floor; /* its client saw all up to here before, on another edge perhaps */
+    /* Being filled in, as fast as its client reads: nothing else is done for it until it has come to the end. */
+    bool lagging;
+    uint64_t at, asked; /* the next number, and RingChange.asked */
     char *marks[RING_MARKS_MAX];
     size_t mark_count;
 };
@@ -91,7 +96,8 @@ typedef struct Ring {
     RingEntry *marks;    /* of entries */
     RingSocket *sockets;
     RingHold *waiting, *over;
-    LoopTimer *look;
+    size_t lagging; /* sockets */
+    LoopTimer *look, *pace;
     struct {
         Gauge *topics, *entries, *bytes, *age, *lag, *held;
         Counter *dispatches, *writes, *unreadable, *losses, *late;
@@ -120,6 +126,8 @@ void ring_take(Ring *ring, RingItem *item);
 void ring_drop_old(Ring *ring);
 /* ring_apply.c */
 void ring_change_audience(Ring *ring, const RingEntry *entry);
+void ring_go_on(void *ring); /* with those that lag */
+void ring_stop_lagging(RingSocket *rs);
 /* ring_frames.c */
 void ring_write(Ring *ring, RingEntry *entry, RingSocket *rs);
 void ring_free_frames(RingEntry *entry);

@@ -104,7 +104,8 @@ static void take_queued(void *data)
 
     if (!refill(ring, 0, 0))
         return;
-    for (; taken < RING_TURN_ENTRIES && ring->draining.at < ring->draining.count; taken++) {
+    for (; taken < RING_TURN_ENTRIES && taken_bytes < RING_TURN_BYTES && ring->draining.at < ring->draining.count;
+         taken++) {
         RingItem *item = &ring->draining.list[ring->draining.at++];
 
         taken_bytes += item_bytes(item);

@@ -13,6 +13,7 @@ struct Socket {
     int64_t user;
     int dialect;
     uint32_t broken; /* close code */
+    size_t room;     /* frames that it takes, beyond `count`; 0: all */
     uint64_t written[WRITTEN_MAX];
     SharedFrame *last;
     size_t count;
@@ -56,6 +57,11 @@ bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position)
     s->written[s->count++] = position;
     s->last = frame;
     return true;
+}
+
+bool socket_has_room(const Socket *s)
+{
+    return s->room == 0 || s->count < s->room;
 }
 
 void socket_break(Socket *s, uint32_t code, const char *reason)
@@ -522,6 +528,61 @@ static void what_is_read_again_is_passed_over(void **state)
     ring_forget(s);
 }
 
+/* Some tens of thousands at once would fill any queue. */
+static void what_was_missed_comes_as_fast_as_it_is_read(void **state)
+{
+    Socket *s = socket_of(1), *other = socket_of(1);
+    RingLook look;
+    (void)state;
+
+    start(other, "t");
+    for (int i = 0; i < 5; i++)
+        tell("t");
+    s->room = 2;
+    resume(s, "t v u.1", 0);
+    ASSERT_WRITTEN(s, 1, 2);
+    assert_false(ring_look(s, &look)); /* nothing is asked meanwhile */
+    assert_int_equal(ring_position(s), 2);
+    tell_change("t", change(1, NULL, "w", "v")); /* 6 */
+    tell("v");                                   /* 7: it is out by then */
+    tell("w");                                   /* 8 */
+    ASSERT_WRITTEN(s, 1, 2);
+    ring_go_on(ring);
+    ASSERT_WRITTEN(s, 1, 2);
+    s->room = 4;
+    ring_go_on(ring);
+    ASSERT_WRITTEN(s, 1, 2, 3, 4);
+    s->room = 0;
+    ring_go_on(ring);
+    ASSERT_WRITTEN(s, 1, 2, 3, 4, 5, 6, 8);
+    assert_true(ring_look(s, &look));
+    tell("w");
+    ASSERT_WRITTEN(s, 1, 2, 3, 4, 5, 6, 8, 9);
+    ASSERT_WRITTEN(other, 1, 2, 3, 4, 5, 6, 8, 9);
+    ring_forget(s);
+    ring_forget(other);
+}
+
+static void who_reads_too_slowly_for_the_ring_comes_again(void **state)
+{
+    Socket *s = socket_of(1), *gone = socket_of(2);
+    (void)state;
+
+    tell("t");
+    tell("t");
+    s->room = gone->room = 1;
+    resume(s, "t", 0);
+    resume(gone, "t", 0);
+    ring_forget(gone);
+    now_us += INT64_C(1000) * settings.ring_age_ms + 1000;
+    tell("t");
+    s->room = 2;
+    ring_go_on(ring);
+    assert_int_equal(s->broken, 1012);
+    assert_int_equal(ring->lagging, 0);
+    ring_forget(s);
+}
+
 static void a_jump_ends_all_who_may_have_missed_something(void **state)
 {
     Socket *s = socket_of(1), *asks = socket_of(2), *late = socket_of(3);
@@ -709,12 +770,13 @@ static void run_at_random(uint32_t seed)
     while (taken < HISTORY) {
         Try *t = used ? &tries[random_below((unsigned)used)] : NULL;
 
-        switch (random_below(4)) {
+        switch (random_below(5)) {
         case 0:
             if (used < SOCKETS && random_below(8) == 0) {
                 t = &tries[used++];
                 *t = (Try){.user = 1 + (int)random_below(USERS), .read = -1};
                 t->s = socket_of(t->user);
+                t->s->room = random_below(2) * (1 + random_below(8));
                 t->asked = ask(t->s);
                 t->asked.has_from = true;
                 t->from = (int)t->asked.asked - (int)random_below(20);
@@ -732,6 +794,11 @@ static void run_at_random(uint32_t seed)
                 reply(t->s, t->asked, "", t->join);
             }
             break;
+        case 3:
+            if (t && t->s->room && random_below(3) == 0)
+                t->s->room = t->s->count + 1 + random_below(8);
+            ring_go_on(ring);
+            break;
         default:
             produced += (int)random_below(3);
             produced = MIN(produced, HISTORY);
@@ -739,6 +806,10 @@ static void run_at_random(uint32_t seed)
                 say_history(++taken);
         }
     }
+    for (int i = 0; i < used; i++)
+        tries[i].s->room = 0;
+    ring_go_on(ring);
+    assert_int_equal(ring->lagging, 0);
     for (int i = 0; i < used; i++) {
         assert_int_equal(tries[i].s->broken, 0);
         if (tries[i].applied)
@@ -772,6 +843,8 @@ int main(void)
         RING_TEST(what_cannot_be_read_keeps_its_place),
         RING_TEST(a_client_that_is_ahead_of_us_gets_nothing_twice),
         RING_TEST(what_is_read_again_is_passed_over),
+        RING_TEST(what_was_missed_comes_as_fast_as_it_is_read),
+        RING_TEST(who_reads_too_slowly_for_the_ring_comes_again),
         RING_TEST(a_jump_ends_all_who_may_have_missed_something),
         RING_TEST(another_stream_begins_anew),
         RING_TEST(the_old_and_the_many_go),

@@ -178,7 +178,9 @@ static void on_whole(wslay_event_context_ptr wslay, const struct wslay_event_on_
     Socket *s = f->socket;
 
     (void)wslay;
-    if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
+    if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1) {
+        return; /* half a code: wslay lets that pass, so that its answer is taken for the failure which it should be */
+    } else if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
         s->close_received = true;
         if (s->phase == SOCKET_OPEN)
             s->close_code = arg->status_code ? arg->status_code : WSLAY_CODE_NO_STATUS_RCVD;
@@ -402,6 +404,11 @@ void socket_drop_out(Socket *s)
         free(MOVE(s->out));
         s->out_room = s->out_first = 0;
     }
+}
+
+bool socket_has_room(const Socket *s)
+{
+    return s->phase != SOCKET_OPEN || s->out_bytes < s->op->socket->queue_bytes / 2;
 }
 
 bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position)

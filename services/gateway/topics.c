@@ -169,6 +169,12 @@ void topics_mark(Follower *f)
         f->list[i]->topic->mark = f->list[i];
 }
 
+void topics_unmark(Follower *f)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        f->list[i]->topic->mark = NULL;
+}
+
 void topics_sweep(Topics *t, Follower *f)
 {
     for (uint32_t i = f->count; i-- > 0;) {

@@ -59,6 +59,7 @@ bool topic_is_of(Slice name, Slice of);
 /* While a change of one follower is applied: each topic of his knows his Follow (topic->mark); the caller sets it for
  * those that join meanwhile. One follower at a time; topics_sweep ends it, and takes away what has `left`. */
 void topics_mark(Follower *f);
+void topics_unmark(Follower *f); /* later more of it */
 void topics_sweep(Topics *t, Follower *f);
 
 /* As a follower of `user` (not 0) it is found by topics_first_of_user and next_of_user. Again for another one: moves.

@@ -223,6 +223,22 @@ def test_a_slow_reader_is_closed_and_disturbs_nobody(world):
     poll(lambda: world.metric("atrium_socket_ends_total") > 0)
 
 
+def test_who_missed_more_than_a_queue_holds_gets_it_all(world):
+    with world.open(1, "long") as ws:
+        at = ws.ready["s"]
+    world.say("long", "y" * 4096, times=1500)
+    begun = world.say("long", "begin")
+    with WebSocket(world.ports[1], f"/echo?topics=long&from={at}&epoch={ws.epoch}") as again:
+        world.say("long", "end")
+        seen = []
+        while not seen or seen[-1]["d"]["text"] != "end":
+            seen.append(again.next("SAID"))
+        numbers = [message["s"] for message in seen]
+        assert len(seen) == 1502 and numbers == sorted(set(numbers)) and begun in numbers
+        again.send("and on")
+        again.next("ECHO")
+
+
 def test_too_many_messages_close(world):
     with world.open(0, path="/echo-briefly") as ws:
         for i in range(15):

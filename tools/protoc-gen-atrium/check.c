@@ -17,12 +17,14 @@ static void check_field(Model *m, const Message *message, const Field *f)
                       f->name);
     if (f->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP)
         model_problem(m, f->place, "%s.%s: groups are not used here: say message", message->full_name, f->name);
-    if (f->rules->null == ATRIUM__NULL_INPUT__CLEAR) {
+    if (f->rules->null == ATRIUM__NULL_INPUT__EMPTY_CLEARS && !f->repeated) {
+        model_problem(m, f->place, "%s.%s: null: EMPTY_CLEARS is for lists", message->full_name, f->name);
+    } else if (f->rules->null == ATRIUM__NULL_INPUT__CLEAR || f->rules->null == ATRIUM__NULL_INPUT__EMPTY_CLEARS) {
         const Field *cleared = message_field(message, "cleared");
         if (!cleared || !cleared->message || cleared->message->well_known != ATRIUM__WELL_KNOWN__FIELD_MASK)
-            model_problem(m, f->place,
-                          "%s.%s: null: CLEAR needs a field google.protobuf.FieldMask cleared in the message",
-                          message->full_name, f->name);
+            model_problem(m, f->place, "%s.%s: null: %s needs a field google.protobuf.FieldMask cleared in the message",
+                          message->full_name, f->name,
+                          f->rules->null == ATRIUM__NULL_INPUT__CLEAR ? "CLEAR" : "EMPTY_CLEARS");
     }
 }
 
