@@ -29,5 +29,7 @@ enum {
 Err messages_limit(const char *text, int max, int by_default, int *out) MUST_CHECK;
 /* The next id of the channel: greater than all that it has, whatever the clocks of two instances say. */
 int64_t messages_next_id(const Chat *chat, const Place *place);
+/* Deletes these of one channel (guild_id 0: between people), whoever asks: of an account that is gone. 100 at most. */
+Err messages_erase(Request *rq, int64_t channel_id, int64_t guild_id, const int64_t *ids, size_t count) MUST_CHECK;
 /* As rpc SendMessage, for whoever posts for somebody. */
 Err messages_post(Request *rq, const Chat__V1__SendMessageRequest *in, Chat__V1__Message *out) MUST_CHECK;
