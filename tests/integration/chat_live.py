@@ -3,6 +3,7 @@ import asyncio
 import concurrent.futures
 import json
 import threading
+import urllib.parse
 
 import websockets
 
@@ -51,8 +52,8 @@ class Client:
 
     def __init__(self, clients, url, host=None):
         self.clients = clients
-        self.url = url.replace("http", "ws", 1) + "/gateway"
-        self.headers = {"Host": host} if host else {}
+        self.host = host  # as its name is known to the client; the address stays
+        self.url = self.socket_url(url)
         self.socket = None
         self.reader = None
         self.frames, self.events = [], []
@@ -60,11 +61,16 @@ class Client:
         self.code = None  # of the last close
         clients.all.append(self)
 
+    def socket_url(self, url):
+        return url.replace("http", "ws", 1) + "/gateway"
+
     # --- in the clients' thread
-    async def _open(self, url=None):
+    async def _open(self, url):
+        address = urllib.parse.urlsplit(url)
         self.code = None
-        self.socket = await websockets.connect(url or self.url, extra_headers=self.headers, ping_interval=None,
-                                               max_size=None, open_timeout=TIMEOUT_S, close_timeout=1)
+        self.socket = await websockets.connect(
+            url.replace(address.hostname, self.host) if self.host else url, host=address.hostname, port=address.port,
+            ping_interval=None, max_size=None, open_timeout=TIMEOUT_S, close_timeout=1)
         self.reader = asyncio.ensure_future(self._read(self.socket))
 
     async def _read(self, socket):
@@ -91,7 +97,7 @@ class Client:
     # --- in the test's
     def open(self, url=None):
         seen = len(self.frames)
-        self.clients.run(self._open(url and url.replace("http", "ws", 1) + "/gateway"))
+        self.clients.run(self._open(self.socket_url(url) if url else self.url))
         self.wait(lambda: self.frames[seen:] and self.frames[seen]["op"] == HELLO, what="HELLO")
 
     def send(self, frame):
