@@ -256,6 +256,26 @@ static void a_joined_transaction_commits_with_the_outer_one(void **state)
     assert_int_equal(read_number(db, "SELECT id FROM person"), 1);
 }
 
+static void a_statement_may_be_a_transaction_of_its_own(void **state)
+{
+    static const char PUT[] = "INSERT INTO person (id, name) VALUES ($1, $2) RETURNING id";
+    CLEANUP(db_free_at) Db *db = open_pool(2, 1000, NULL);
+    Request rq = request_on(db, 5000);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    DbTx outer = {0};
+    (void)state;
+
+    assert_ok(db_write(&rq, PUT, DB_ARGS(db_int64(1), db_text(SLICE_LIT("kept"))), &rows));
+    assert_int_equal(db_get_int64(&rows, 0, 0), 1);
+    assert_reason(db_write(&rq, PUT, DB_ARGS(db_int64(1), db_text(SLICE_LIT("twice"))), &rows), &CONFLICT);
+    assert_int_equal(read_number(db, COUNT), 1);
+    assert_ok(db_tx_begin(&rq, &outer));
+    rq.outer_tx = &outer;
+    assert_ok(db_write(&rq, PUT, DB_ARGS(db_int64(2), db_text(SLICE_LIT("undone"))), &rows));
+    db_tx_done(&outer);
+    assert_int_equal(read_number(db, COUNT), 1);
+}
+
 /* --- deadlines, pool, lost connections --------------------------------------------------------------------------- */
 static void a_slow_statement_is_cancelled_at_the_deadline(void **state)
 {
@@ -611,6 +631,7 @@ int main(void)
         cmocka_unit_test_setup(a_savepoint_saves_the_transaction, empty_tables),
         cmocka_unit_test_setup(a_joined_transaction_commits_with_the_outer_one, empty_tables),
         cmocka_unit_test_setup(a_slow_statement_is_cancelled_at_the_deadline, empty_tables),
+        cmocka_unit_test_setup(a_statement_may_be_a_transaction_of_its_own, empty_tables),
         cmocka_unit_test(an_exhausted_pool_answers_unavailable),
         cmocka_unit_test_setup(more_threads_than_connections_take_turns, empty_tables),
         cmocka_unit_test_setup(an_idle_connection_that_ended_is_replaced_unnoticed, empty_tables),

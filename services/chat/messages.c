@@ -1,12 +1,10 @@
-/* messages: posting, changing and deleting them, and reading them again. */
+/* messages: reading, changing and deleting them. */
 #include "services/chat/messages.h"
 
 #include "atrium/chat/v1/messages.service.h"
 #include "services/chat/attachments.h"
 #include "services/chat/store.h"
 #include "services/chat/store_messages.h"
-
-#define CONTENT_TEXT "message content must be 1-2000 characters"
 
 Err messages_limit(const char *text, int max, int by_default, int *out)
 {
@@ -23,144 +21,6 @@ int64_t messages_next_id(const Chat *chat, const Place *place)
     int64_t id = id_next(chat->ids);
 
     return MAX(id, place->last_id + 1);
-}
-
-/* --- posting ---------------------------------------------------------------------------------------------------------
- */
-/* What is allowed of a text depends on whether files come with it. */
-static Err check_content(const char *content, bool attached)
-{
-    size_t chars = utf8_length(slice(content));
-
-    if (chars > CONTENT_MAX_CHARS || (chars == 0 && !attached))
-        return err_make(&INVALID_CONTENT, CONTENT_TEXT);
-    return OK;
-}
-
-static Err enter_to_post(DbTx *tx, Request *rq, int64_t channel_id, Place *out)
-{
-    TRY(place_enter(tx, rq, channel_id, PERMISSION_SEND_MESSAGES, out));
-    if (out->type == CHANNEL_CATEGORY)
-        return err_make(&INVALID_CHANNEL, "a category has no messages");
-    if (out->blocked)
-        return err_make(&PERMISSION_DENIED, "you cannot write to this user");
-    return OK;
-}
-
-/* Users, roles and everyone, as far as there are such and the author may mean them. A reply means whom it answers. */
-static Err find_mentions(DbTx *tx, Request *rq, const Place *place, Chat__V1__Message *message)
-{
-    Mentions found;
-
-    message->n_mentions = message->n_mention_roles = 0;
-    mentions_find(slice(message->content), &found);
-    SET(message, mention_everyone,
-        found.everyone && (!place->guild_id || (place->permissions & PERMISSION_MENTION_EVERYONE) != 0));
-    return mentions_none(&found) ? OK : chat_store_resolve_mentions(tx, rq->mem, place, &found, message);
-}
-
-static void add_mention(Arena *mem, Chat__V1__Message *message, int64_t user_id)
-{
-    int64_t *list;
-
-    for (size_t i = 0; i < message->n_mentions; i++)
-        if (message->mentions[i] == user_id)
-            return;
-    list = ARENA_ARRAY(mem, int64_t, message->n_mentions + 1);
-    for (size_t i = 0; i < message->n_mentions; i++)
-        list[i] = message->mentions[i];
-    list[message->n_mentions++] = user_id;
-    message->mentions = list;
-}
-
-static Err answer_to(DbTx *tx, Request *rq, int64_t reply_to, Chat__V1__Message *message)
-{
-    int64_t author_id;
-
-    TRY(chat_store_author_of(tx, message->channel_id, reply_to, &author_id));
-    if (!author_id)
-        return err_make(&INVALID_REPLY, "reply_to: no message of this channel");
-    SET(message, reply_to, reply_to);
-    SET(message, type, MESSAGE_TYPE_REPLY);
-    if (author_id != message->author_id)
-        add_mention(rq->mem, message, author_id);
-    return OK;
-}
-
-static Err keep_slow(DbTx *tx, Request *rq, const Place *place)
-{
-    int64_t wait_us = 0;
-
-    if (!place->slow_s || (place->permissions & PERMISSION_MANAGE_MESSAGES))
-        return OK;
-    TRY(chat_store_slow_post(tx, place->id, rq->caller.user_id, place->slow_s, clock_unix_us(rq->clock), &wait_us));
-    if (wait_us <= 0)
-        return OK;
-    request_set_retry_after(rq, (uint32_t)((wait_us + 999999) / 1000000));
-    return err_make(&SLOW_MODE, "slow mode: one message in %d seconds", place->slow_s);
-}
-
-static void begin_message(Request *rq, const Place *place, Chat__V1__Message *out)
-{
-    const Chat *chat = rq->service;
-
-    SET(out, id, messages_next_id(chat, place));
-    SET(out, channel_id, place->id);
-    if (place->guild_id)
-        SET(out, guild_id, place->guild_id);
-    SET(out, author_id, rq->caller.user_id);
-    SET(out, type, MESSAGE_TYPE_PLAIN);
-    out->author_username = (char *)place->username;
-    out->author_display_name = (char *)place->display_name;
-    out->author_avatar_hash = (char *)place->avatar_hash;
-    out->created_at = chat_time(rq->mem, id_snowflake_unix_ms(out->id) * 1000);
-}
-
-static Err fill_message(DbTx *tx, Request *rq, const Place *place, const Chat__V1__SendMessageRequest *in,
-                        Chat__V1__Message *out)
-{
-    begin_message(rq, place, out);
-    if (in->n_attachments || place->has_uploads)
-        TRY(attachments_claim(tx, rq, in->attachments, in->n_attachments, out));
-    TRY(check_content(in->content, out->n_attachments > 0));
-    if (in->nonce && (!in->nonce[0] || strlen(in->nonce) > NONCE_MAX_BYTES))
-        return err_make(&INVALID_NONCE, "nonce: 1 to %d bytes", NONCE_MAX_BYTES);
-    out->content = in->content ? in->content : (char *)"";
-    out->nonce = in->nonce;
-    TRY(find_mentions(tx, rq, place, out));
-    return in->has_reply_to ? answer_to(tx, rq, in->reply_to, out) : OK;
-}
-
-static Err post(DbTx *tx, Request *rq, const Place *place, const Chat__V1__Message *message)
-{
-    const Chat *chat = rq->service;
-    OutboxRow announce;
-
-    TRY(chat_dispatch_row(
-        rq->mem, &(ChatDispatch){.topic = place_topic(place), .event = "MESSAGE_CREATE", .data = &message->base},
-        &announce));
-    TRY(chat_store_insert_mentions(tx, message));
-    TRY(chat_store_insert_message(tx, message, &announce));
-    TRY(db_tx_commit(tx));
-    outbox_nudge(chat->outbox);
-    return OK;
-}
-
-Err messages_post(Request *rq, const Chat__V1__SendMessageRequest *in, Chat__V1__Message *out)
-{
-    CLEANUP(db_tx_done) DbTx tx = {0};
-    Place place;
-
-    TRY(db_tx_begin(rq, &tx));
-    TRY(enter_to_post(&tx, rq, in->channel_id, &place));
-    TRY(fill_message(&tx, rq, &place, in, out));
-    TRY(keep_slow(&tx, rq, &place));
-    return post(&tx, rq, &place, out);
-}
-
-Err chat_v1_send_message(Request *rq, const Chat__V1__SendMessageRequest *in, Chat__V1__Message *out)
-{
-    return messages_post(rq, in, out);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------------
@@ -214,11 +74,11 @@ Err chat_v1_edit_message(Request *rq, const Chat__V1__EditMessageRequest *in, Ch
         return err_make(&PERMISSION_DENIED, "you can only edit your own messages");
     if (place.blocked)
         return err_make(&PERMISSION_DENIED, "you cannot write to this user");
-    TRY(check_content(in->content, old.n_attachments > 0));
+    TRY(messages_check_content(in->content, old.n_attachments > 0));
     *out = old;
     out->content = in->content ? in->content : (char *)"";
     out->edited_at = chat_time(rq->mem, now_us);
-    TRY(find_mentions(&tx, rq, &place, out));
+    TRY(messages_find_mentions(&tx, rq, &place, out));
     TRY(chat_store_update_message(&tx, &old, out, now_us));
     TRY(chat_dispatch(&tx, rq->mem,
                       &(ChatDispatch){.topic = place_topic(&place), .event = "MESSAGE_UPDATE", .data = &out->base}));

@@ -29,5 +29,9 @@ enum {
 Err messages_limit(const char *text, int max, int by_default, int *out) MUST_CHECK;
 /* The next id of the channel: greater than all that it has, whatever the clocks of two instances say. */
 int64_t messages_next_id(const Chat *chat, const Place *place);
+/* What is allowed of a text depends on whether files come with it. INVALID_CONTENT. */
+Err messages_check_content(const char *content, bool attached) MUST_CHECK;
+/* Fills in whom `message` means by its text: users, roles and everyone, as far as there are such and its author may. */
+Err messages_find_mentions(DbTx *tx, Request *rq, const Place *place, Chat__V1__Message *message) MUST_CHECK;
 /* As rpc SendMessage, for whoever posts for somebody. */
 Err messages_post(Request *rq, const Chat__V1__SendMessageRequest *in, Chat__V1__Message *out) MUST_CHECK;

@@ -23,6 +23,8 @@ typedef struct Place {
  * looks. NOT_FOUND "channel not found"; PERMISSION_DENIED for outsiders; MISSING_PERMISSIONS unless he has all `bits`.
  */
 Err place_enter(DbTx *tx, Request *rq, int64_t channel_id, int64_t bits, Place *out) MUST_CHECK;
+/* The same look without locks, before a change that looks again under them: `last_id` is 0. */
+Err place_look(Request *rq, int64_t channel_id, int64_t bits, Place *out) MUST_CHECK;
 /* The same verdict over what a statement of one's own has found: type, guild_id and CHANNEL_PERMISSIONS_SQL in the
  * columns from `first` on; no rows: there is no such channel. */
 Err place_judge(const DbRows *rows, int first, int64_t bits, Place *out) MUST_CHECK;

@@ -247,6 +247,21 @@ Err chat_store_insert_message(DbTx *tx, const Chat__V1__Message *message, const 
                            db_text(slice(message->content)), OUTBOX_ARGS(announce)));
 }
 
+static const char POST_PLAIN[] = "SELECT post_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+Err chat_store_post_plain(Request *rq, const Chat__V1__Message *message, const OutboxRow *announce, bool *out_done)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_write(rq, POST_PLAIN,
+                 DB_ARGS(db_int64(message->channel_id), message->has_guild_id ? db_int64(message->guild_id) : db_null(),
+                         db_int64(message->author_id), db_int64(message->id), db_text(slice(message->content)),
+                         OUTBOX_ARGS(announce)),
+                 &rows));
+    *out_done = db_get_bool(&rows, 0, 0);
+    return OK;
+}
+
 static const char RESOLVE_IN_GUILD[] =
     "SELECT 0 AS kind, m.user_id FROM member m WHERE m.guild_id = $1 AND m.user_id = ANY ($2)"
     " UNION SELECT 0, m.user_id FROM person p JOIN member m ON m.guild_id = $1 AND m.user_id = p.user_id"

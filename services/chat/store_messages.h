@@ -36,6 +36,10 @@ Err chat_store_message(Request *rq, int64_t channel_id, int64_t id, Chat__V1__Me
 Err chat_store_message_in(DbTx *tx, Request *rq, int64_t channel_id, int64_t id, Chat__V1__Message *out) MUST_CHECK;
 /* The message with the row that tells of it. */
 Err chat_store_insert_message(DbTx *tx, const Chat__V1__Message *message, const OutboxRow *announce) MUST_CHECK;
+/* One that has text and nothing else, in a transaction of its own that looks once more. `*out_done` false, and nothing
+ * happened: its author may no longer post, or its id is not greater than all others of the channel. */
+Err chat_store_post_plain(Request *rq, const Chat__V1__Message *message, const OutboxRow *announce,
+                          bool *out_done) MUST_CHECK;
 /* Text and whom it means, instead of `old`. */
 Err chat_store_update_message(DbTx *tx, const Chat__V1__Message *old, const Chat__V1__Message *message,
                               int64_t now_us) MUST_CHECK;

@@ -52,6 +52,7 @@ auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
+chat_mentions_FUZZ := services/chat/mentions_fuzz.c $(addprefix services/chat/,mentions.c terms.c)
 transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes.c services/transcode/hls.c
 transcode_boxes_FUZZ_LDFLAGS := -lm
 transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)

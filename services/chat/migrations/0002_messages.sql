@@ -143,15 +143,16 @@ LANGUAGE plpgsql ROWS 1 AS $$
 DECLARE
     prefix CONSTANT text := current_schema() || '/lock/outbox/';
     of_guild bigint;
+    locked text; -- a lock in an assignment costs no query
 BEGIN
     SELECT c.guild_id INTO of_guild FROM channel c WHERE c.id = in_channel;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     IF of_guild IS NOT NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(hashtextextended(prefix || of_guild, 0));
+        locked := pg_advisory_xact_lock_shared(hashtextextended(prefix || of_guild, 0));
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended(prefix || in_channel, 0));
+    locked := pg_advisory_xact_lock(hashtextextended(prefix || in_channel, 0));
     RETURN QUERY
         SELECT c.guild_id, c.type,
                -- As CHANNEL_PERMISSIONS_SQL in services/chat/place.h.
@@ -168,6 +169,39 @@ BEGIN
                                       WHERE r.channel_id = c.id AND b.blocked_id = in_user)
         FROM channel c LEFT JOIN person p ON p.user_id = in_user
         WHERE c.id = in_channel;
+END
+$$;
+
+-- A message that is text and nothing else, with the row that tells of it: in one statement, which is a transaction. Takes
+-- the locks, looks whether its author may post still, and whether its id, drawn before the locks, comes after all that
+-- is there. False: not so, and nothing is done.
+CREATE FUNCTION post_plain(in_channel bigint, in_guild bigint, in_author bigint, in_id bigint, in_content text,
+                           row_id uuid, row_key text, row_subject text, row_type text, row_payload bytea)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    prefix CONSTANT text := current_schema() || '/lock/outbox/';
+    locked text;
+    allowed bigint;
+    last_id bigint;
+BEGIN
+    IF in_guild IS NOT NULL THEN
+        locked := pg_advisory_xact_lock_shared(hashtextextended(prefix || in_guild, 0));
+    END IF;
+    locked := pg_advisory_xact_lock(hashtextextended(prefix || in_channel, 0));
+    SELECT CASE WHEN in_guild IS NULL -- as in enter_channel
+                THEN (SELECT 49155::bigint FROM recipient r WHERE r.channel_id = in_channel AND r.user_id = in_author)
+                ELSE (SELECT a.permissions FROM channel_access a
+                      WHERE a.channel_id = in_channel AND a.user_id = in_author) END,
+           (SELECT m.id FROM message m WHERE m.channel_id = in_channel ORDER BY m.id DESC LIMIT 1)
+    INTO allowed, last_id;
+    IF allowed IS NULL OR (allowed & 2) = 0 OR last_id >= in_id THEN -- SEND_MESSAGES
+        RETURN false;
+    END IF;
+    INSERT INTO message (channel_id, id, guild_id, author_id, content)
+    VALUES (in_channel, in_id, in_guild, in_author, in_content);
+    INSERT INTO outbox (id, key, subject, ce_type, payload)
+    VALUES (row_id, row_key, row_subject, row_type, row_payload);
+    RETURN true;
 END
 $$;
 
