@@ -399,7 +399,7 @@ static void send_as(Socket *s, const char *caller)
     ask->caller = caller ? xstrdup(caller) : NULL;
     ask->span = span_start(&root, s->op->path, 3);
     rq.header_count = socket_headers(s, caller, rq.timeout_ms, &ask->span.self, headers, SOCKET_HEADERS_MAX);
-    if (ask->kind == ATRIUM__SOCKET_KIND__OPEN) {
+    if (ask->kind == ATRIUM__SOCKET_KIND__OPEN && s->header_count) {
         memcpy(headers + rq.header_count, s->headers, s->header_count * sizeof(*headers));
         rq.header_count += s->header_count;
     }
