@@ -3,6 +3,7 @@
 
 #include "atrium/chat/v1/messages.service.h"
 #include "services/chat/attachments.h"
+#include "services/chat/audit.h"
 #include "services/chat/store.h"
 #include "services/chat/store_messages.h"
 
@@ -138,6 +139,18 @@ static Err delete_messages(DbTx *tx, Request *rq, const Place *place, const int6
     return out->attached ? attachments_release(tx, rq, out->ids, out->count) : OK;
 }
 
+/* What somebody does to others' messages in a guild. */
+static Err log_deleted(DbTx *tx, Request *rq, const Place *place, AuditAction action, int64_t target_id, int64_t count)
+{
+    Audit audit = {.rq = rq, .action = action, .guild_id = place->guild_id, .target_id = target_id};
+
+    if (!place->guild_id)
+        return OK;
+    audit_id(&audit, "channel_id", place->id, 0);
+    audit_number(&audit, "count", AUDIT_ABSENT, count);
+    return audit_insert(&audit, tx);
+}
+
 Err chat_v1_delete_message(Request *rq, const Chat__V1__DeleteMessageRequest *in, Chat__V1__DeleteMessageReply *out)
 {
     const Chat *chat = rq->service;
@@ -158,6 +171,8 @@ Err chat_v1_delete_message(Request *rq, const Chat__V1__DeleteMessageRequest *in
         TRY(place_require(&place, PERMISSION_MANAGE_MESSAGES));
     TRY(delete_messages(&tx, rq, &place, &in->message_id, 1, &gone));
     TRY(tell_deleted(&tx, rq, &place, in->message_id));
+    if (author_id != rq->caller.user_id)
+        TRY(log_deleted(&tx, rq, &place, AUDIT_MESSAGE_DELETE, author_id, 1));
     TRY(db_tx_commit(&tx));
     outbox_nudge(chat->outbox);
     return OK;
@@ -180,7 +195,22 @@ Err chat_v1_bulk_delete_messages(Request *rq, const Chat__V1__BulkDeleteMessages
     if (gone.count == 0)
         return OK;
     TRY(gone.count == 1 ? tell_deleted(&tx, rq, &place, gone.ids[0]) : tell_many_deleted(&tx, rq, &place, &gone));
+    TRY(log_deleted(&tx, rq, &place, AUDIT_MESSAGES_DELETE, place.id, (int64_t)gone.count));
     TRY(db_tx_commit(&tx));
     outbox_nudge(chat->outbox);
     return OK;
+}
+
+Err messages_erase(Request *rq, int64_t channel_id, int64_t guild_id, const int64_t *ids, size_t count)
+{
+    const Place place = {.id = channel_id, .guild_id = guild_id};
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    DeletedMessages gone;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(guild_id ? chat_lock_channel(&tx, guild_id, channel_id) : chat_lock_dm(&tx, channel_id));
+    TRY(delete_messages(&tx, rq, &place, ids, count, &gone));
+    if (gone.count > 0)
+        TRY(tell_many_deleted(&tx, rq, &place, &gone));
+    return db_tx_commit(&tx);
 }

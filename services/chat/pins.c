@@ -1,5 +1,6 @@
 /* pins: messages that a channel keeps in sight. */
 #include "atrium/chat/v1/messages.service.h"
+#include "services/chat/audit.h"
 #include "services/chat/store.h"
 #include "services/chat/store_messages.h"
 
@@ -33,6 +34,19 @@ static Err enter_to_pin(DbTx *tx, Request *rq, const Chat__V1__PinRequest *in, P
     return author_id ? OK : err_make(&NOT_FOUND, "message not found");
 }
 
+static Err log_pin(DbTx *tx, Request *rq, const Place *place, int64_t message_id, bool pinned)
+{
+    Audit audit = {.rq = rq,
+                   .action = pinned ? AUDIT_MESSAGE_PIN : AUDIT_MESSAGE_UNPIN,
+                   .guild_id = place->guild_id,
+                   .target_id = message_id};
+
+    if (!place->guild_id)
+        return OK;
+    audit_id(&audit, "channel_id", pinned ? 0 : place->id, pinned ? place->id : 0);
+    return audit_insert(&audit, tx);
+}
+
 /* Told only when something changed. */
 static Err set_pin(DbTx *tx, Request *rq, const Place *place, int64_t message_id, int64_t pinned_us)
 {
@@ -49,6 +63,7 @@ static Err set_pin(DbTx *tx, Request *rq, const Place *place, int64_t message_id
     if (!changed)
         return OK;
     TRY(tell_pins(tx, rq, place, last_us));
+    TRY(log_pin(tx, rq, place, message_id, pinned_us != 0));
     TRY(db_tx_commit(tx));
     outbox_nudge(chat->outbox);
     return OK;
