@@ -22,6 +22,13 @@ static Err check_topic(const char *topic)
     return OK;
 }
 
+static Err check_slow_mode(int type, int seconds)
+{
+    if (seconds < 0 || seconds > SLOW_MODE_MAX_S || (seconds && type != CHANNEL_TEXT))
+        return err_make(&INVALID_RATE_LIMIT, "rate_limit_per_user must be 0-%d, of a text channel", SLOW_MODE_MAX_S);
+    return OK;
+}
+
 /* --- reading -------------------------------------------------------------------------------------------------------
  */
 Err chat_v1_list_channels(Request *rq, const Chat__V1__ListChannelsRequest *in, Chat__V1__ListChannelsReply *out)
@@ -51,6 +58,7 @@ static Err log_channel(Request *rq, DbTx *tx, AuditAction action, const Chat__V1
     audit_text(&audit, "name", old->name, new->name);
     audit_text(&audit, "topic", old->topic, new->topic);
     audit_id(&audit, "parent_id", old->parent_id, new->parent_id);
+    audit_number(&audit, "rate_limit_per_user", old->rate_limit_per_user, new->rate_limit_per_user);
     if (before && after)
         audit_number(&audit, "position", old->position, new->position);
     else
@@ -72,6 +80,7 @@ Err chat_v1_create_channel(Request *rq, const Chat__V1__CreateChannelRequest *in
     if (in->type != CHANNEL_TEXT && in->type != CHANNEL_VOICE && in->type != CHANNEL_CATEGORY)
         return err_make(&INVALID_TYPE, "channel type must be 0 (text), 2 (voice), or 4 (category)");
     TRY(check_topic(in->topic));
+    TRY(check_slow_mode(in->type, in->rate_limit_per_user));
     SET(out, id, id_next(chat->ids));
     SET(out, guild_id, in->guild_id);
     out->name = in->name;
@@ -79,6 +88,8 @@ Err chat_v1_create_channel(Request *rq, const Chat__V1__CreateChannelRequest *in
     out->topic = in->topic;
     if (in->parent_id)
         SET(out, parent_id, in->parent_id);
+    if (in->type == CHANNEL_TEXT)
+        SET(out, rate_limit_per_user, in->rate_limit_per_user);
     TRY(chat_store_insert_channel(&tx, out, clock_unix_us(rq->clock)));
     TRY(chat_announce_channel_created(&tx, rq->mem, out, rq->caller.user_id, mark));
     TRY(log_channel(rq, &tx, AUDIT_CHANNEL_CREATE, NULL, out));
@@ -115,6 +126,7 @@ Err chat_v1_update_channel(Request *rq, const Chat__V1__UpdateChannelRequest *in
     if (in->name)
         TRY(check_name(in->name));
     TRY(check_topic(in->topic));
+    TRY(check_slow_mode(before.type, in->rate_limit_per_user));
     *out = before;
     if (in->name)
         out->name = in->name;
@@ -126,6 +138,8 @@ Err chat_v1_update_channel(Request *rq, const Chat__V1__UpdateChannelRequest *in
         out->parent_id = in->parent_id;
         out->has_parent_id = in->parent_id != 0;
     }
+    if (in->has_rate_limit_per_user && before.type == CHANNEL_TEXT)
+        out->rate_limit_per_user = in->rate_limit_per_user;
     TRY(chat_store_update_channel(&tx, out));
     TRY(tell_channel(&tx, rq, out, "CHANNEL_UPDATE"));
     TRY(log_channel(rq, &tx, AUDIT_CHANNEL_UPDATE, &before, out));

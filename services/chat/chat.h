@@ -16,6 +16,7 @@ enum {
     NICKNAME_MAX_CHARS = 32,
     ICON_MAX_CHARS = 64,
     REASON_MAX_CHARS = 512,
+    SLOW_MODE_MAX_S = 21600,
     GUILDS_SHOWN_MAX = 1000, /* of one user: as many as CHAT_MAX_GUILDS may be */
     CHANNELS_MAX = 500,      /* of a guild */
     ROLES_MAX = 250,         /* of a guild, @everyone among them */

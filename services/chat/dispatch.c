@@ -160,3 +160,14 @@ char *chat_mark(Arena *mem)
     random_bytes(bytes, sizeof bytes);
     return base64url_encode(mem, slice_of(bytes, sizeof bytes));
 }
+
+char *chat_primed_mark(Request *rq)
+{
+    return arena_printf(rq->mem, "primed.%s", rq->caller.login_id);
+}
+
+void chat_after_primed(Request *rq)
+{
+    if (strcmp(rq->profile, "chat-web") == 0)
+        request_set_after(rq, arena_printf(rq->mem, "user:%s", chat_primed_mark(rq)));
+}

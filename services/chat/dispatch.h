@@ -24,6 +24,7 @@
 #pragma once
 #include "atrium/realtime.pb-c.h"
 #include "shared/outbox.h"
+#include "shared/rpc.h"
 
 /* --- topics ------------------------------------------------------------------------------------------------------ */
 typedef struct ChatTopic {
@@ -139,9 +140,11 @@ Err chat_dispatch_row(Arena *mem, const ChatDispatch *d, OutboxRow *out) MUST_CH
 /* A name that nobody else has, for `mark` and request_set_after: the gateway holds the answer until it has written that
  * dispatch to the caller's connections (two seconds at most). Where a client expects the event first: W3. */
 char *chat_mark(Arena *mem);
-/* What a session bears from its READY on: request_set_after(rq, "user:" CHAT_MARK_PRIMED) holds an answer until the
- * caller's has it (GET users/@me/guilds in dialect W). */
-#define CHAT_MARK_PRIMED "primed"
+/* What a session bears from its READY on: by the caller's login, since each browser tab has one of its own, and an
+ * older tab that has long been primed says nothing of this one. chat_after_primed holds the request's answer until the
+ * caller's session has it, on hosts of dialect W (GET users/@me/guilds, W3). */
+char *chat_primed_mark(Request *rq);
+void chat_after_primed(Request *rq);
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
 /* Of one event; borrowed from `mem`. For rpc Gateway, whose own frames look the same. */

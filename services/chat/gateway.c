@@ -183,7 +183,7 @@ static Err write_ready(const Ask *a, const SessionView *view)
 static void mark_primed(const Ask *a)
 {
     a->out->marks = ARENA_NEW(a->rq->mem, char *);
-    a->out->marks[0] = arena_strdup(a->rq->mem, CHAT_MARK_PRIMED);
+    a->out->marks[0] = chat_primed_mark(a->rq);
     a->out->n_marks = 1;
 }
 

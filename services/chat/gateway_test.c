@@ -228,7 +228,7 @@ static void identifying_gives_ready_and_what_one_may_see(void **state)
     assert_true(joins(&s, "g.100.c.101"));
     assert_true(joins(&s, "d.200"));
     assert_int_equal(s.reply->n_marks, 1);
-    assert_string_equal(s.reply->marks[0], "primed");
+    assert_string_equal(s.reply->marks[0], "primed.login");
     assert_int_equal(s.reply->wake_ms, 0);
     ask_kind(&s, ATRIUM__SOCKET_KIND__TIMER);
     assert_int_equal(close_code(&s), 0);

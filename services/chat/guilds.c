@@ -19,6 +19,7 @@ static Err check_name(const char *name)
 Err chat_v1_list_my_guilds(Request *rq, const Chat__V1__ListMyGuildsRequest *in, Chat__V1__ListMyGuildsReply *out)
 {
     (void)in;
+    chat_after_primed(rq);
     return chat_store_list_guilds_of(rq, rq->caller.user_id, &out->guilds, &out->n_guilds);
 }
 

@@ -8,10 +8,12 @@
 #include "atrium/chat/v1/members.service.h"
 #include "atrium/chat/v1/messages.service.h"
 #include "atrium/chat/v1/roles.service.h"
+#include "services/chat/erase.h"
 #include "services/chat/live.h"
 #include "services/chat/persons.h"
 #include "services/chat/store_live.h"
 #include "services/chat/sweeper.h"
+#include "shared/erasure.h"
 #include "shared/service.h"
 
 /* Posts run in fibers of the bus's loop, as reads do, since they wait for nothing but the database. */
@@ -40,6 +42,8 @@ typedef struct Running {
     PersonEvents person_events;
     EventConsumer *persons;
     Sweeper *sweeper;
+    Eraser eraser;
+    Erasure *erasure;
 } Running;
 
 static VoiceOptions voice_options(const ChatSettings *s)
@@ -91,6 +95,15 @@ static Err start_background(Service *service, void *context)
                                                      .handler = persons_take_event,
                                                      .context = &running->person_events},
                              &running->persons));
+    running->eraser = (Eraser){.chat = &running->chat, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
+                                        .client = service->client,
+                                        .log = service->log,
+                                        .metrics = service->metrics,
+                                        .domain = "chat",
+                                        .erase = erase_user,
+                                        .context = &running->eraser},
+                      &running->erasure));
     TRY(sweeper_start(&(SweeperOptions){.chat = &running->chat,
                                         .db = service->db,
                                         .clock = service->clock,
@@ -113,6 +126,7 @@ static void stop_background(void *context)
 
     sweeper_stop(MOVE(running->sweeper));
     live_sweeper_stop(MOVE(running->live_sweeper));
+    erasure_stop(MOVE(running->erasure));
     event_consumer_stop(MOVE(running->persons));
 }
 

@@ -200,3 +200,17 @@ Err chat_v1_bulk_delete_messages(Request *rq, const Chat__V1__BulkDeleteMessages
     outbox_nudge(chat->outbox);
     return OK;
 }
+
+Err messages_erase(Request *rq, int64_t channel_id, int64_t guild_id, const int64_t *ids, size_t count)
+{
+    const Place place = {.id = channel_id, .guild_id = guild_id};
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    DeletedMessages gone;
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(guild_id ? chat_lock_channel(&tx, guild_id, channel_id) : chat_lock_dm(&tx, channel_id));
+    TRY(delete_messages(&tx, rq, &place, ids, count, &gone));
+    if (gone.count > 0)
+        TRY(tell_many_deleted(&tx, rq, &place, &gone));
+    return db_tx_commit(&tx);
+}

@@ -29,6 +29,8 @@ enum {
 Err messages_limit(const char *text, int max, int by_default, int *out) MUST_CHECK;
 /* The next id of the channel: greater than all that it has, whatever the clocks of two instances say. */
 int64_t messages_next_id(const Chat *chat, const Place *place);
+/* Deletes these of one channel (guild_id 0: between people), whoever asks: of an account that is gone. 100 at most. */
+Err messages_erase(Request *rq, int64_t channel_id, int64_t guild_id, const int64_t *ids, size_t count) MUST_CHECK;
 /* What is allowed of a text depends on whether files come with it. INVALID_CONTENT. */
 Err messages_check_content(const char *content, bool attached) MUST_CHECK;
 /* Fills in whom `message` means by its text: users, roles and everyone, as far as there are such and its author may. */

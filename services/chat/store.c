@@ -44,6 +44,8 @@ void chat_store_read_channel(Arena *mem, const DbRows *rows, int row, int first,
     out->topic = db_get_cstr_or_null(mem, rows, row, first + 5);
     if (!db_is_null(rows, row, first + 6))
         SET(out, parent_id, db_get_int64(rows, row, first + 6));
+    if (out->type == CHANNEL_TEXT)
+        SET(out, rate_limit_per_user, (int32_t)db_get_int64(rows, row, first + 7));
 }
 
 void chat_store_read_role(Arena *mem, const DbRows *rows, int row, int first, Chat__V1__Role *out)

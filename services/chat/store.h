@@ -12,8 +12,8 @@ Err chat_store_ask(Request *rq, DbTx *tx, const char *sql, DbArgs args, DbRows *
 enum { GUILD_COLUMN_COUNT = 6 };
 void chat_store_read_guild(Arena *mem, const DbRows *rows, int row, int first, Chat__V1__Guild *out);
 
-#define CHANNEL_COLUMNS "c.id, c.guild_id, c.type, c.name, c.position, c.topic, c.parent_id"
-enum { CHANNEL_COLUMN_COUNT = 7 };
+#define CHANNEL_COLUMNS "c.id, c.guild_id, c.type, c.name, c.position, c.topic, c.parent_id, c.rate_limit_per_user"
+enum { CHANNEL_COLUMN_COUNT = 8 };
 void chat_store_read_channel(Arena *mem, const DbRows *rows, int row, int first, Chat__V1__Channel *out);
 
 #define ROLE_COLUMNS "r.id, r.guild_id, r.name, r.color, r.permissions, r.position"

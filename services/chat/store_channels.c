@@ -112,8 +112,9 @@ static Err taken_or(const DbTx *tx, Err e)
 
 static const char COUNT_CHANNELS[] = "SELECT count(*) FROM channel WHERE guild_id = $1";
 static const char INSERT_CHANNEL[] =
-    "INSERT INTO channel (id, guild_id, type, name, position, topic, parent_id, created_at)"
-    " VALUES ($1, $2, $3::bigint::smallint, $4, $5::bigint::integer, $6, nullif($7::bigint, 0), $8)";
+    "INSERT INTO channel (id, guild_id, type, name, position, topic, parent_id, created_at, rate_limit_per_user)"
+    " VALUES ($1, $2, $3::bigint::smallint, $4, $5::bigint::integer, $6, nullif($7::bigint, 0), $8, "
+    "$9::bigint::integer)";
 
 Err chat_store_insert_channel(DbTx *tx, Chat__V1__Channel *channel, int64_t now_us)
 {
@@ -128,20 +129,20 @@ Err chat_store_insert_channel(DbTx *tx, Chat__V1__Channel *channel, int64_t now_
         tx, db_exec(tx, INSERT_CHANNEL,
                     DB_ARGS(db_int64(channel->id), db_int64(channel->guild_id), db_int64(channel->type),
                             db_text(slice(channel->name)), db_int64(channel->position), db_text_or_null(channel->topic),
-                            db_int64(channel->parent_id), db_time_us(now_us))));
+                            db_int64(channel->parent_id), db_time_us(now_us), db_int64(channel->rate_limit_per_user))));
 }
 
 static const char UPDATE_CHANNEL[] =
-    "UPDATE channel SET name = $2, topic = $3, position = $4::bigint::integer, parent_id = nullif($5::bigint, 0)"
-    " WHERE id = $1";
+    "UPDATE channel SET name = $2, topic = $3, position = $4::bigint::integer, parent_id = nullif($5::bigint, 0),"
+    " rate_limit_per_user = $6::bigint::integer WHERE id = $1";
 
 Err chat_store_update_channel(DbTx *tx, const Chat__V1__Channel *channel)
 {
     TRY(check_parent(tx, channel));
-    return taken_or(
-        tx, db_exec(tx, UPDATE_CHANNEL,
-                    DB_ARGS(db_int64(channel->id), db_text(slice(channel->name)), db_text_or_null(channel->topic),
-                            db_int64(channel->position), db_int64(channel->parent_id))));
+    return taken_or(tx, db_exec(tx, UPDATE_CHANNEL,
+                                DB_ARGS(db_int64(channel->id), db_text(slice(channel->name)),
+                                        db_text_or_null(channel->topic), db_int64(channel->position),
+                                        db_int64(channel->parent_id), db_int64(channel->rate_limit_per_user))));
 }
 
 static const char RELEASE_CHILDREN[] =

@@ -182,6 +182,7 @@ static const char SESSION_VIEW[] =
     "$3::bigint)"
     " UNION ALL "
     "(SELECT 1, guild_id, channel_id, 0 FROM channel_access WHERE user_id = $1 AND permissions & 1 <> 0"
+    "  ORDER BY channel_id"
     "  LIMIT $4::bigint)"
     " UNION ALL "
     "(SELECT 2, 0, channel_id, 0 FROM recipient WHERE user_id = $1 ORDER BY channel_id DESC LIMIT $5::bigint)"

@@ -730,6 +730,7 @@ static void ambiguous_requests_are_refused(void **state)
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX A: b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX(A): b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: chat.test\r\nhost: rag.test\r\n\r\n"),
+        RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\nHost: t\n\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\nX-A: b\r\n\r\n"),
         RAW("GET /echo/1 HTTP/1.1\r\nHost: t\r\nX-A: a\rX-B: b\r\n\r\n"),

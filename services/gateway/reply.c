@@ -8,6 +8,7 @@
 #include "services/gateway/problems.h"
 
 #include "atrium/reasons.atrium.h"
+#include "shared/bytes_range.h"
 #include "shared/message.h"
 
 enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, TOLD_PAST_MAX_BYTES = 128 * 1024 };
@@ -167,7 +168,11 @@ StepResult exchange_answer_upgrade(Exchange *x, MHD_UpgradeHandler upgrade)
 
 static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)
 {
-    strbuf_printf(text, "HTTP/1.1 %d %s\r\nConnection: close\r\n", x->status, http_status_text(x->status));
+    char date[HTTP_DATE_BYTES];
+
+    http_date_format(clock_unix_ms(&SYSTEM_CLOCK), date);
+    strbuf_printf(text, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\n", x->status, http_status_text(x->status),
+                  date);
     if (size != MHD_SIZE_UNKNOWN && x->status != 204)
         strbuf_printf(text, "Content-Length: %" PRIu64 "\r\n", size);
     if (x->content_type)

@@ -140,11 +140,20 @@ Err media_store_disclaim_upload(DbTx *tx, Uuid id, Uuid writer)
     return db_exec(tx, DISCLAIM_UPLOAD, DB_ARGS(db_uuid(id), db_uuid(writer)));
 }
 
-static const char TOUCH_UPLOAD[] = "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'";
+static const char TOUCH_UPLOAD[] =
+    "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'"
+    " AND (media_id IS NULL OR EXISTS (SELECT 1 FROM item WHERE item.id = upload.media_id))";
 
 Err media_store_touch_upload(DbTx *tx, Uuid id, int64_t expires_us)
 {
     return db_exec(tx, TOUCH_UPLOAD, DB_ARGS(db_uuid(id), db_time_us(expires_us)));
+}
+
+static const char EXPIRE_UPLOAD[] = "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'";
+
+Err media_store_expire_upload(DbTx *tx, Uuid id, int64_t now_us)
+{
+    return db_exec(tx, EXPIRE_UPLOAD, DB_ARGS(db_uuid(id), db_time_us(now_us)));
 }
 
 static const char COMPLETE_UPLOAD[] = "UPDATE upload SET state = 'complete', size_bytes = $2, reserved_bytes = $3,"

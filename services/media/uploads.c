@@ -413,25 +413,40 @@ Err uploads_drop(Request *rq, const UploadRow *u)
     return OK;
 }
 
-/* What the store has of it goes. CONFLICT while somebody writes. */
-static Err forget_alone(Request *rq, const UploadRow *u)
+/* As one of those that may write to it; those that come to nothing, at least. CONFLICT while another one does. */
+static Err drop_alone(Request *rq, const UploadRow *u)
 {
-    const Media *media = media_of(rq);
-    Err e = writers_take(media->writers, rq, u->id);
+    Writers *writers = media_of(rq)->writers;
+    Err e;
 
-    if (err_failed(e))
-        return e;
-    e = blob_upload_forget(media->blob, u->blob_state);
-    writers_leave(media->writers, rq, u->id);
+    if (u->complete || !writers)
+        return uploads_drop(rq, u);
+    TRY(writers_take(writers, rq, u->id));
+    e = uploads_drop(rq, u);
+    writers_leave(writers, rq, u->id);
     return e;
+}
+
+/* Nobody begins with it any more, and the sweeper takes it when who has it now is through. */
+static Err expire(Request *rq, const UploadRow *u)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(media_store_expire_upload(&tx, u->id, now_us(rq)));
+    return db_tx_commit(&tx);
 }
 
 Err uploads_drop_of_item(Request *rq, Uuid media_id)
 {
     UploadRow u;
+    Err e;
 
     TRY(media_store_upload_of_item(rq, media_id, &u));
-    return uuid_is_nil(u.id) ? OK : uploads_drop(rq, &u);
+    if (uuid_is_nil(u.id))
+        return OK;
+    e = drop_alone(rq, &u);
+    return e.reason == &CONFLICT ? expire(rq, &u) : e;
 }
 
 Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
@@ -443,7 +458,7 @@ Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
     do {
         TRY(media_store_uploads_of_owner(rq, owner_id, &rows, &count));
         for (size_t i = 0; i < count; i++)
-            TRY(uploads_drop(rq, &rows[i]));
+            TRY(drop_alone(rq, &rows[i]));
         *out_count += (int64_t)count;
     } while (count == EXPIRED_UPLOADS_MAX);
     return OK;
@@ -452,23 +467,22 @@ Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
 static Err sweep_expired(Request *rq, bool *out_more)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
+    size_t count, dropped = 0;
     UploadRow *rows;
-    size_t count;
 
     TRY(db_tx_begin(rq, &tx));
     TRY(media_store_expired_uploads(&tx, rq->mem, now_us(rq), &rows, &count));
     TRY(db_tx_commit(&tx));
     for (size_t i = 0; i < count; i++) {
-        Err e = OK;
+        Err e = drop_alone(rq, &rows[i]);
 
-        if (!rows[i].complete && *rows[i].blob_state)
-            e = forget_alone(rq, &rows[i]);
         if (e.reason == &CONFLICT)
-            TRY(uploads_touch(rq, &rows[i])); /* somebody is at it right now */
+            e = uploads_touch(rq, &rows[i]); /* somebody is at it right now */
         else
-            TRY(uploads_drop(rq, &rows[i]));
+            dropped++;
+        TRY(e);
     }
-    *out_more = count == EXPIRED_UPLOADS_MAX;
+    *out_more = count == EXPIRED_UPLOADS_MAX && dropped > 0;
     return OK;
 }
 

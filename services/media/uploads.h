@@ -50,9 +50,10 @@ Err uploads_finish_part(Request *rq, UploadRow *u, const BlobInfo *info) MUST_CH
 /* Row, item, reserved bytes, and what the store has of it; of complete ones only what is not the item's. */
 Err uploads_drop(Request *rq, const UploadRow *u) MUST_CHECK;
 
-/* Of an item that is deleted before it had its bytes. None is fine. */
+/* Of an item that is deleted before it had its bytes: at once, or when who writes to it is through. None is fine. */
 Err uploads_drop_of_item(Request *rq, Uuid media_id) MUST_CHECK;
-/* All of an account that goes. Stopped anywhere, the next call goes on. */
+/* All of an account that goes. Stopped anywhere, the next call goes on. CONFLICT: somebody writes still; his login has
+ * ended, so that is over within a second. */
 Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count) MUST_CHECK;
 /* A transfer came to nothing: no more stays set aside than was said beforehand, or lies in the store. Another transfer
  * of the same upload may have been counting on more; what it brings is granted anew when it is confirmed. */

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from api import Api
+from api import PASSWORD, Api
 from chat_api import HISTORY, MANAGE_ROLES, SEND, VIEW, Person, bare, everybody
 from chat_live import barrier
 from polling import poll
@@ -205,6 +205,15 @@ def test_changing_a_channel(ann, bob, eve, guild):
     refused(bob, "PATCH", path, {"name": "x"}, 403, "MISSING_PERMISSIONS")
     for who, id_ in ((eve, general["id"]), (ann, NOBODY)):
         refused(who, "PATCH", f"/channels/{id_}", {"name": "x"}, 404, "NOT_FOUND", "channel not found")
+
+
+def test_slow_mode_is_of_text_channels(ann, guild):
+    general, voice = ann.channels(guild)
+    assert general["rate_limit_per_user"] == 0 and "rate_limit_per_user" not in voice
+    assert ann.call("PATCH", f"/channels/{general['id']}", {"rate_limit_per_user": 30})["rate_limit_per_user"] == 30
+    assert ann.call("PATCH", f"/channels/{general['id']}", {"topic": "t"})["rate_limit_per_user"] == 30
+    for channel, seconds in ((general, -1), (general, 21601), (voice, 1)):
+        refused(ann, "PATCH", f"/channels/{channel['id']}", {"rate_limit_per_user": seconds}, 400, "INVALID_RATE_LIMIT")
 
 
 def test_deleting_a_channel(ann, bob, eve, guild):
@@ -785,3 +794,40 @@ def test_many_look_at_an_invite_at_once(ann, guild):
     assert answers == [200] * 40
     lists = together(40, lambda i: Api(ann.api.url).get(f"/api/v1/guilds/{guild['id']}/members", ann.token).status_code)
     assert lists == [200] * 40
+
+
+# ---------------------------------------------------------------------------------------------------- accounts that go
+def gone(stack, person):
+    """An administrator deletes the account; true when chat has reported what it erased."""
+    name = "m" + secrets.token_hex(6)
+    stack.atrium("user", "create", name, "--role", "admin", "--password", PASSWORD)
+    admin = person.api.login(name).json()["access_token"]
+    assert person.api.call("DELETE", f"/api/v1/users/{person.id}", admin).status_code == 200
+    audit = person.api.get("/api/v1/admin/audit", admin, params={"target_id": person.id, "action": "user.deleted"}).json()
+    erasure = audit["items"][0]["detail"]["erasure_id"]
+    return poll(lambda: next((d["rows"] for d in person.api.get(f"/api/v1/auth/erasures/{erasure}", admin).json()["reports"]
+                              if d["domain"] == "chat"), None), 30, "chat's report of an erasure")
+
+
+@pytest.mark.local
+def test_an_account_goes_with_all_that_chat_has_of_it(stack, live, ann, bob, eve, guild):
+    general = ann.channels(guild)[0]
+    alone = ann.guild("alone")
+    said = [ann.say(general, f"{i}")["id"] for i in range(3)]
+    kept = bob.say(general, "mine")["id"]
+    group, pair = ann.dm(bob, eve), ann.dm(bob)
+    ann.say(pair, "to bob")
+    client = live(bob)
+    gone(stack, ann)
+    assert client.wait_event("GUILD_UPDATE", id=guild["id"])["owner_id"] == bob.id
+    client.wait_event("GUILD_MEMBER_REMOVE", user_id=ann.id)
+    assert [m["id"] for m in bob.history(general)] == [kept]
+    assert set(client.wait_event("MESSAGE_DELETE_BULK", channel_id=general["id"])["ids"]) == set(said)
+    assert bob.call("GET", f"/guilds/{guild['id']}")["member_count"] == 1
+    assert bob.call("PATCH", f"/guilds/{guild['id']}", {"name": "mine"})["owner_id"] == bob.id
+    shown = next(c for c in bob.call("GET", "/users/@me/channels") if c["id"] == group["id"])
+    assert {r["id"] for r in shown["recipients"]} == {bob.id, eve.id} and shown["owner_id"] in (bob.id, eve.id)
+    assert bob.history(pair) == []
+    refused(bob, "GET", f"/guilds/{alone['id']}", None, 404, "NOT_FOUND")
+    log = bob.call("GET", f"/guilds/{guild['id']}/audit-logs")
+    assert {e["user_id"] for e in log["audit_log_entries"]} == {None, bob.id} and ann.name not in str(log)

@@ -56,6 +56,7 @@ def test_pictures_are_of_the_width_that_was_wished_for(mine, film):
         assert ffprobe(picture)["streams"][0]["width"] == width
     same = get(mine, f"/media/{film}/thumbnail.jpg", headers={"If-None-Match": answer.headers["ETag"]})
     assert same.status_code == 304 and "private" in same.headers["Cache-Control"]
+    assert same.headers["Content-Length"] == str(len(answer.content)) and not same.content  # what it would be, or nothing
     error(get(mine, f"/media/{film}/thumbnail.jpg", params={"width": "wide"}), 400, "invalid_argument")
 
 

@@ -341,7 +341,7 @@ def test_a_form_is_taken_whole_or_not_at_all(database, mine, user):
     problem(form(mine, {"x": (None, "1")}), 400, "invalid_argument")
     problem(mine.api.call("POST", "/media/upload/form", mine.token, data=b"--b\r\n",
                           headers={"Content-Type": "multipart/form-data; boundary=b"}), 400, "invalid_argument")
-    problem(mine.api.call("POST", "/media/upload/form", mine.token, json={}), 415)
+    problem(mine.api.call("POST", "/media/upload/form", mine.token, json={}), 415, "invalid_argument")
     # What is thrown away goes after the answer.
     poll(lambda: mine.api.get("/media", mine.token).json()["total_count"] == before, what="the items to go")
     poll(lambda: database.reserved(user["user"]["id"]) == 0, what="what was set aside to come back")

@@ -464,6 +464,32 @@ static bool domain_known(const Domain *domains, size_t count, const char *name)
     return false;
 }
 
+static bool has_name(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* A data plane cuts what is transferred for a login that ends: it has to hear of the ends, where somebody tells them.
+ */
+static void check_bytes_hear_auth(Model *m, const Domain *domains, size_t count)
+{
+    static const char TELLS[] = "auth";
+
+    if (!domain_known(domains, count, TELLS))
+        return;
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        for (size_t i = 0; i < count; i++) {
+            const Domain *d = &domains[i];
+            if (at.rpc->rules->bytes && strcmp(d->name, at.file->domain) == 0 && strcmp(d->name, TELLS) != 0 &&
+                !has_name(d->consumes, d->consume_count, TELLS))
+                model_problem(m, at.rpc->place, "rpc %s: bytes: domain %s has to say consumes: \"%s\"", at.rpc->name,
+                              d->name, TELLS);
+        }
+}
+
 static void check_domains(Model *m)
 {
     static const char *const TAKEN[] = {"gateway", "ops"}; /* users of the bus that are no domains */
@@ -484,6 +510,7 @@ static void check_domains(Model *m)
                 model_problem(m, d->place, "domain %s: consumes events of \"%s\", which is no domain", d->name,
                               d->consumes[j]);
     }
+    check_bytes_hear_auth(m, domains, count);
 }
 
 void check_platform(Model *m)
