@@ -272,6 +272,27 @@ static void development_lets_any_origin_in_for_events(void **state)
     assert_null(find_header(&out, "access-control-allow-origin"));
 }
 
+static void pages_may_open_sockets_where_they_may_use_the_api(void **state)
+{
+    static const struct {
+        CorsFlavour flavour;
+        const char *origin;
+        bool by_cookie, may;
+    } CASES[] = {
+        {CORS_OURS, "http://good.example", true, true},  {CORS_OURS, "http://evil.example", false, false},
+        {CORS_OURS, "https://own.example", true, true},  {CORS_OURS, "null", false, false},
+        {CORS_CHAT, "http://evil.example", false, true}, {CORS_CHAT, "http://evil.example", true, false},
+        {CORS_RAG, "http://evil.example", false, false}, {CORS_RAG, "http://GOOD.example", false, true},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    const Cors *cors = cors_new(mem, "http://good.example", "", false);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        assert_int_equal(cors_may_connect(cors, CASES[i].flavour, CASES[i].origin, "own.example", CASES[i].by_cookie),
+                         CASES[i].may);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +306,7 @@ int main(void)
         cmocka_unit_test(preflights_are_answered_in_the_contracts_manner),
         cmocka_unit_test(a_star_lets_anyone_in_without_credentials),
         cmocka_unit_test(development_lets_any_origin_in_for_events),
+        cmocka_unit_test(pages_may_open_sockets_where_they_may_use_the_api),
     };
 
     return RUN(tests);

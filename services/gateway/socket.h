@@ -50,7 +50,8 @@ bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position);
 /* Decides on a close, because of what it follows: 1012 where the stream lost something. As if it were closed from then
  * on; ring_forget comes at the end of the turn. */
 void socket_break(Socket *s, uint32_t code, const char *reason);
-/* Less than half of `queue_bytes` waits for the client, or it is not open any more: may what it missed be written on? */
+/* Less than half of `queue_bytes` waits for the client, or it is not open any more: may what it missed be written on?
+ */
 bool socket_has_room(const Socket *s);
 /* Is it still one that is written to? Not after a close was decided on. */
 bool socket_is_open(const Socket *s);

@@ -31,9 +31,12 @@ struct SocketAsk {
     Span span;
     char *caller; /* the Atrium-Caller with which it was sent; NULL nobody's */
     char *token;  /* of its frame, while it is being verified */
+    char *rest;   /* the reply, once its joins are under way but not all that was missed has been written */
+    size_t rest_len;
 };
 
 static void ask_now(Socket *s);
+static void finish_reply(Socket *s);
 
 /* --- the request ---------------------------------------------------------------------------------------------------
  */
@@ -125,6 +128,7 @@ static void free_ask(Socket *s)
     loop_timer_free(ask->again);
     socket_message_free(s->all, ask->message);
     forget_token(ask);
+    free(ask->rest);
     free(ask->caller);
     free(ask->ended);
     free(ask);
@@ -170,7 +174,19 @@ static void fail(Socket *s, uint16_t code, const char *reason, SocketEnd why)
  */
 static void again(void *data)
 {
-    ask_now(data);
+    Socket *s = data;
+
+    if (s->ask->rest)
+        finish_reply(s);
+    else
+        ask_now(s);
+}
+
+static void set_again(Socket *s, int64_t pause_ms)
+{
+    if (!s->ask->again)
+        s->ask->again = loop_timer_new(s->all->g->loop, again, s);
+    loop_timer_set(s->ask->again, pause_ms, 0);
 }
 
 static int64_t patience_ms(const Socket *s)
@@ -190,9 +206,7 @@ static void ask_later(Socket *s)
         return;
     }
     ask->tries++;
-    if (!ask->again)
-        ask->again = loop_timer_new(s->all->g->loop, again, s);
-    loop_timer_set(ask->again, pause_ms, 0);
+    set_again(s, pause_ms);
 }
 
 /* --- the reply ------------------------------------------------------------------------------------------------------
@@ -250,7 +264,8 @@ static void take_close(Socket *s, const Atrium__SocketClose *close)
     socket_close(s, (uint16_t)code, slice(close->reason), SOCKET_END_SERVICE);
 }
 
-/* In the order that realtime.proto gives. False: there is something in it that cannot be done. */
+/* In the order that realtime.proto gives, up to what the ring has of the joins. False: there is something in it that
+ * cannot be done. */
 static bool apply(Socket *s, const Atrium__SocketReply *r)
 {
     const RingChange change = {.asked = s->ask->look.position,
@@ -272,6 +287,14 @@ static bool apply(Socket *s, const Atrium__SocketReply *r)
         return false;
     if (socket_is_open(s))
         ring_apply(s, &change);
+    return true;
+}
+
+/* What comes behind that. */
+static bool apply_rest(Socket *s, const Atrium__SocketReply *r)
+{
+    if (!socket_is_open(s))
+        return true;
     if (!write_frames(s, r->frames_after, r->n_frames_after, ring_position(s)))
         return false;
     set_wake(s, r->wake_ms);
@@ -323,30 +346,68 @@ static void verify(Socket *s, const char *token)
 
 /* --- what came back -------------------------------------------------------------------------------------------------
  */
-static void take_reply(Socket *s, natsMsg *msg)
+static const Atrium__SocketReply *unpack(Socket *s, Slice wire)
 {
     ProtobufCMessage *message;
-    const Atrium__SocketReply *reply;
 
     arena_reset(s->all->mem);
-    if (err_failed(message_unpack(s->all->mem, &atrium__socket_reply__descriptor,
-                                  slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)), &message))) {
-        fail(s, CODE_FAILED, "unreadable answer", SOCKET_END_FAILED);
+    return err_failed(message_unpack(s->all->mem, &atrium__socket_reply__descriptor, wire, &message))
+               ? NULL
+               : (const Atrium__SocketReply *)message;
+}
+
+static void end_reply(Socket *s, bool fine)
+{
+    if (fine)
+        end_ask(s);
+    else
+        fail(s, CODE_FAILED, "an answer that cannot be carried out", SOCKET_END_FAILED);
+}
+
+/* What was missed is written as fast as the client reads it (ring_look says no until then); the rest comes behind it.
+ */
+static bool catches_up(Socket *s)
+{
+    RingLook look;
+
+    return socket_is_open(s) && !ring_look(s, &look);
+}
+
+static void finish_reply(Socket *s)
+{
+    const Atrium__SocketReply *reply;
+
+    if (catches_up(s)) {
+        set_again(s, SOCKET_RETRY_FIRST_MS);
         return;
     }
-    reply = (const Atrium__SocketReply *)message;
-    if (reply->authenticate && s->ask->kind != ATRIUM__SOCKET_KIND__CLOSED) {
+    reply = unpack(s, slice_of(s->ask->rest, s->ask->rest_len));
+    end_reply(s, reply && apply_rest(s, reply));
+}
+
+static void take_reply(Socket *s, natsMsg *msg)
+{
+    Slice wire = slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+    const Atrium__SocketReply *reply = unpack(s, wire);
+
+    if (!reply) {
+        fail(s, CODE_FAILED, "unreadable answer", SOCKET_END_FAILED);
+    } else if (s->ask->kind == ATRIUM__SOCKET_KIND__CLOSED) {
+        end_ask(s);
+    } else if (reply->authenticate) {
         if (s->ask->authentication)
-            fail(s, CODE_FAILED, "asked for the same token again", SOCKET_END_FAILED);
+            fail(s, CODE_FAILED, "asked for a token a second time", SOCKET_END_FAILED);
         else
             verify(s, reply->authenticate);
-        return;
+    } else if (!apply(s, reply)) {
+        end_reply(s, false);
+    } else if (catches_up(s)) {
+        s->ask->rest = memcpy(xmalloc(wire.len + 1), wire.ptr, wire.len);
+        s->ask->rest_len = wire.len;
+        set_again(s, SOCKET_RETRY_FIRST_MS);
+    } else {
+        end_reply(s, apply_rest(s, reply));
     }
-    if (s->ask->kind != ATRIUM__SOCKET_KIND__CLOSED && !apply(s, reply)) {
-        fail(s, CODE_FAILED, "an answer that cannot be carried out", SOCKET_END_FAILED);
-        return;
-    }
-    end_ask(s);
 }
 
 /* It was heard, and may have been done. */
@@ -392,6 +453,10 @@ static void send_as(Socket *s, const char *caller)
                           .data = s};
 
     if (!known && ask->kind != ATRIUM__SOCKET_KIND__CLOSED) {
+        if (s->open_answered) { /* the client is slow to read what it missed: that is not the service's fault */
+            ask->began_ms = loop_now_ms(g->loop);
+            ask->tries = 0;
+        }
         ask_later(s);
         return;
     }

@@ -20,8 +20,9 @@
 static const char SECRET[] = "0123456789012345678901234567890123456789";
 static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 static const char LOGIN[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa";
+static const char GONE_LOGIN[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fb"; /* that nobody knows any more */
 
-enum { WAIT_MS = 10000, FRAME_ROOM = 300000, MAX_FRAME = 4096, QUEUE_BYTES = 200000 };
+enum { WAIT_MS = 10000, FRAME_ROOM = 300000, MAX_FRAME = 4096, QUEUE_BYTES = 200000, BRIEF_MS = 200 };
 
 typedef struct Fixture {
     Arena *mem;
@@ -324,7 +325,7 @@ static void serve_talk(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
 static void serve_count(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     const char *to = natsMsg_GetReply(msg);
-    char number[4] = "0";
+    char number[12] = "0";
 
     (void)sub, (void)data;
     publish(nc, to, SLICE_LIT(""),
@@ -339,6 +340,11 @@ static void serve_count(natsConnection *nc, natsSubscription *sub, natsMsg *msg,
     natsMsg_Destroy(msg);
 }
 
+static bool has(Slice body, const char *word)
+{
+    return memmem(body.ptr, body.len, word, strlen(word)) != NULL;
+}
+
 static void serve_auth(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *data)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
@@ -349,11 +355,12 @@ static void serve_auth(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     (void)sub, (void)data;
     if (strcmp(rpc, "GetGrants") == 0) {
         publish(nc, natsMsg_GetReply(msg), SLICE_LIT(""), NULL, 0);
-    } else if (memmem(body.ptr, body.len, OPAQUE, strlen(OPAQUE)) || memmem(body.ptr, body.len, LOGIN, strlen(LOGIN))) {
+    } else if (has(body, OPAQUE) || has(body, LOGIN) || has(body, "brief") || has(body, "doomed")) {
         SET(&owner, user_id, 42);
         SET(&owner, role, ROLE_USER);
-        SET(&owner, expires_ms, clock_unix_ms(&SYSTEM_CLOCK) + 60000);
-        owner.login_id = (char *)(uintptr_t)LOGIN;
+        SET(&owner, expires_ms,
+            clock_unix_ms(&SYSTEM_CLOCK) + (has(body, OPAQUE) || has(body, LOGIN) ? 60000 : BRIEF_MS));
+        owner.login_id = (char *)(uintptr_t)(has(body, "doomed") ? GONE_LOGIN : LOGIN);
         publish(nc, natsMsg_GetReply(msg), message_pack(mem, &owner.base), NULL, 0);
     } else {
         publish(nc, natsMsg_GetReply(msg), SLICE_LIT(""), (const BusHeader[]){{"Nats-Service-Error-Code", "16"}}, 1);
@@ -952,6 +959,33 @@ static void tokens_in_frames_are_verified(void **state)
     close_with(fd, 1000);
 }
 
+static void wait_past(int64_t unix_ms)
+{
+    while (clock_unix_ms(&SYSTEM_CLOCK) <= unix_ms)
+        usleep(1000);
+}
+
+/* While its login lasts. */
+static void a_connection_outlives_its_token(void **state)
+{
+    int fd = open_talk();
+    (void)state;
+
+    send_text(fd, "login brief");
+    expect_text(fd, "1 42");
+    wait_past(clock_unix_ms(&SYSTEM_CLOCK) + BRIEF_MS);
+    send_text(fd, "who");
+    expect_text(fd, "42");
+    close_with(fd, 1000);
+    fd = open_talk();
+    send_text(fd, "login doomed");
+    expect_text(fd, "1 42");
+    wait_past(clock_unix_ms(&SYSTEM_CLOCK) + BRIEF_MS);
+    send_text(fd, "who");
+    expect_close(fd, 4004);
+    close(fd);
+}
+
 static void an_ended_login_cuts_within_a_second(void **state)
 {
     char text[128];
@@ -1219,6 +1253,7 @@ int main(void)
         cmocka_unit_test_setup(nobody_there_for_a_while_is_waited_for, settle),
         cmocka_unit_test_setup(reading_pauses_while_the_service_is_asked, settle),
         cmocka_unit_test_setup(tokens_in_frames_are_verified, settle),
+        cmocka_unit_test_setup(a_connection_outlives_its_token, settle),
         cmocka_unit_test_setup(an_ended_login_cuts_within_a_second, settle),
         cmocka_unit_test_setup(broken_frames_are_told_why, settle),
         cmocka_unit_test_setup(fragments_and_control_frames_between_them, settle),

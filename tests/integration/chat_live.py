@@ -25,9 +25,16 @@ class Clients:
     def __exit__(self, *_):
         for client in self.all:
             client.stop()
+        self.run(self._end_tasks())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def _end_tasks(self):
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def run(self, coroutine, timeout=TIMEOUT_S):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
