@@ -190,10 +190,9 @@ static void send_due(void)
 {
     while (the.free && !is_over() && due_us() <= now_us()) {
         Conn *c = the.free;
-
-        the.free = c->next;
         int64_t turn = the.kept ? c - the.conns : the.sent;
 
+        the.free = c->next;
         if (!ask(c, &the.kinds[turn % the.kind_count], due_us()))
             c->have = 0; /* receive will find it lost, and says so */
         the.sent++;
