@@ -398,7 +398,7 @@ def test_numbers_that_jump_end_who_may_have_missed_something(world):
         assert ws.until_closed() == 1012
         assert not any(m["d"].get("text") == "after" for m in ws.messages if m["t"] == "SAID")
     with world.open(0, "t", query=f"&from={at}&epoch={ws.epoch}") as ws:
-        assert ws.ready["t"] == "READY" and ws.ready["s"] == beyond
+        assert ws.ready["t"] == "READY" and ws.ready["s"] >= beyond
 
 
 def test_another_stream_is_another_epoch(world):
