@@ -100,7 +100,7 @@ static void join_all(const Ask *a, int64_t user_id, const SessionView *view)
 /* status 0: as his sessions were last (he resumes one). */
 static Err connected(const Ask *a, Status status)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     int64_t user_id = a->rq->caller.user_id;
 
     TRY(db_tx_begin(a->rq, &tx));
@@ -248,7 +248,7 @@ static Err choose_status(const Ask *a, const Command *c)
         close_with(a, CLOSE_NOT_IDENTIFIED, "not identified");
         return OK;
     }
-    return c->status && c->status != a->state->status ? connected(a, (Status)c->status) : OK;
+    return c->status && (int32_t)c->status != a->state->status ? connected(a, c->status) : OK;
 }
 
 static Err take_command(const Ask *a, const Command *c)
@@ -311,7 +311,7 @@ static Err take_timer(const Ask *a)
 
 static Err end_connection(const Ask *a)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     if (!a->state->identified)
         return OK;
@@ -323,7 +323,7 @@ static Err end_connection(const Ask *a)
 
 static Err renew_lease(const Ask *a)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(a->rq, &tx));
     TRY(presence_renew(&tx, a->in->connection, a->in->lease_ms));
