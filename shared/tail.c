@@ -7,10 +7,11 @@
 #include "atrium/reasons.atrium.h"
 
 enum {
-    POLL_MS = 50,        /* how soon a lost connection or the end is noticed */
-    CONFIRM_MS = 500,    /* how often the server is asked how far it is */
-    RETRY_MS = 250,      /* between two tries to read the stream */
-    LOG_EVERY_MS = 10000 /* while that fails */
+    POLL_MS = 50,           /* how soon a lost connection or the end is noticed */
+    CONFIRM_MS = 500,       /* how often the server is asked how far it is, when there is nothing else to do */
+    CONFIRM_BUSY_MS = 1500, /* and while messages come, which wait meanwhile */
+    RETRY_MS = 250,         /* between two tries to read the stream */
+    LOG_EVERY_MS = 10000    /* while that fails */
 };
 
 struct Tail {
@@ -68,16 +69,17 @@ static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
 typedef struct Mark {
     uint64_t sequence;
     int64_t asked_ms; /* 0: not asked yet */
-    bool known;
+    bool known, gone; /* gone: the server forgot the consumer, or the stream */
 } Mark;
 
-static void ask_mark(const Tail *t, natsSubscription *sub, Mark *mark)
+static void ask_mark(natsSubscription *sub, Mark *mark)
 {
     jsConsumerInfo *info = NULL;
     jsErrCode code = 0;
+    natsStatus s = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code);
 
-    mark->asked_ms = clock_monotonic_ms(t->options.clock);
-    mark->known = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK;
+    mark->known = s == NATS_OK;
+    mark->gone = s == NATS_NOT_FOUND;
     if (mark->known)
         mark->sequence = info->Delivered.Consumer + info->NumPending;
     jsConsumerInfo_Destroy(info);
@@ -133,13 +135,19 @@ static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
 {
     uint64_t consumer_sequence = 0;
     Mark mark = {.asked_ms = 0};
+    bool idle = false;
 
     while (!atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
         natsMsg *msg = NULL;
         natsStatus s;
+        int64_t now_ms = clock_monotonic_ms(t->options.clock);
 
-        if (mark.asked_ms == 0 || clock_monotonic_ms(t->options.clock) - mark.asked_ms >= CONFIRM_MS)
-            ask_mark(t, sub, &mark);
+        if (mark.asked_ms == 0 || now_ms - mark.asked_ms >= (idle ? CONFIRM_MS : CONFIRM_BUSY_MS)) {
+            ask_mark(sub, &mark);
+            mark.asked_ms = now_ms; /* before it was asked: what came since may be missing */
+        }
+        if (mark.gone)
+            break;
         if (mark.known && consumer_sequence >= mark.sequence) {
             if (!atomic_load(&t->caught_up) && t->options.caught_up)
                 t->options.caught_up(t->options.data);
@@ -148,6 +156,7 @@ static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
             set_caught_up(t, true);
         }
         s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
+        idle = s == NATS_TIMEOUT;
         if (s == NATS_OK)
             take_message(t, msg, &consumer_sequence);
         else if (s != NATS_TIMEOUT)

@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "services/chat/frames.h"
-#include "services/chat/presence.h"
+#include "services/chat/status.h"
 
 static const char *text_member(Arena *mem, const json_t *object, const char *name)
 {
@@ -33,7 +33,7 @@ static Command read_presence(const json_t *d)
 
     if (!json_is_object(d))
         return (Command){.kind = COMMAND_BROKEN};
-    return (Command){.kind = COMMAND_PRESENCE, .status = presence_status_parse(slice(json_string_value(status)))};
+    return (Command){.kind = COMMAND_PRESENCE, .status = status_parse(slice(json_string_value(status)))};
 }
 
 static Command read_object(Arena *mem, const json_t *root)

@@ -1,7 +1,6 @@
 /* command: what a client says on the gateway, {"op":…,"d":…} (contracts/chat.md section 7), read from a frame. */
 #pragma once
-#include "shared/arena.h"
-#include "shared/slice.h"
+#include "services/chat/status.h"
 
 typedef enum CommandKind {
     COMMAND_BROKEN,  /* no JSON object with an integer `op`, or a `d` of the wrong shape: 4002 */
@@ -18,7 +17,7 @@ typedef struct Command {
     /* RESUME. "" and -1 when it says none: a resume is never refused for what is wrong with these. */
     const char *session_id;
     int64_t sequence;
-    int status; /* PRESENCE: Status of presence.h; 0: none that we know, to be ignored */
+    Status status; /* PRESENCE; STATUS_OFFLINE: none that can be chosen, to be ignored */
 } Command;
 
 enum { COMMAND_MAX_BYTES = 4096 };

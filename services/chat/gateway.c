@@ -248,7 +248,7 @@ static Err choose_status(const Ask *a, const Command *c)
         close_with(a, CLOSE_NOT_IDENTIFIED, "not identified");
         return OK;
     }
-    return c->status && c->status != a->state->status ? connected(a, (Status)c->status) : OK;
+    return c->status && (int32_t)c->status != a->state->status ? connected(a, c->status) : OK;
 }
 
 static Err take_command(const Ask *a, const Command *c)

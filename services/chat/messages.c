@@ -70,7 +70,7 @@ Err chat_v1_edit_message(Request *rq, const Chat__V1__EditMessageRequest *in, Ch
 
     TRY(db_tx_begin(rq, &tx));
     TRY(place_enter(&tx, rq, in->channel_id, PERMISSION_VIEW_CHANNEL, &place));
-    TRY(chat_store_message_in(&tx, rq, in->channel_id, in->message_id, &old));
+    TRY(chat_store_message_in(&tx, rq, &place, in->message_id, &old));
     if (old.author_id != rq->caller.user_id)
         return err_make(&PERMISSION_DENIED, "you can only edit your own messages");
     if (place.blocked)

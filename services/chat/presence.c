@@ -5,29 +5,12 @@
 
 enum { SWEEP_TIMEOUT_MS = 10000 };
 
-const char *presence_status_name(Status status)
-{
-    static const char *const NAMES[] = {"offline", "online", "idle", "dnd", "offline"};
-
-    return NAMES[status];
-}
-
-Status presence_status_parse(Slice text)
-{
-    static const char *const CHOICES[] = {"online", "idle", "dnd", "invisible"};
-
-    for (size_t i = 0; i < ARRAY_LEN(CHOICES); i++)
-        if (slice_eq_cstr(text, CHOICES[i]))
-            return (Status)(i + 1);
-    return 0;
-}
-
 const ProtobufCMessage *presence_update(Arena *mem, int64_t user_id, Status shown)
 {
     Chat__V1__PresenceUpdate *update = MESSAGE_NEW(mem, Chat__V1__PresenceUpdate, chat__v1__presence_update__init);
 
     SET(update, user_id, user_id);
-    update->status = (char *)(uintptr_t)presence_status_name(shown);
+    update->status = (char *)(uintptr_t)status_name(shown);
     return &update->base;
 }
 

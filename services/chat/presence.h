@@ -11,8 +11,7 @@
  * Connections that nobody says CLOSED for: those of an edge that has not renewed its lease (presence_sweep). */
 #pragma once
 #include "services/chat/dispatch.h"
-
-typedef enum Status { STATUS_OFFLINE, STATUS_ONLINE, STATUS_IDLE, STATUS_DND, STATUS_INVISIBLE } Status;
+#include "services/chat/status.h"
 
 enum {
     PRESENCE_GRACE_MS = 10000,
@@ -21,10 +20,6 @@ enum {
     PRESENCE_SWEEP_MAX = 500 /* users in one turn of the sweep */
 };
 
-/* "online" …; "offline" for STATUS_INVISIBLE, too. */
-const char *presence_status_name(Status status);
-/* What a client may choose; 0 for anything else. */
-Status presence_status_parse(Slice text);
 /* PRESENCE_UPDATE's data; borrowed from `mem`. */
 const ProtobufCMessage *presence_update(Arena *mem, int64_t user_id, Status shown);
 

@@ -3,24 +3,27 @@
 #include "services/chat/mentions.h"
 #include "services/chat/messages.h"
 
-/* Of message `m`, whose author is `u`, as user $2 sees it: all that an answer needs, in one row. Most messages have
- * neither reactions nor attachments, and their rows say so. */
+/* Of message `m`, whose author is `u`, as user $2 sees it: all that an answer needs, in one row. What most messages
+ * have not is NULL, which costs nothing to send; neither reactions nor attachments are looked for where the row says
+ * that there are none. */
 #define MESSAGE_COLUMNS                                                                                                \
-    "m.id, m.channel_id, m.guild_id, m.author_id, m.type, m.content, m.edited_at, m.reply_to, m.mention_everyone,"     \
-    " m.pinned_at IS NOT NULL, array_to_string(m.mentions, ','), array_to_string(m.mention_roles, ','),"               \
-    " u.username, u.display_name, u.avatar_hash,"                                                                      \
-    " CASE WHEN m.reacted THEN (SELECT string_agg(counted(k.emoji) || counted(k.count::text) || "                      \
-    "counted(k.me::int::text),"                                                                                        \
-    " '' ORDER BY k.first, k.emoji) FROM (SELECT r.emoji, count(*) AS count, bool_or(r.user_id = $2) AS me,"           \
-    " min(r.created_at) AS first FROM reaction r WHERE r.message_id = m.id GROUP BY r.emoji) k) END,"                  \
+    "m.id, m.channel_id, m.author_id, nullif(m.type, 0), m.content, m.edited_at, m.reply_to,"                          \
+    " nullif(m.mention_everyone, false), m.pinned_at, array_to_string(m.mentions, ','),"                               \
+    " array_to_string(m.mention_roles, ','), u.username, u.display_name, u.avatar_hash,"                               \
+    " CASE WHEN m.reacted THEN (SELECT string_agg(counted(k.emoji) || counted(k.count::text) ||"                       \
+    " counted(k.me::int::text), '' ORDER BY k.first, k.emoji) FROM (SELECT r.emoji, count(*) AS count,"                \
+    " bool_or(r.user_id = $2) AS me, min(r.created_at) AS first FROM reaction r WHERE r.message_id = m.id"             \
+    " GROUP BY r.emoji) k) END,"                                                                                       \
     " CASE WHEN m.attached THEN (SELECT string_agg(counted(a.id::text) || counted(a.filename) ||"                      \
     " counted(a.content_type) || counted(a.size_bytes::text) || counted(a.path) || counted(a.media_id::text),"         \
     " '' ORDER BY a.id) FROM attachment a WHERE a.message_id = m.id) END"
-enum { MESSAGE_COLUMN_COUNT = 17 };
-/* From column `first` on. */
-void chat_store_read_message(Request *rq, const DbRows *rows, int row, int first, Chat__V1__Message *out);
+enum { MESSAGE_COLUMN_COUNT = 16 };
+/* From column `first` on. `guild_id` 0: between people. */
+void chat_store_read_message(Request *rq, const DbRows *rows, int row, int first, int64_t guild_id,
+                             Chat__V1__Message *out);
 /* All rows; those whose id is NULL are passed over. */
-void chat_store_read_messages(Request *rq, const DbRows *rows, int first, Chat__V1__Message ***out, size_t *out_count);
+void chat_store_read_messages(Request *rq, const DbRows *rows, int first, int64_t guild_id, Chat__V1__Message ***out,
+                              size_t *out_count);
 
 /* --- reading, each judged (place.h) for READ_MESSAGE_HISTORY ------------------------------------------------------ */
 typedef enum HistoryFrom { HISTORY_BEFORE, HISTORY_AFTER, HISTORY_AROUND } HistoryFrom;
@@ -33,7 +36,7 @@ Err chat_store_message(Request *rq, int64_t channel_id, int64_t id, Chat__V1__Me
 
 /* --- changing, under the channel's lock --------------------------------------------------------------------------- */
 /* The same, of what is about to be changed. */
-Err chat_store_message_in(DbTx *tx, Request *rq, int64_t channel_id, int64_t id, Chat__V1__Message *out) MUST_CHECK;
+Err chat_store_message_in(DbTx *tx, Request *rq, const Place *place, int64_t id, Chat__V1__Message *out) MUST_CHECK;
 /* The message with the row that tells of it. */
 Err chat_store_insert_message(DbTx *tx, const Chat__V1__Message *message, const OutboxRow *announce) MUST_CHECK;
 /* One that has text and nothing else, in a transaction of its own that looks once more. `*out_done` false, and nothing

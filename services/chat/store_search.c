@@ -63,6 +63,6 @@ Err chat_store_search(Request *rq, const SearchFor *wanted, Chat__V1__SearchMess
                         db_int64(wanted->before_id), db_int64(wanted->cursor_id), db_int64(wanted->limit)),
                 &rows));
     TRY(judge(&rows));
-    chat_store_read_messages(rq, &rows, 1, &out->messages, &out->n_messages);
+    chat_store_read_messages(rq, &rows, 1, wanted->guild_id, &out->messages, &out->n_messages);
     return OK;
 }

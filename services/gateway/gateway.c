@@ -28,7 +28,7 @@ static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
 {
     bool development = strcmp(s->environment, "development") == 0 || strcmp(s->environment, "test") == 0;
 
-    TRY(profiles_parse(mem, s->hosts, &into->profiles));
+    TRY(profiles_parse(mem, s->hosts, s->chat_dialect, &into->profiles));
     TRY(err_wrap(networks_parse(mem, s->trusted_proxies, &into->trusted), "TRUSTED_PROXY_CIDRS"));
     TRY(err_wrap(networks_parse(mem, s->metrics_from, &into->metrics_from), "METRICS_ALLOWED_CIDRS"));
     TRY(err_wrap(csrf_new(mem, slice(s->signing_key), &into->csrf), "GATEWAY_SIGNING_KEY"));
