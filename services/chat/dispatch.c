@@ -33,14 +33,14 @@ static int64_t topic_key(ChatTopic topic)
 /* The key is the bare number: guilds, channels and DMs are snowflakes, and a user's id is too short to be one. */
 static Err lock_one(DbTx *tx, int64_t id)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     return db_query(tx, "SELECT " CHAT_LOCK_SQL("$1::bigint"), DB_ARGS(db_int64(id)), &rows);
 }
 
 Err chat_lock_channel(DbTx *tx, int64_t guild_id, int64_t channel_id)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     return db_query(tx, "SELECT " CHAT_LOCK_SHARED_SQL("$1::bigint") ", " CHAT_LOCK_SQL("$2::bigint"),
                     DB_ARGS(db_int64(guild_id), db_int64(channel_id)), &rows);

@@ -83,10 +83,8 @@ static Err leave_dm(const Eraser *e, int64_t channel_id, int64_t user_id)
     return db_tx_commit(&tx);
 }
 
-typedef Err (*ListIds)(Request *rq, int64_t user_id, int64_t **out, size_t *out_count);
-typedef Err (*LeaveOne)(const Eraser *e, int64_t id, int64_t user_id);
-
-static Err leave_all(const Eraser *e, int64_t user_id, ListIds list, LeaveOne leave, int64_t *rows)
+/* His guilds, or his direct channels and groups. */
+static Err leave_all(const Eraser *e, int64_t user_id, bool guilds, int64_t *rows)
 {
     size_t count;
 
@@ -95,9 +93,10 @@ static Err leave_all(const Eraser *e, int64_t user_id, ListIds list, LeaveOne le
         Request rq = request_of(e, mem, user_id);
         int64_t *ids;
 
-        TRY(list(&rq, user_id, &ids, &count));
+        TRY(guilds ? chat_store_guild_ids_of(&rq, user_id, &ids, &count)
+                   : chat_store_dm_ids_of(&rq, user_id, &ids, &count));
         for (size_t i = 0; i < count; i++)
-            TRY(leave(e, ids[i], user_id));
+            TRY(guilds ? leave_guild(e, ids[i], user_id) : leave_dm(e, ids[i], user_id));
         *rows += (int64_t)count;
     } while (count == ERASE_BATCH);
     return OK;
@@ -127,8 +126,8 @@ Err erase_user(void *context, Arena *mem, int64_t user_id, int64_t *out_rows)
     Request rq = request_of(e, mem, user_id);
     int64_t rows = 0, rest;
 
-    TRY(leave_all(e, user_id, chat_store_guild_ids_of, leave_guild, &rows));
-    TRY(leave_all(e, user_id, chat_store_dm_ids_of, leave_dm, &rows));
+    TRY(leave_all(e, user_id, true, &rows));
+    TRY(leave_all(e, user_id, false, &rows));
     TRY(erase_messages(e, user_id, &rows));
     TRY(db_tx_begin(&rq, &tx));
     TRY(chat_store_erase_rest(&tx, user_id, &rest));

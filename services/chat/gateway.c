@@ -100,7 +100,7 @@ static void join_all(const Ask *a, int64_t user_id, const SessionView *view)
 /* status 0: as his sessions were last (he resumes one). */
 static Err connected(const Ask *a, Status status)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     int64_t user_id = a->rq->caller.user_id;
 
     TRY(db_tx_begin(a->rq, &tx));
@@ -311,7 +311,7 @@ static Err take_timer(const Ask *a)
 
 static Err end_connection(const Ask *a)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     if (!a->state->identified)
         return OK;
@@ -323,7 +323,7 @@ static Err end_connection(const Ask *a)
 
 static Err renew_lease(const Ask *a)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(a->rq, &tx));
     TRY(presence_renew(&tx, a->in->connection, a->in->lease_ms));

@@ -90,17 +90,6 @@ Err presence_renew(DbTx *tx, const char *edge, int64_t lease_ms)
 }
 
 /* --- the sweep --------------------------------------------------------------------------------------------------- */
-/* One user's own transaction: his lock is held for no longer than it takes. */
-static Err settle_user(Db *db, Arena *mem, int64_t user_id, Err (*settle)(DbTx *tx, Arena *mem, int64_t user_id))
-{
-    DbTx tx CLEANUP(db_tx_done) = {0};
-
-    TRY(db_tx_begin_with(db, SWEEP_TIMEOUT_MS, &tx));
-    TRY(chat_lock_user(&tx, user_id));
-    TRY(settle(&tx, mem, user_id));
-    return db_tx_commit(&tx);
-}
-
 /* Who connected just when his grace ended has his row put right. */
 static Err go_offline(DbTx *tx, Arena *mem, int64_t user_id)
 {
@@ -113,9 +102,20 @@ static Err go_offline(DbTx *tx, Arena *mem, int64_t user_id)
     return was == STATUS_OFFLINE ? OK : tell(tx, mem, user_id, STATUS_OFFLINE);
 }
 
+/* One user's own transaction: his lock is held for no longer than it takes. */
+static Err settle_user(Db *db, Arena *mem, int64_t user_id, bool leaves)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+
+    TRY(db_tx_begin_with(db, SWEEP_TIMEOUT_MS, &tx));
+    TRY(chat_lock_user(&tx, user_id));
+    TRY(leaves ? go_offline(&tx, mem, user_id) : refresh(&tx, mem, user_id));
+    return db_tx_commit(&tx);
+}
+
 static Err end_edges(Db *db, Arena *mem, int64_t **out_users, size_t *out_count)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin_with(db, SWEEP_TIMEOUT_MS, &tx));
     TRY(chat_store_end_edges(&tx, mem, out_users, out_count));
@@ -124,7 +124,7 @@ static Err end_edges(Db *db, Arena *mem, int64_t **out_users, size_t *out_count)
 
 static Err due(Db *db, Arena *mem, int64_t **out_users, size_t *out_count)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin_with(db, SWEEP_TIMEOUT_MS, &tx));
     TRY(chat_store_due_presences(&tx, mem, out_users, out_count));
@@ -141,10 +141,10 @@ Err presence_sweep(Db *db, Log *log, bool *out_more)
     if (ended)
         LOG_WARN(log, "edge_lease_over", "users", (int64_t)ended);
     for (size_t i = 0; i < ended; i++)
-        TRY(settle_user(db, mem, users[i], refresh));
+        TRY(settle_user(db, mem, users[i], false));
     TRY(due(db, mem, &users, &count));
     for (size_t i = 0; i < count; i++)
-        TRY(settle_user(db, mem, users[i], go_offline));
+        TRY(settle_user(db, mem, users[i], true));
     *out_more = count == PRESENCE_SWEEP_MAX || ended > 0;
     return OK;
 }

@@ -20,7 +20,7 @@ Err chat_store_put_connection(DbTx *tx, const char *name, const char *edge, int6
 
 static Err one_user(DbTx *tx, const char *sql, const char *name, int64_t *out_user_id)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, sql, DB_ARGS(db_text(slice(name))), &rows));
     *out_user_id = rows.count ? db_get_int64(&rows, 0, 0) : 0;
@@ -39,7 +39,7 @@ Err chat_store_drop_connection(DbTx *tx, const char *name, int64_t *out_user_id)
 
 Err chat_store_connection_known(Request *rq, const char *name, bool *out)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, "SELECT 1 FROM connection WHERE name = $1", DB_ARGS(db_text(slice(name))), &rows));
     *out = rows.count > 0;
@@ -56,7 +56,7 @@ Err chat_store_renew_edge(DbTx *tx, const char *edge, int64_t lease_ms)
 
 static Err read_ids(DbTx *tx, Arena *mem, const char *sql, DbArgs args, int64_t **out, size_t *out_count)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, sql, args, &rows));
     *out = ARENA_ARRAY(mem, int64_t, rows.count);
@@ -110,7 +110,7 @@ static const char REFRESH_PRESENCE[] =
 
 Err chat_store_refresh_presence(DbTx *tx, int64_t user_id, Status *out_was, Status *out_is)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, REFRESH_PRESENCE, DB_ARGS(db_int64(user_id), db_int64(PRESENCE_GRACE_MS)), &rows));
     *out_was = (Status)db_get_int64(&rows, 0, 0);
@@ -120,7 +120,7 @@ Err chat_store_refresh_presence(DbTx *tx, int64_t user_id, Status *out_was, Stat
 
 Err chat_store_presence(DbTx *tx, int64_t user_id, bool *out_stands, Status *out_shown)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, "SELECT status FROM presence WHERE user_id = $1", DB_ARGS(db_int64(user_id)), &rows));
     *out_stands = rows.count > 0;
@@ -130,7 +130,7 @@ Err chat_store_presence(DbTx *tx, int64_t user_id, bool *out_stands, Status *out
 
 Err chat_store_end_presence(DbTx *tx, int64_t user_id, bool *out_ended, Status *out_was)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx,
                  "DELETE FROM presence WHERE user_id = $1 AND offline_at <= now()"
@@ -162,7 +162,7 @@ static const char PRESENCE_AUDIENCE[] =
 
 Err chat_store_presence_audience(DbTx *tx, Arena *mem, int64_t user_id, PresenceAudience **out, size_t *out_count)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, PRESENCE_AUDIENCE, DB_ARGS(db_int64(user_id)), &rows));
     *out = ARENA_ARRAY(mem, PresenceAudience, rows.count);
@@ -213,7 +213,7 @@ static void take_view_row(const DbRows *rows, int row, SessionView *out)
 
 Err chat_store_session_view(Request *rq, int64_t user_id, bool whole, SessionView *out)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, SESSION_VIEW,
                 DB_ARGS(db_int64(user_id), db_bool(whole), db_int64(SESSION_GUILDS_MAX), db_int64(SESSION_CHANNELS_MAX),
@@ -233,7 +233,7 @@ Err chat_store_session_view(Request *rq, int64_t user_id, bool whole, SessionVie
 Err chat_store_channel_views(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id,
                              ChannelView **out, size_t *out_count)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx,
                  "SELECT channel_id, permissions & 1 <> 0 FROM channel_access WHERE user_id = $3 AND guild_id = $1"
@@ -271,7 +271,7 @@ static const char AUDIENCE[] =
 Err chat_store_audience(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, ChannelAudience **out,
                         size_t *out_count)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
     int64_t *users;
     size_t count = 0;
 
@@ -294,7 +294,7 @@ Err chat_store_audience(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_
 
 Err chat_store_guild_of(DbTx *tx, Arena *mem, int64_t guild_id, Chat__V1__Guild *out)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, "SELECT " GUILD_COLUMNS " FROM guild g WHERE g.id = $1", DB_ARGS(db_int64(guild_id)), &rows));
     if (!rows.count)
@@ -345,7 +345,7 @@ static Chat__V1__Member *read_member(Arena *mem, const DbRows *rows, int row)
 Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, Primer *out)
 {
     const DbArgs args = DB_ARGS(db_int64(user_id), db_int64(guild_id), db_int64(PRIMER_ROWS_MAX));
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
     Chat__V1__Member **member;
     int64_t *next_role;
 
@@ -377,7 +377,7 @@ Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_
 Err chat_store_live_secret(Db *db, uint8_t out[32])
 {
     enum { TIMEOUT_MS = 5000 };
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
     Slice secret;
 
     TRY(db_read_with(db, TIMEOUT_MS, "SELECT secret FROM live_secret", DB_NO_ARGS, &rows));

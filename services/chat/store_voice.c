@@ -9,7 +9,7 @@ enum { ORDER_TIMEOUT_MS = 5000 };
 Err chat_store_end_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id, VoiceEnd **out,
                          size_t *out_count)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx,
                  "DELETE FROM voice_state WHERE guild_id = $1 AND ($2::bigint = 0 OR channel_id = $2)"
@@ -40,7 +40,7 @@ static const char PUT_VOICE[] =
 
 Err chat_store_put_voice(DbTx *tx, Arena *mem, int64_t now_us, Chat__V1__VoiceState *state, int64_t *out_before)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, PUT_VOICE,
                  DB_ARGS(db_int64(state->guild_id), db_int64(state->user_id), db_int64(state->channel_id),
@@ -58,7 +58,7 @@ static const char VOICE_STATES[] = "SELECT guild_id, user_id, self_mute, self_de
 Err chat_store_voice_states(Request *rq, DbTx *tx, int64_t channel_id, Chat__V1__VoiceState ***out, size_t *out_count)
 {
     const DbArgs args = DB_ARGS(db_int64(channel_id), db_int64(VOICE_STATES_MAX));
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(tx ? db_query(tx, VOICE_STATES, args, &rows) : db_read(rq, VOICE_STATES, args, &rows));
     *out = ARENA_ARRAY(rq->mem, Chat__V1__VoiceState *, rows.count);
@@ -80,7 +80,7 @@ Err chat_store_voice_states(Request *rq, DbTx *tx, int64_t channel_id, Chat__V1_
 
 Err chat_store_voice_guild(DbTx *tx, int64_t channel_id, int64_t *out_guild_id)
 {
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, "SELECT coalesce(guild_id, 0) FROM channel WHERE id = $1", DB_ARGS(db_int64(channel_id)), &rows));
     *out_guild_id = rows.count ? db_get_int64(&rows, 0, 0) : 0;
@@ -101,8 +101,8 @@ static const char DUE_ORDERS[] =
 
 Err chat_store_due_voice_orders(Db *db, Arena *mem, VoiceOrder **out, size_t *out_count)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
-    DbRows rows CLEANUP(db_rows_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_tx_begin_with(db, ORDER_TIMEOUT_MS, &tx));
     TRY(db_query(&tx, DUE_ORDERS, DB_ARGS(db_int64(VOICE_TURN_MAX), db_int64(VOICE_RETRY_MS)), &rows));
@@ -118,7 +118,7 @@ Err chat_store_due_voice_orders(Db *db, Arena *mem, VoiceOrder **out, size_t *ou
 
 Err chat_store_drop_voice_order(Db *db, int64_t id)
 {
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin_with(db, ORDER_TIMEOUT_MS, &tx));
     TRY(db_exec(&tx, "DELETE FROM voice_order WHERE id = $1", DB_ARGS(db_int64(id))));

@@ -9,7 +9,7 @@ Err chat_v1_start_typing(Request *rq, const Chat__V1__StartTypingRequest *in, Ch
 {
     const Chat *chat = rq->service;
     Chat__V1__TypingStart event = CHAT__V1__TYPING_START__INIT;
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     ChannelAccess access;
     ChatVariant others;
 

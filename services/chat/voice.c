@@ -145,7 +145,7 @@ Err chat_v1_join_voice(Request *rq, const Chat__V1__JoinVoiceRequest *in, Chat__
 {
     const Chat *chat = rq->service;
     const Voice *v = chat->live->voice;
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     ChannelAccess access;
 
     TRY(require_voice_channel(rq, NULL, in->channel_id, PERMISSION_CONNECT, &access));
@@ -167,7 +167,7 @@ Err chat_v1_join_voice(Request *rq, const Chat__V1__JoinVoiceRequest *in, Chat__
 Err chat_v1_leave_voice(Request *rq, const Chat__V1__LeaveVoiceRequest *in, Chat__V1__Nothing *out)
 {
     const Chat *chat = rq->service;
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     ChannelAccess access;
     VoiceEnd *ends;
     size_t count;
@@ -201,7 +201,7 @@ Err chat_v1_take_voice_news(Request *rq, const Atrium__HttpBody *in, Chat__V1__N
 {
     const Chat *chat = rq->service;
     const Voice *v = chat->live->voice;
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     LivekitNews news;
     VoiceEnd *ends;
     int64_t guild_id;

@@ -236,7 +236,7 @@ static void the_voice_server_is_told_until_it_listens(void **state)
 {
     Fixture *f = *state;
     Server server = {.stub = {.answer = answer, .data = &server}};
-    DbTx tx CLEANUP(db_tx_done) = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
     Chat__V1__JoinVoiceReply out;
     VoiceOptions options = {.key = KEY, .secret = SECRET, .token_ttl_ms = 60000, .clock = &f->schema.clock};
     json_t *claims;

@@ -10,7 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from api import Api  # noqa: E402
 from chat_live import Clients  # noqa: E402
 from nats_client import Nats  # noqa: E402
-from stack import Deployed, Stack  # noqa: E402
+from stack import Deployed, running  # noqa: E402
+from uploads import Database, Uploads  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +20,8 @@ def stack():
     if os.environ.get("ATRIUM_URL"):
         yield Deployed()
         return
-    own = Stack(gateways=2)
-    try:
-        own.up()
+    with running(gateways=2) as own:
         yield own
-    finally:
-        own.destroy()
 
 
 @pytest.fixture
@@ -42,6 +39,20 @@ def api2(stack):
 def user(api):
     """A fresh account, logged in: its answer, with the password besides."""
     return api.register()
+
+
+@pytest.fixture
+def database(stack):
+    """Media's tables."""
+    own = Database(stack)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def mine(api, user):
+    """Uploads of a fresh account; the library's suites have one of their own."""
+    return Uploads(api, user["access_token"])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from api import Api
 from lab import FIXTURES, ffprobe, make, written
 from media_api import Library, error
 from polling import poll
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.skipif(bool(os.environ.get("ATRIUM_URL")), reason="needs the real transcoder beside it")
 SRT = b"1\r\n00:00:00,200 --> 00:00:00,900\r\nOne <i>italic</i>\r\n\r\n2\r\n00:00:01,000 --> 00:00:01,500\r\nTwo & <b>bold\r\n"
@@ -18,11 +18,8 @@ SRT = b"1\r\n00:00:00,200 --> 00:00:00,900\r\nOne <i>italic</i>\r\n\r\n2\r\n00:0
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(settings={"MEDIA_QUOTA": "50M"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(settings={"MEDIA_QUOTA": "50M"}) as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

@@ -6,28 +6,16 @@ import pytest
 from api import Api
 from media_api import error
 from polling import poll
-from stack import Stack
-from uploads import Database, Uploads, kill, sha256, start, stored
+from stack import SMALL_UPLOADS, running
+from uploads import kill, sha256, start, stored
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=1, settings={"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "50M", "MEDIA_SWEEP_INTERVAL": "1s",
-                                      "BLOB_MIN_FREE_BYTES": "0"})
-    try:
-        own.up()
+    with running(gateways=1, settings=SMALL_UPLOADS) as own:
         yield own
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
 
 
 class Parts:
@@ -66,11 +54,6 @@ class Parts:
 
     def complete(self, parts=None, **fields):
         return self.call("POST", "/complete", {**({"parts": parts} if parts is not None else {}), **fields})
-
-
-@pytest.fixture
-def mine(api, user):
-    return Uploads(api, user["access_token"])
 
 
 @pytest.fixture(scope="module")

@@ -10,33 +10,16 @@ import urllib.parse
 import pytest
 from api import Api
 from polling import poll
-from stack import Stack
-from uploads import OFFSET, TUS, Database, Uploads, finished, kill, metadata, sha256, start, stored, tuspy
+from stack import SMALL_UPLOADS, running
+from uploads import OFFSET, TUS, Uploads, finished, kill, metadata, sha256, start, stored, tuspy
 
 MAX_BYTES = 40 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=2, settings={"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "120M", "MEDIA_SWEEP_INTERVAL": "1s",
-                                      "BLOB_MIN_FREE_BYTES": "0"})
-    try:
-        own.up()
+    with running(gateways=2, settings={**SMALL_UPLOADS, "MEDIA_QUOTA": "120M"}) as own:
         yield own
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
-
-
-@pytest.fixture
-def mine(api, user):
-    return Uploads(api, user["access_token"])
 
 
 def digest(algorithm, data):

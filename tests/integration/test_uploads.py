@@ -12,8 +12,8 @@ import zipfile
 import pytest
 from api import PASSWORD, Api
 from polling import poll
-from stack import Stack
-from uploads import Database, Uploads, kill, sha256, start, stored
+from stack import SMALL_UPLOADS, running
+from uploads import Uploads, kill, sha256, start, stored
 
 # As libmagic knows them.
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
@@ -24,25 +24,8 @@ PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=1, settings={"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "50M", "MEDIA_SWEEP_INTERVAL": "1s",
-                                      "BLOB_MIN_FREE_BYTES": "0"})
-    try:
-        own.up()
+    with running(gateways=1, settings=SMALL_UPLOADS) as own:
         yield own
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
-
-
-@pytest.fixture
-def mine(api, user):
-    return Uploads(api, user["access_token"])
 
 
 def problem(answer, status, code=None):

@@ -7,8 +7,8 @@ from api import PASSWORD, Api
 from media_api import Library, error
 from polling import poll
 from receiver import Receiver, verified
-from stack import Stack
-from uploads import Database, kill, start
+from stack import running
+from uploads import kill, start
 
 SETTINGS = {"WEBHOOK_RETRY": "50ms", "WEBHOOK_ATTEMPTS": "3", "WEBHOOK_TIMEOUT": "2s", "MEDIA_SWEEP_INTERVAL": "1s"}
 
@@ -30,18 +30,8 @@ def closed():
 
 @pytest.fixture(scope="module")
 def stack(receiver, closed):
-    own = Stack(settings={**SETTINGS, "WEBHOOK_ALLOWED": f"{receiver.address},{closed}"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
+    with running(settings={**SETTINGS, "WEBHOOK_ALLOWED": f"{receiver.address},{closed}"}) as own:
+        yield own
 
 
 @pytest.fixture
