@@ -23,6 +23,7 @@ enum {
     BATCH_ROWS = 512,
     BATCH_BYTES = 4 * 1024 * 1024, /* of payload; one row may be larger */
     ACK_TIMEOUT_MS = 5000,
+    PACE_MS = 4,               /* between the beginnings of two turns: what is committed meanwhile shares the second */
     CONNECTION_CHECK_MS = 100, /* while waiting for acknowledgements */
     STATEMENT_TIMEOUT_MS = 10000,
     LEASE_RETRY_MS = 1000,
@@ -115,9 +116,9 @@ struct OutboxRelay {
     bool streams_known;
     bool careful; /* the last turn had a failure */
     uint64_t reconnects;
-    int64_t cleaned_ms, counted_ms, logged_ms;
+    int64_t cleaned_ms, counted_ms, logged_ms, began_ms;
     int64_t turn_us; /* when the last turn began */
-    Arena *mem; /* reset each turn */
+    Arena *mem;      /* reset each turn */
     _Atomic uint64_t backlog;
     Counter *published, *failed; /* NULL without metrics */
     Gauge *waiting;
@@ -563,7 +564,17 @@ static Err clean(OutboxRelay *r)
     return OK;
 }
 
-/* `*out_more`: something was published, so there may be more. */
+/* Was that not all there is? */
+static bool is_full(const Waiting *list, int count)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += list[i].payload.len;
+    return count == BATCH_ROWS || bytes > BATCH_BYTES;
+}
+
+/* `*out_more`: there may be more, and there is no need to wait for it. */
 static Err turn(OutboxRelay *r, bool *out_more)
 {
     uint64_t reconnects = count_reconnects(r->options.bus);
@@ -588,7 +599,7 @@ static Err turn(OutboxRelay *r, bool *out_more)
     TRY(mark_acked(r, list, count, &marked));
     if (r->published)
         counter_add(r->published, (uint64_t)marked);
-    *out_more = marked > 0;
+    *out_more = marked > 0 && (err_failed(e) || is_full(list, count));
     TRY(count_backlog(r, count, marked));
     if (err_failed(e)) {
         r->streams_known = false;
@@ -613,16 +624,25 @@ static bool may_work(const OutboxRelay *r)
     return lease_held(r->lease) && bus_connected(r->options.bus) && bus_slot_active(r->options.bus);
 }
 
+/* With the lock. */
+static void wait_until(OutboxRelay *r, int64_t until_ms, bool nudges_count)
+{
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    while (!r->stop && !(nudges_count && r->nudged) && now_ms() < until_ms)
+        pthread_cond_timedwait(&r->wake, &r->lock, &until);
+}
+
 /* Until a nudge, or `ms` are over; a failure's pause is not shortened by nudges. False when it is time to stop. */
 static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed, uint64_t *out_asked)
 {
-    int64_t until_ms = now_ms() + ms;
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     bool stop;
 
     pthread_mutex_lock(&r->lock);
-    while (!r->stop && (failed || !r->nudged) && now_ms() < until_ms)
-        pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    wait_until(r, now_ms() + ms, !failed);
+    if (ms > 0)
+        wait_until(r, r->began_ms + PACE_MS, false);
+    r->began_ms = now_ms();
     r->nudged = false;
     *out_asked = r->asked;
     stop = r->stop;

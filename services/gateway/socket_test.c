@@ -416,6 +416,7 @@ static int start_all(void **state)
                                 .shutdown_timeout_ms = 1000};
     f.settings = (GatewaySettings){.server_addr = "127.0.0.1:0",
                                    .hosts = "chat.test=chat,rag.test=rag",
+                                   .chat_dialect = "server",
                                    .tables_file = f.tables,
                                    .openapi_file = "",
                                    .asyncapi_file = "",

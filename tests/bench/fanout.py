@@ -29,7 +29,7 @@ def main():
                               stdout=subprocess.PIPE).stdout.split()
 
     def show(name, value):
-        print(name, value, flush=True)
+        print(name, f"{value:.2f}", flush=True)
 
     try:
         world.start()
