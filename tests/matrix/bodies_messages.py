@@ -16,7 +16,6 @@ VARIABLES = {
     "message_id": lambda s: "1",
     "emoji": lambda s: "x",
     "secret": lambda s: "nobodys",
-    "name": lambda s: "file.png",
     "AddRecipient.user_id": somebody,
     "RemoveRecipient.user_id": somebody,
     "BlockUser.user_id": somebody,
