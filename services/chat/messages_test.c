@@ -558,9 +558,10 @@ static void words_are_found_in_what_one_may_read(void **state)
                 {"it's", 0}};
     Chat__V1__SearchMessagesRequest in = CHAT__V1__SEARCH_MESSAGES_REQUEST__INIT;
     Chat__V1__SearchMessagesReply out;
+    Chat__V1__Message fox;
 
     (void)said(*state, OWNER, OPEN, "Two brown foxes jumped over the fence");
-    (void)said(*state, MEMBER, OPEN, "fox");
+    fox = said(*state, MEMBER, OPEN, "fox");
     (void)said(*state, MEMBER, OPEN,
                "F\xc3\xbc\xc3\x9f"
                "e im Wald");
@@ -575,6 +576,13 @@ static void words_are_found_in_what_one_may_read(void **state)
     in.q = "fox";
     assert_ok(search(*state, OWNER, &in, &out));
     assert_int_equal(out.n_messages, 3);
+    assert_ok(edit(*state, MEMBER, &fox, "wolf", &fox));
+    assert_ok(search(*state, OWNER, &in, &out));
+    assert_int_equal(out.n_messages, 2);
+    in.q = "wolf";
+    assert_ok(search(*state, OWNER, &in, &out));
+    assert_int_equal(out.n_messages, 1);
+    in.q = "fox";
     assert_reason(search(*state, STRANGER, &in, &out), &PERMISSION_DENIED);
     in.q = " ";
     assert_reason(search(*state, MEMBER, &in, &out), &INVALID_QUERY);
