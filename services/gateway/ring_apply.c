@@ -85,14 +85,6 @@ uint64_t ring_position_before(Socket *s, const RingChange *c)
 
 /* --- changes in the stream -------------------------------------------------------------------------------------------
  */
-static bool is_among(const int64_t *users, size_t count, int64_t user)
-{
-    for (size_t i = 0; i < count; i++)
-        if (users[i] == user)
-            return true;
-    return false;
-}
-
 static bool may_join(RingSocket *rs)
 {
     if (rs->follower.count < RING_TOPICS_MAX)
@@ -120,7 +112,7 @@ static void change_of_users(Ring *ring, const Atrium__AudienceChange *change, ui
     for (size_t i = 0; i < change->n_users; i++) {
         Follower *f = topics_first_of_user(ring->topics, change->users[i]);
 
-        if (is_among(change->except_users, change->n_except_users, change->users[i]))
+        if (ring_users_have(change->except_users, change->n_except_users, change->users[i]))
             continue;
         for (; f; f = f->next_of_user)
             if (((RingSocket *)f)->begun && !((RingSocket *)f)->lagging)
@@ -142,7 +134,8 @@ static void change_of_topic(Ring *ring, const Atrium__AudienceChange *change, ui
     for (size_t i = 0; i < count; i++)
         list[i] = topic->list[i]->follower;
     for (size_t i = 0; i < count; i++)
-        if (!is_among(change->except_users, change->n_except_users, list[i]->user) && !((RingSocket *)list[i])->lagging)
+        if (!ring_users_have(change->except_users, change->n_except_users, list[i]->user) &&
+            !((RingSocket *)list[i])->lagging)
             change_now(ring, (RingSocket *)list[i], change, position);
     free(list);
 }
@@ -194,10 +187,10 @@ static bool means(const RingSocket *rs, const Atrium__AudienceChange *change)
     const Topic *topic;
     int64_t user = rs->follower.user;
 
-    if (is_among(change->except_users, change->n_except_users, user))
+    if (ring_users_have(change->except_users, change->n_except_users, user))
         return false;
     if (change->n_users)
-        return user && is_among(change->users, change->n_users, user);
+        return user && ring_users_have(change->users, change->n_users, user);
     topic = change->topic ? topics_find(rs->ring->topics, slice(change->topic)) : NULL;
     return topic && topic->mark && !topic->mark->left;
 }

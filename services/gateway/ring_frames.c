@@ -1,14 +1,6 @@
 /* ring_frames: a dispatch as one connection sees it. */
 #include "services/gateway/ring_internal.h"
 
-static bool has(const int64_t *users, size_t count, int64_t user)
-{
-    for (size_t i = 0; i < count; i++)
-        if (users[i] == user)
-            return true;
-    return false;
-}
-
 static bool has_dialect(const Atrium__DispatchVariant *v, int dialect)
 {
     for (size_t i = 0; i < v->n_dialects; i++)
@@ -19,8 +11,8 @@ static bool has_dialect(const Atrium__DispatchVariant *v, int dialect)
 
 static bool fits(const Atrium__DispatchVariant *v, int64_t user, int dialect)
 {
-    return has_dialect(v, dialect) && (v->n_users == 0 || has(v->users, v->n_users, user)) &&
-           !has(v->except_users, v->n_except_users, user);
+    return has_dialect(v, dialect) && (v->n_users == 0 || ring_users_have(v->users, v->n_users, user)) &&
+           !ring_users_have(v->except_users, v->n_except_users, user);
 }
 
 /* The frames of a variant in a dialect, made when they are wanted first. */

@@ -134,6 +134,8 @@ void ring_free_frames(RingEntry *entry);
 /* ring_tail.c */
 RingEntry *ring_entry_new(Slice name, uint64_t position, int64_t at_unix_ms, Slice body);
 void ring_entry_free(RingEntry *entry);
+/* Is he one of `users`, a list of an entry? Those are in order. */
+bool ring_users_have(const int64_t *users, size_t count, int64_t user);
 Err ring_tail_start(Ring *ring);
 void ring_tail_stop(Ring *ring);
 /* ring_hold.c */

@@ -8,6 +8,38 @@ enum { ENTRY_COST_BYTES = 512 };
 
 /* --- entries ---------------------------------------------------------------------------------------------------------
  */
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+bool ring_users_have(const int64_t *users, size_t count, int64_t user)
+{
+    return count && bsearch(&user, users, count, sizeof(*users), by_number);
+}
+
+static void put_in_order(int64_t *users, size_t count)
+{
+    if (count > 1)
+        qsort(users, count, sizeof(*users), by_number);
+}
+
+/* Each list is looked into once for each follower, and may be as long as there are followers: here, where the loop does
+ * not wait, they are put in order. */
+static void order_users(const Atrium__Dispatch *d)
+{
+    for (size_t i = 0; i < d->n_changes; i++) {
+        put_in_order(d->changes[i]->users, d->changes[i]->n_users);
+        put_in_order(d->changes[i]->except_users, d->changes[i]->n_except_users);
+    }
+    for (size_t i = 0; i < d->n_variants; i++) {
+        put_in_order(d->variants[i]->users, d->variants[i]->n_users);
+        put_in_order(d->variants[i]->except_users, d->variants[i]->n_except_users);
+    }
+}
+
 /* One that cannot be read keeps its place among the numbers, and says nothing to anybody. */
 RingEntry *ring_entry_new(Slice name, uint64_t position, int64_t at_unix_ms, Slice body)
 {
@@ -22,6 +54,7 @@ RingEntry *ring_entry_new(Slice name, uint64_t position, int64_t at_unix_ms, Sli
     entry->name = slice_of(arena_memdup(mem, name.ptr, name.len), name.len);
     entry->unreadable = err_failed(message_unpack(mem, &atrium__dispatch__descriptor, body, &message));
     entry->dispatch = entry->unreadable ? &NOTHING : (const Atrium__Dispatch *)message;
+    order_users(entry->dispatch);
     entry->made = ARENA_ARRAY(mem, SharedFrame **, entry->dispatch->n_variants * DIALECT_COUNT);
     entry->bytes = ENTRY_COST_BYTES + arena_used(mem);
     return entry;

@@ -426,6 +426,43 @@ static void changes_are_in_the_order_of_the_stream(void **state)
     ring_forget(b);
 }
 
+static int64_t *users_of(size_t *out_count, int64_t a, int64_t b, int64_t c)
+{
+    int64_t *list = ARENA_ARRAY(mem, int64_t, 3);
+
+    list[0] = a;
+    list[1] = b;
+    list[2] = c;
+    *out_count = 3;
+    return list;
+}
+
+static void lists_of_users_may_be_in_any_order(void **state)
+{
+    Socket *a = socket_of(1), *b = socket_of(2), *c = socket_of(3);
+    Atrium__AudienceChange *c_leaves = change(0, "t", "", "t"), *a_and_b_join = change(1, NULL, "v", "");
+    Atrium__Dispatch *d = dispatch_of(NULL, variant("for a and c, but not c"));
+    (void)state;
+
+    start(a, "t");
+    start(b, "t");
+    start(c, "t");
+    d->variants[0]->users = users_of(&d->variants[0]->n_users, 9, 3, 1);
+    d->variants[0]->except_users = users_of(&d->variants[0]->n_except_users, 8, 3, 2);
+    dispatch_at(1, "t", d);
+    c_leaves->except_users = users_of(&c_leaves->n_except_users, 7, 2, 1);
+    tell_change("t", c_leaves); /* 2 */
+    a_and_b_join->users = users_of(&a_and_b_join->n_users, 3, 2, 1);
+    a_and_b_join->except_users = users_of(&a_and_b_join->n_except_users, 5, 3, 4);
+    tell_change("v", a_and_b_join); /* 3 */
+    ASSERT_WRITTEN(a, 1, 2, 3);
+    ASSERT_WRITTEN(b, 2, 3);
+    ASSERT_WRITTEN(c);
+    ring_forget(a);
+    ring_forget(b);
+    ring_forget(c);
+}
+
 static void changes_mean_nobody_who_has_not_begun(void **state)
 {
     Socket *s = socket_of(1);
@@ -838,6 +875,7 @@ int main(void)
         RING_TEST(frames_before_the_first_joins_stand_where_it_begins),
         RING_TEST(a_change_after_the_question_counts_whatever_the_answer_knew),
         RING_TEST(changes_are_in_the_order_of_the_stream),
+        RING_TEST(lists_of_users_may_be_in_any_order),
         RING_TEST(changes_mean_nobody_who_has_not_begun),
         RING_TEST(a_dispatch_is_made_once_for_all_who_see_the_same),
         RING_TEST(what_cannot_be_read_keeps_its_place),

@@ -136,6 +136,18 @@ Socket *socket_reserve(Exchange *x, int *out_status)
     return s;
 }
 
+static void close_to_stop(Socket *s)
+{
+    Slice farewell = s->op->socket->farewell;
+
+    if (s->phase == SOCKET_OPEN && farewell.len) {
+        CLEANUP(shared_frame_unref_at) SharedFrame *frame = shared_frame_new(farewell, false);
+
+        (void)socket_write_shared(s, frame, 0); /* whoever is too slow goes without */
+    }
+    socket_close(s, CODE_GOING_AWAY, SLICE_LIT("the server is stopping"), SOCKET_END_STOPPING);
+}
+
 void socket_begin(Socket *s, int fd, Slice early)
 {
     Sockets *all = s->all;
@@ -155,6 +167,8 @@ void socket_begin(Socket *s, int fd, Slice early)
     }
     if (s->group->leased_ms == 0 || s->heard_ms - s->group->leased_ms >= SOCKET_LEASE_EVERY_MS)
         socket_lease(all, s->group);
+    if (all->draining) /* it was answered before we knew */
+        close_to_stop(s);
     socket_touch(s);
 }
 
@@ -328,16 +342,8 @@ Sockets *sockets_new(Gateway *g)
 void sockets_drain(Sockets *all)
 {
     all->draining = true;
-    for (Socket *s = all->list; s; s = s->next) {
-        Slice farewell = s->op->socket->farewell;
-
-        if (s->phase == SOCKET_OPEN && farewell.len) {
-            CLEANUP(shared_frame_unref_at) SharedFrame *frame = shared_frame_new(farewell, false);
-
-            (void)socket_write_shared(s, frame, 0); /* whoever is too slow goes without */
-        }
-        socket_close(s, CODE_GOING_AWAY, SLICE_LIT("the server is stopping"), SOCKET_END_STOPPING);
-    }
+    for (Socket *s = all->list; s; s = s->next)
+        close_to_stop(s);
 }
 
 bool sockets_gone(const Sockets *all)

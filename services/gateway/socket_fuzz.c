@@ -19,9 +19,12 @@ enum { SCRIPT_STEPS_MAX = 200, PAYLOAD_MAX = 5000, OUTPUT_MAX = 1 << 20 };
 static struct {
     UpstreamDone done;
     void *data;
-    bool waits, stream_waits;
-    UpstreamDone stream_done;
-    void *stream_data;
+    bool waits;
+    struct {
+        UpstreamDone done;
+        void *data;
+        bool waits;
+    } streams[SOCKET_ATTACHMENTS_MAX];
     int kind, opens, closes;
 } asked;
 
@@ -70,11 +73,14 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
 {
     (void)u;
     if (rq->out_stream) {
-        check(!asked.stream_waits);
-        asked.stream_waits = true;
-        asked.stream_done = rq->done;
-        asked.stream_data = rq->data;
-        *rq->out_stream = (UpstreamTicket){1, 1};
+        uint32_t i = 0;
+
+        while (asked.streams[i].waits)
+            check(++i < ARRAY_LEN(asked.streams));
+        asked.streams[i].waits = true;
+        asked.streams[i].done = rq->done;
+        asked.streams[i].data = rq->data;
+        *rq->out_stream = (UpstreamTicket){i, 1};
         return OK;
     }
     if (strcmp(rq->callee, world.op.domain) == 0 && memmem(rq->body.ptr, rq->body.len, "instance.", 9)) {
@@ -91,8 +97,8 @@ Err upstream_send(Upstream *u, const UpstreamRequest *rq)
 
 void upstream_forget(Upstream *u, UpstreamTicket ticket)
 {
-    (void)u, (void)ticket;
-    asked.stream_waits = false;
+    (void)u;
+    asked.streams[ticket.index].waits = false;
 }
 
 const char *__wrap_bus_instance(const Bus *bus);
@@ -310,11 +316,12 @@ static void service_replies(uint8_t fields, Slice text)
 static void bus_says(uint8_t to, Slice text)
 {
     natsMsg *msg = bus_message("reply", SLICE_LIT(""), text);
+    size_t stream = to / 2 % ARRAY_LEN(asked.streams);
 
     if (to & 1)
         service_answers(UPSTREAM_REPLIED, msg);
-    else if (asked.stream_waits)
-        asked.stream_done(asked.stream_data, UPSTREAM_REPLIED, msg);
+    else if (asked.streams[stream].waits)
+        asked.streams[stream].done(asked.streams[stream].data, UPSTREAM_REPLIED, msg);
     natsMsg_Destroy(msg);
 }
 
@@ -358,7 +365,7 @@ static void run(Slice script, int fd, bool *gone)
             service_answers(more % 3 == 0 ? UPSTREAM_NOBODY : more % 3 == 1 ? UPSTREAM_LATE : UPSTREAM_LOST, NULL);
             break;
         case 6:
-            bus_says(what, take(&script, more));
+            bus_says(what / 10, take(&script, more));
             break;
         case 7:
             client_reads(fd);
@@ -382,7 +389,7 @@ static void start(void)
     static const Profile PROFILE = {.name = "all"};
     RouteMatch match;
     RoutePath path;
-    Arena *mem = arena_new(4096);
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
 
     check(nats_Open(0) == NATS_OK);
     world.service = (Service){.clock = &SYSTEM_CLOCK, .metrics = metrics_new()};
@@ -432,7 +439,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         loop_turn(world.g.loop, i > 100 ? 1 : 0);
         service_replies(0, SLICE_LIT(""));
     }
-    check(sockets_gone(world.g.sockets) && world.g.sockets->held_bytes == 0 && !asked.stream_waits);
+    check(sockets_gone(world.g.sockets) && world.g.sockets->held_bytes == 0);
+    for (size_t i = 0; i < ARRAY_LEN(asked.streams); i++)
+        check(!asked.streams[i].waits);
     check((asked.closes > 0) == (asked.opens > 0));
     return 0;
 }

@@ -13,7 +13,11 @@ enum {
     CODE_NO_STATUS = 1005,
     CODE_FAILED = 1011,
     CODE_TRY_AGAIN = 1013,
+    CODE_POLICY = 1008,
+    BUS_PERMISSION_DENIED = 7,
+    BUS_EXHAUSTED = 8,
     BUS_UNAVAILABLE = 14,
+    BUS_UNAUTHENTICATED = 16,
     CONNECTION_ID_BYTES = 64,
     REQUEST_ID_BYTES = 37
 };
@@ -419,6 +423,20 @@ static void take_silence(Socket *s)
         ask_later(s);
 }
 
+/* What a client should make of a failure: not to come again like this, to come later, or that we do not know. */
+static uint16_t close_code_of(int64_t bus_status)
+{
+    switch (bus_status) {
+    case BUS_PERMISSION_DENIED:
+    case BUS_UNAUTHENTICATED:
+        return CODE_POLICY;
+    case BUS_EXHAUSTED:
+        return CODE_TRY_AGAIN;
+    default:
+        return CODE_FAILED;
+    }
+}
+
 static void came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Socket *s = data;
@@ -431,7 +449,7 @@ static void came(void *data, UpstreamOutcome outcome, natsMsg *msg)
     else if (outcome != UPSTREAM_REPLIED)
         take_silence(s);
     else if (code)
-        fail(s, CODE_FAILED, "the service failed", SOCKET_END_FAILED);
+        fail(s, close_code_of(number), "the service failed", SOCKET_END_FAILED);
     else
         take_reply(s, msg);
 }

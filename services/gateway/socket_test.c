@@ -66,7 +66,7 @@ static Atrium__RouteRow *route_row(Arena *mem, const char *path, int caller, int
     SET(row, reply, 0);
     SET(row, caller, (Atrium__CallerPolicy)caller);
     SET(row, dialect, (Atrium__Dialect)dialect);
-    SET(row, timeout_ms, 500);
+    SET(row, timeout_ms, 2000);
     row->socket = rules;
     SET(rules, max_frame_bytes, MAX_FRAME);
     SET(rules, frames_per_minute, per_minute);
@@ -416,6 +416,7 @@ static int start_all(void **state)
                                 .shutdown_timeout_ms = 1000};
     f.settings = (GatewaySettings){.server_addr = "127.0.0.1:0",
                                    .hosts = "chat.test=chat,rag.test=rag",
+                                   .chat_dialect = "server",
                                    .tables_file = f.tables,
                                    .openapi_file = "",
                                    .asyncapi_file = "",

@@ -7,6 +7,7 @@
 #include "atrium/media/v1/uploads.service.h"
 #include "atrium/media/v1/webhooks.service.h"
 #include "services/media/access.h"
+#include "services/media/attachments.h"
 #include "services/media/erase.h"
 #include "services/media/jobs.h"
 #include "services/media/sniff.h"
@@ -30,6 +31,8 @@ typedef struct Running {
     Media media; /* first: handlers get it */
     JobEvents job_events;
     EventConsumer *jobs;
+    AttachmentEvents attachment_events;
+    EventConsumer *attachments;
     Eraser eraser;
     Erasure *erasure;
     Sweeper *sweeper;
@@ -75,6 +78,17 @@ static Err start_background(Service *service, void *context)
                                                      .handler = job_events_take,
                                                      .context = &running->job_events},
                              &running->jobs));
+    running->attachment_events =
+        (AttachmentEvents){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(event_consumer_start(&(EventConsumerOptions){.bus = service->bus,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .stream = ATTACHMENT_EVENTS_STREAM,
+                                                     .durable = ATTACHMENT_EVENTS_DURABLE,
+                                                     .filter = ATTACHMENT_EVENTS_FILTER,
+                                                     .handler = attachment_events_take,
+                                                     .context = &running->attachment_events},
+                             &running->attachments));
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
                                         .client = service->client,
                                         .log = service->log,
@@ -99,6 +113,7 @@ static void stop_background(void *context)
     webhook_sender_stop(MOVE(running->media.webhooks));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
+    event_consumer_stop(MOVE(running->attachments));
     event_consumer_stop(MOVE(running->jobs));
 }
 
@@ -153,7 +168,8 @@ int main(int argc, char **argv)
     static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_DERIVED_SERVICE,
                                              &MEDIA_V1_MEDIA_SERVICE,      &MEDIA_V1_PROCESSING_SERVICE,
                                              &MEDIA_V1_UPLOAD_SERVICE,     &MEDIA_V1_WEBHOOK_SERVICE};
-    static const BytesService *const BYTES[] = {&MEDIA_V1_DERIVED_SERVICE_BYTES, &MEDIA_V1_UPLOAD_SERVICE_BYTES};
+    static const BytesService *const BYTES[] = {
+        &MEDIA_V1_DERIVED_SERVICE_BYTES, &MEDIA_V1_ATTACHMENT_FILE_SERVICE_BYTES, &MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},

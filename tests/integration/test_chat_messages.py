@@ -342,6 +342,7 @@ def test_the_blocked_neither_open_nor_write(api):
     ann.call("PUT", "/users/@me/blocks/" + bob.id, status=204)
     assert [b["user"]["id"] for b in ann.call("GET", "/users/@me/blocks")] == [bob.id]
     assert code(bob, "POST", messages(dm), {"content": "x"}) == (403, "FORBIDDEN")
+    assert code(bob, "POST", f"/channels/{dm['id']}/typing") == (403, "FORBIDDEN")
     assert code(bob, "POST", "/users/@me/channels", {"recipient_id": ann.id}) == (403, "FORBIDDEN")
     assert code(bob, "POST", "/users/@me/channels", {"recipient_ids": [ann.id]}) == (403, "FORBIDDEN")
     ann.say(dm, "I may")

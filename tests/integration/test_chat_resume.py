@@ -60,6 +60,17 @@ def test_a_killed_gateway(own, crowd):
     crowd.check()
 
 
+def test_a_restarted_gateway_says_so(own, crowd):
+    """Op 7, then 1001: its clients come again at once, and need not wait for a timeout."""
+    before = resumes(crowd)
+    own.atrium("restart", "gateway")
+    is_back(crowd, before)
+    crowd.await_posts(POSTS)
+    crowd.finish()
+    crowd.check()
+    assert all({"op": 7} in f.frames for f in crowd.followers)
+
+
 def test_a_killed_chat_service(own, crowd):
     kill(own, "chat")
     own.atrium("start", "chat")

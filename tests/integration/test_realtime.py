@@ -3,6 +3,7 @@ holds when gateways and the bus die."""
 import json
 import random
 import signal
+import socket
 import threading
 import time
 
@@ -195,6 +196,27 @@ def test_an_answer_waits_for_a_mark_of_the_callers_socket(world):
         begun = time.monotonic()
         world.say("t", after="user:primed", user=6) # has it already
         assert time.monotonic() - begun < 1.5
+
+
+def test_who_leaves_while_an_answer_waits_is_forgotten(world):
+    with world.open(1, "u.8", user=8):
+        for _ in range(5):
+            body = b'{"topic":"t","after":"never"}'
+            with socket.create_connection(("127.0.0.1", world.ports[1])) as client:
+                client.sendall(b"POST /echo/say HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                               b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
+                               % (token_of(8).encode(), len(body), body))
+                poll(lambda: world.metric("atrium_ring_held_answers", 1) > 0)
+        poll(lambda: world.metric("atrium_ring_held_answers", 1) == 0)
+        # One that waits when the gateway stops is told.
+        done = []
+        thread = threading.Thread(target=lambda: done.append(world.say("t", i=1, after="never", user=8)))
+        thread.start()
+        poll(lambda: world.metric("atrium_ring_held_answers", 1) > 0)
+        assert world.kill("gateway1", signal.SIGTERM) == 0
+        thread.join(timeout=10)
+        assert done
+    world.start_gateway(1)
 
 
 def test_a_resume_gets_what_was_missed_in_order_and_nothing_twice(world):

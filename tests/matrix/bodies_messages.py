@@ -15,6 +15,7 @@ VARIABLES = {
     "channel_id": lambda s: "1",
     "message_id": lambda s: "1",
     "emoji": lambda s: "x",
+    "secret": lambda s: "nobodys",
     "AddRecipient.user_id": somebody,
     "RemoveRecipient.user_id": somebody,
     "BlockUser.user_id": somebody,

@@ -117,10 +117,10 @@ CREATE INDEX audit_entry_target_idx ON audit_entry (target_id);
 -- The one place where permissions are resolved (contracts/chat.md section 6). Bits: services/chat/permissions.h.
 
 -- Of a member in a channel: what everybody's override denies and allows, then what those of his roles deny and allow;
--- nothing without VIEW_CHANNEL. An administrator has all.
+-- nothing without VIEW_CHANNEL. An administrator has all. (Not STRICT: then it is no part of the statement, but a call.)
 CREATE FUNCTION resolve_permissions(base bigint, everyone_deny bigint, everyone_allow bigint, roles_deny bigint,
                                     roles_allow bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN (base & 2147483648) <> 0 THEN 9223372036854775807
                 WHEN (((((base & (~everyone_deny)) | everyone_allow) & (~roles_deny)) | roles_allow) & 1) = 0 THEN 0
                 ELSE ((((base & (~everyone_deny)) | everyone_allow) & (~roles_deny)) | roles_allow) END
@@ -140,12 +140,11 @@ CROSS JOIN LATERAL (
 -- … and in each of its channels: 0 where he may not even see it.
 CREATE VIEW channel_access AS
 SELECT c.guild_id, c.id AS channel_id, m.user_id,
-       CASE WHEN g.owner_id = m.user_id THEN 9223372036854775807
+       CASE WHEN (SELECT g.owner_id FROM guild g WHERE g.id = m.guild_id) = m.user_id THEN 9223372036854775807
             ELSE resolve_permissions(base.bits, o.everyone_deny, o.everyone_allow, o.roles_deny, o.roles_allow)
        END AS permissions
-FROM channel c
-JOIN guild g ON g.id = c.guild_id
-JOIN member m ON m.guild_id = c.guild_id
+FROM member m
+JOIN channel c ON c.guild_id = m.guild_id
 CROSS JOIN LATERAL (
     SELECT coalesce(bit_or(r.permissions), 0) AS bits FROM role r WHERE r.id = ANY (m.guild_id || m.roles)
 ) base
