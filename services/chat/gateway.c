@@ -200,6 +200,14 @@ static bool can_resume(const Ask *a, const Command *c)
            (uint64_t)c->sequence + 1 >= a->in->oldest && (uint64_t)c->sequence <= a->in->position + SEQUENCE_AHEAD_MAX;
 }
 
+static void count_session(const Live *live, const Command *c, bool resumes)
+{
+    Counter *counter = resumes ? live->resumed : c->kind == COMMAND_RESUME ? live->not_resumed : live->identified;
+
+    if (counter)
+        counter_add(counter, 1);
+}
+
 static Err begin_session(const Ask *a, const Command *c)
 {
     bool resumes = c->kind == COMMAND_RESUME && can_resume(a, c);
@@ -210,6 +218,7 @@ static Err begin_session(const Ask *a, const Command *c)
     join_all(a, a->rq->caller.user_id, &view);
     SET(a->out, from, resumes ? (uint64_t)c->sequence : a->in->position);
     mark_primed(a);
+    count_session(a->chat->live, c, resumes);
     if (!resumes)
         return write_ready(a, &view);
     a->out->frames_after = chat_frames(a->rq->mem, &(ChatEvent){"RESUMED", NULL}, 1);

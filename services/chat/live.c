@@ -8,6 +8,17 @@
 
 enum { LEASE_RETRY_MS = 2000 };
 
+void live_count_sessions(Live *live, Metrics *metrics)
+{
+    static const char NAME[] = "atrium_chat_sessions_total";
+    static const char HELP[] =
+        "Sessions of the chat gateway that began or went on; missed: asked to resume, and could not.";
+
+    live->identified = metrics_counter(metrics, NAME, HELP, "how=\"identified\"");
+    live->resumed = metrics_counter(metrics, NAME, HELP, "how=\"resumed\"");
+    live->not_resumed = metrics_counter(metrics, NAME, HELP, "how=\"missed\"");
+}
+
 struct LiveSweeper {
     LiveSweeperOptions o;
     Lease *lease;

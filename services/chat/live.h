@@ -3,11 +3,17 @@
 #pragma once
 #include "services/chat/session.h"
 #include "services/chat/voice.h"
+#include "shared/metrics.h"
 
 typedef struct Live {
     uint8_t session_secret[SESSION_SECRET_BYTES];
     Voice *voice;
+    /* Sessions by how they began; NULL: not counted (tests). */
+    Counter *identified, *resumed, *not_resumed;
 } Live;
+
+/* The counters. */
+void live_count_sessions(Live *live, Metrics *metrics);
 
 /* --- the sweeper ----------------------------------------------------------------------------------------------------
  */

@@ -77,6 +77,7 @@ static Err open_chat(Service *service, void **out_context)
     voice.log = service->log;
     TRY(chat_store_live_secret(service->db, running->live.session_secret));
     running->live.voice = voice_new(&voice);
+    live_count_sessions(&running->live, service->metrics);
     *out_context = running;
     return OK;
 }

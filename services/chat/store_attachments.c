@@ -66,7 +66,7 @@ Err chat_store_claim(DbTx *tx, Request *rq, const Chat__V1__Message *message, co
     *out_count = (size_t)rows.count;
     for (int i = 0; i < rows.count; i++)
         (*out)[i] = read_attachment(rq, &rows, i, message->id);
-    qsort(*out, *out_count, sizeof(**out), by_id);
+    qsort(*out, *out_count, sizeof(void *), by_id);
     return OK;
 }
 

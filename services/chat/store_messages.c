@@ -196,7 +196,7 @@ Err chat_store_history(Request *rq, int64_t channel_id, HistoryFrom from, int64_
                 DB_ARGS(db_int64(channel_id), db_int64(rq->caller.user_id), db_int64(id), db_int64(limit)), &rows));
     TRY(judge(&rows, &guild_id));
     chat_store_read_messages(rq, &rows, JUDGED_COLUMN_COUNT, guild_id, &out->messages, &out->n_messages);
-    qsort(out->messages, out->n_messages, sizeof(*out->messages), by_id_down);
+    qsort(out->messages, out->n_messages, sizeof(void *), by_id_down);
     return OK;
 }
 
