@@ -257,9 +257,10 @@ static const char AUDIENCE[] =
     "  FROM kinds k JOIN channel_access a ON a.user_id = k.one"
     "  WHERE a.guild_id = $1 AND ($2::bigint = 0 OR a.channel_id = $2)"
     "), most AS ("
-    "  SELECT c.id, coalesce((SELECT sum(CASE WHEN s.sees THEN s.members ELSE -s.members END)"
-    "                         FROM seen s WHERE s.channel_id = c.id), 0) >= 0 AS see"
-    "  FROM channel c WHERE c.guild_id = $1 AND ($2::bigint = 0 OR c.id = $2)"
+    "  SELECT c.id, coalesce(t.balance, 0) >= 0 AS see FROM channel c LEFT JOIN ("
+    "    SELECT s.channel_id, sum(CASE WHEN s.sees THEN s.members ELSE -s.members END) AS balance"
+    "    FROM seen s GROUP BY s.channel_id"
+    "  ) t ON t.channel_id = c.id WHERE c.guild_id = $1 AND ($2::bigint = 0 OR c.id = $2)"
     "), others AS ("
     "  SELECT most.id, m.user_id FROM most JOIN seen s ON s.channel_id = most.id AND s.sees <> most.see"
     "  JOIN member m ON m.guild_id = $1 AND m.roles = s.roles"
@@ -372,6 +373,38 @@ Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_
             break;
         }
     return OK;
+}
+
+/* --- pictures ------------------------------------------------------------------------------------------------------
+ */
+/* Rows of (name, owner). */
+static Err read_picture(Request *rq, const char *sql, int64_t id, char **out_name, int64_t **out_owners,
+                        size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, sql, DB_ARGS(db_int64(id), db_int64(PICTURE_OWNERS_MAX)), &rows));
+    *out_name = rows.count ? db_get_cstr(rq->mem, &rows, 0, 0) : arena_strdup(rq->mem, "");
+    *out_owners = ARENA_ARRAY(rq->mem, int64_t, rows.count);
+    for (int i = 0; i < rows.count; i++)
+        (*out_owners)[i] = db_get_int64(&rows, i, 1);
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
+Err chat_store_avatar(Request *rq, int64_t user_id, char **out_name, int64_t **out_owners, size_t *out_count)
+{
+    return read_picture(rq, "SELECT avatar_hash, user_id FROM person WHERE user_id = $1 LIMIT $2::bigint", user_id,
+                        out_name, out_owners, out_count);
+}
+
+/* 128: MANAGE_GUILD. */
+Err chat_store_icon(Request *rq, int64_t guild_id, char **out_name, int64_t **out_owners, size_t *out_count)
+{
+    return read_picture(rq,
+                        "SELECT g.icon_hash, m.user_id FROM guild g JOIN member_access m ON m.guild_id = g.id"
+                        " WHERE g.id = $1 AND g.icon_hash IS NOT NULL AND m.permissions & 128 <> 0 LIMIT $2::bigint",
+                        guild_id, out_name, out_owners, out_count);
 }
 
 Err chat_store_live_secret(Db *db, uint8_t out[32])

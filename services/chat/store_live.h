@@ -92,4 +92,12 @@ typedef struct Primer {
 /* Of all guilds of the user, or of one. One statement: in the transaction or, without one, a read of the request. */
 Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, Primer *out) MUST_CHECK;
 
+/* --- pictures ------------------------------------------------------------------------------------------------------
+ */
+enum { PICTURE_OWNERS_MAX = 1000 };
+/* "" when there is none. `out_owners`: the user himself; those who may manage the guild. */
+Err chat_store_avatar(Request *rq, int64_t user_id, char **out_name, int64_t **out_owners,
+                      size_t *out_count) MUST_CHECK;
+Err chat_store_icon(Request *rq, int64_t guild_id, char **out_name, int64_t **out_owners, size_t *out_count) MUST_CHECK;
+
 Err chat_store_live_secret(Db *db, uint8_t out[32]) MUST_CHECK;

@@ -251,13 +251,21 @@ static DbValue ids_or_null(const int64_t *ids, size_t count)
     return count ? db_int64_array(ids, count) : db_null();
 }
 
+/* message.words of a guild and a text, both expressions; messages without text, and between people, are not searched.
+ */
+#define WORDS_SQL(guild, text)                                                                                         \
+    "CASE WHEN " guild " IS NOT NULL AND " text " <> '' THEN to_tsvector('english', " text ")"                         \
+    " || to_tsvector('simple', " text ") || array_to_tsvector(ARRAY['#' || " guild "::text]) END"
+
 /* One statement, so that a message and what tells of it land together or not at all, in one round trip. */
 static const char INSERT_MESSAGE[] =
     "WITH posted AS ("
     "  INSERT INTO message (channel_id, id, guild_id, author_id, type, attached, mention_everyone, reply_to, mentions,"
-    "                       mention_roles, content)"
-    "  VALUES ($1, $2, $3, $4, $5::bigint, $6, $7, $8, $9::bigint[], $10::bigint[], $11)"
-    ") INSERT INTO outbox (id, key, subject, ce_type, payload) VALUES ($12, $13, $14, $15, $16)";
+    "                       mention_roles, content, words)"
+    "  VALUES ($1, $2, $3, $4, $5::bigint, $6, $7, $8, $9::bigint[], $10::bigint[], $11, " WORDS_SQL(
+        "$3::bigint",
+        "$11") ")"
+               ") INSERT INTO outbox (id, key, subject, ce_type, payload) VALUES ($12, $13, $14, $15, $16)";
 
 Err chat_store_insert_message(DbTx *tx, const Chat__V1__Message *message, const OutboxRow *announce)
 {
@@ -397,9 +405,9 @@ Err chat_store_slow_post(DbTx *tx, int64_t channel_id, int64_t user_id, int slow
 
 /* --- changing --------------------------------------------------------------------------------------------------------
  */
-static const char UPDATE_MESSAGE[] =
-    "UPDATE message SET content = $3, edited_at = $4, mention_everyone = $5, mentions = $6::bigint[],"
-    " mention_roles = $7::bigint[] WHERE channel_id = $1 AND id = $2";
+static const char UPDATE_MESSAGE[] = "UPDATE message SET content = $3, words = " WORDS_SQL(
+    "guild_id", "$3") ", edited_at = $4, mention_everyone = $5, mentions = $6::bigint[],"
+                      " mention_roles = $7::bigint[] WHERE channel_id = $1 AND id = $2";
 
 Err chat_store_update_message(DbTx *tx, const Chat__V1__Message *old, const Chat__V1__Message *message, int64_t now_us)
 {

@@ -22,7 +22,8 @@ struct SocketFramer {
     uint64_t given, framed;
     size_t turn_bytes;
     bool in_fragments, in_data, eof;
-    char *answer; /* what it wants to send */
+    uint16_t bad_close; /* a close frame came that is to be refused with this */
+    char *answer;       /* what it wants to send */
     size_t answer_len, answer_room;
 };
 
@@ -172,17 +173,26 @@ static void on_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_
         close_for(s, CODE_TRY_AGAIN, "too much is being sent at a time", SOCKET_END_UNAVAILABLE);
 }
 
+/* What wslay lets pass: half a code, and a reason that is not UTF-8 when it comes in pieces. 0: it is good. */
+static uint16_t close_fault(const struct wslay_event_on_msg_recv_arg *arg)
+{
+    if (arg->msg_length == 1)
+        return WSLAY_CODE_PROTOCOL_ERROR;
+    return arg->msg_length > 2 && !utf8_valid(slice_of(arg->msg + 2, arg->msg_length - 2))
+               ? WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA
+               : 0;
+}
+
 static void on_whole(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *arg, void *data)
 {
     SocketFramer *f = data;
     Socket *s = f->socket;
 
     (void)wslay;
-    if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1) {
-        return; /* half a code: wslay lets that pass, so that its answer is taken for the failure which it should be */
-    } else if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
-        s->close_received = true;
-        if (s->phase == SOCKET_OPEN)
+    if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
+        f->bad_close = close_fault(arg);
+        s->close_received = !f->bad_close;
+        if (s->close_received && s->phase == SOCKET_OPEN)
             s->close_code = arg->status_code ? arg->status_code : WSLAY_CODE_NO_STATUS_RCVD;
     } else if (!wslay_is_ctrl_frame(arg->opcode) && s->phase == SOCKET_OPEN) {
         take_message(s, arg->opcode == WSLAY_BINARY_FRAME);
@@ -336,7 +346,7 @@ void socket_read(Socket *s)
     (void)wslay_event_send(f->wslay); /* into f->answer, which takes all */
     ended = f->eof;
     failed = wslay_event_get_close_sent(f->wslay) && !s->close_received;
-    code = wslay_event_get_status_code_sent(f->wslay);
+    code = f->bad_close ? f->bad_close : wslay_event_get_status_code_sent(f->wslay);
     if (failed) {
         f->answer_len = 0;
         fail_protocol(s, code);

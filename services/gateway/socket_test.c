@@ -1050,6 +1050,20 @@ static void broken_frames_are_told_why(void **state)
     }
 }
 
+static void a_close_in_pieces_is_looked_at_as_a_whole(void **state)
+{
+    static const uint8_t CLOSE[] = {0x88, 0x85, 0, 0, 0, 0, 3, 0xe8, 'a', 0xff, 'b'};
+    int fd = open_talk();
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(CLOSE); i++) {
+        send_bytes(fd, CLOSE + i, 1);
+        usleep(2000); /* so that most pieces come by themselves */
+    }
+    expect_close(fd, 1007);
+    close(fd);
+}
+
 static void fragments_and_control_frames_between_them(void **state)
 {
     int fd = open_talk();
@@ -1257,6 +1271,7 @@ int main(void)
         cmocka_unit_test_setup(a_connection_outlives_its_token, settle),
         cmocka_unit_test_setup(an_ended_login_cuts_within_a_second, settle),
         cmocka_unit_test_setup(broken_frames_are_told_why, settle),
+        cmocka_unit_test_setup(a_close_in_pieces_is_looked_at_as_a_whole, settle),
         cmocka_unit_test_setup(fragments_and_control_frames_between_them, settle),
         cmocka_unit_test_setup(the_longest_message_may_come_in_pieces, settle),
         cmocka_unit_test_setup(too_many_frames_close, settle),

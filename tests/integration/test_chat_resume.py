@@ -5,13 +5,17 @@ import signal
 
 import pytest
 
+from api import Api
+from chat_api import Person, everybody
 from chat_crowd import Crowd
 from chat_live import Clients
+from polling import PATIENCE
 from stack import Stack
 
 pytestmark = pytest.mark.local
 SIZE = int(os.environ.get("CHAT_CROWD", "50"))
 POSTS = 60  # before, during and after
+LEASE_S, GRACE_S = 30, 10  # of a gateway that says nothing any more; of somebody who has gone
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,17 @@ def test_a_restarted_nats_server(own, crowd):
     crowd.await_posts(POSTS)
     crowd.finish()
     crowd.check()
+
+
+def test_who_was_connected_to_a_dead_gateway_goes_offline(own):
+    """Nobody says that he is gone: the gateway's lease ends."""
+    with Clients() as clients:
+        ann, bob = Person(Api(own.url2)), Person(Api(own.url2))
+        everybody(ann.guild(), ann, bob)
+        watcher = clients.connect(own.url2, ann.token)
+        gone = clients.connect(own.url, bob.token)
+        watcher.wait_event("PRESENCE_UPDATE", user_id=bob.id, status="online")
+        kill(own, "gateway")
+        assert gone.wait_close() == 1006
+        watcher.wait_event("PRESENCE_UPDATE", 0, (LEASE_S + GRACE_S) * PATIENCE, user_id=bob.id, status="offline")
+    own.atrium("start", "gateway")

@@ -38,12 +38,9 @@ CREATE TABLE message (
     mention_roles    bigint[],
     content          text        NOT NULL,
     -- What a search looks in: words as they are and their English stems; and the guild, as a word that nobody can write, so
-    -- that one index serves all guilds without reading the others'. An expression, since a function would be planned anew
-    -- with each post.
-    words            tsvector    GENERATED ALWAYS AS (
-        CASE WHEN guild_id IS NULL OR content = '' THEN NULL
-             ELSE to_tsvector('english', content) || to_tsvector('simple', content)
-                  || array_to_tsvector(ARRAY['#' || guild_id::text]) END) STORED,
+    -- that one index serves all guilds without reading the others'. Whoever writes `content` writes it, too: see post_plain
+    -- and WORDS_SQL in services/chat/store_messages.c. (A generated column would be read and planned with each post.)
+    words            tsvector,
     PRIMARY KEY (channel_id, id)
 );
 CREATE INDEX message_words_idx ON message USING gin (words);
@@ -197,8 +194,11 @@ BEGIN
     IF allowed IS NULL OR (allowed & 2) = 0 OR last_id >= in_id THEN -- SEND_MESSAGES
         RETURN false;
     END IF;
-    INSERT INTO message (channel_id, id, guild_id, author_id, content)
-    VALUES (in_channel, in_id, in_guild, in_author, in_content);
+    INSERT INTO message (channel_id, id, guild_id, author_id, content, words)
+    VALUES (in_channel, in_id, in_guild, in_author, in_content,
+            CASE WHEN in_guild IS NOT NULL
+                 THEN to_tsvector('english', in_content) || to_tsvector('simple', in_content)
+                      || array_to_tsvector(ARRAY['#' || in_guild::text]) END);
     INSERT INTO outbox (id, key, subject, ce_type, payload)
     VALUES (row_id, row_key, row_subject, row_type, row_payload);
     RETURN true;
