@@ -5,6 +5,5 @@
 
 Err chat_v1_get_picture(Request *rq, const Chat__V1__GetPictureRequest *in, Chat__V1__Picture *out)
 {
-    return in->guild_id ? chat_store_icon(rq, in->guild_id, &out->name, &out->owner_ids, &out->n_owner_ids)
-                        : chat_store_avatar(rq, in->user_id, &out->name, &out->owner_ids, &out->n_owner_ids);
+    return in->guild_id ? chat_store_icon(rq, in->guild_id, out) : chat_store_avatar(rq, in->user_id, out);
 }

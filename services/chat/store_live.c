@@ -377,34 +377,27 @@ Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_
 
 /* --- pictures ------------------------------------------------------------------------------------------------------
  */
-/* Rows of (name, owner). */
-static Err read_picture(Request *rq, const char *sql, int64_t id, char **out_name, int64_t **out_owners,
-                        size_t *out_count)
+/* Of (name, owner). */
+static Err read_picture(Request *rq, const char *sql, int64_t id, Chat__V1__Picture *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, sql, DB_ARGS(db_int64(id), db_int64(PICTURE_OWNERS_MAX)), &rows));
-    *out_name = rows.count ? db_get_cstr(rq->mem, &rows, 0, 0) : arena_strdup(rq->mem, "");
-    *out_owners = ARENA_ARRAY(rq->mem, int64_t, rows.count);
-    for (int i = 0; i < rows.count; i++)
-        (*out_owners)[i] = db_get_int64(&rows, i, 1);
-    *out_count = (size_t)rows.count;
+    TRY(db_read(rq, sql, DB_ARGS(db_int64(id)), &rows));
+    if (rows.count == 0)
+        return OK;
+    out->name = db_get_cstr(rq->mem, &rows, 0, 0);
+    SET(out, owner_id, db_get_int64(&rows, 0, 1));
     return OK;
 }
 
-Err chat_store_avatar(Request *rq, int64_t user_id, char **out_name, int64_t **out_owners, size_t *out_count)
+Err chat_store_avatar(Request *rq, int64_t user_id, Chat__V1__Picture *out)
 {
-    return read_picture(rq, "SELECT avatar_hash, user_id FROM person WHERE user_id = $1 LIMIT $2::bigint", user_id,
-                        out_name, out_owners, out_count);
+    return read_picture(rq, "SELECT avatar_hash, user_id FROM person WHERE user_id = $1", user_id, out);
 }
 
-/* 128: MANAGE_GUILD. */
-Err chat_store_icon(Request *rq, int64_t guild_id, char **out_name, int64_t **out_owners, size_t *out_count)
+Err chat_store_icon(Request *rq, int64_t guild_id, Chat__V1__Picture *out)
 {
-    return read_picture(rq,
-                        "SELECT g.icon_hash, m.user_id FROM guild g JOIN member_access m ON m.guild_id = g.id"
-                        " WHERE g.id = $1 AND g.icon_hash IS NOT NULL AND m.permissions & 128 <> 0 LIMIT $2::bigint",
-                        guild_id, out_name, out_owners, out_count);
+    return read_picture(rq, "SELECT icon_hash, icon_by FROM guild WHERE id = $1", guild_id, out);
 }
 
 Err chat_store_live_secret(Db *db, uint8_t out[32])

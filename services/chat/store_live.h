@@ -1,5 +1,6 @@
 /* store_live: SQL of connections, presence, and of what READY and resumed sessions follow. */
 #pragma once
+#include "atrium/chat/v1/attachments.pb-c.h"
 #include "atrium/chat/v1/gateway.pb-c.h"
 #include "services/chat/chat.h"
 #include "services/chat/presence.h"
@@ -94,10 +95,8 @@ Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_
 
 /* --- pictures ------------------------------------------------------------------------------------------------------
  */
-enum { PICTURE_OWNERS_MAX = 1000 };
-/* "" when there is none. `out_owners`: the user himself; those who may manage the guild. */
-Err chat_store_avatar(Request *rq, int64_t user_id, char **out_name, int64_t **out_owners,
-                      size_t *out_count) MUST_CHECK;
-Err chat_store_icon(Request *rq, int64_t guild_id, char **out_name, int64_t **out_owners, size_t *out_count) MUST_CHECK;
+/* No name when there is none. */
+Err chat_store_avatar(Request *rq, int64_t user_id, Chat__V1__Picture *out) MUST_CHECK;
+Err chat_store_icon(Request *rq, int64_t guild_id, Chat__V1__Picture *out) MUST_CHECK;
 
 Err chat_store_live_secret(Db *db, uint8_t out[32]) MUST_CHECK;

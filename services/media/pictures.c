@@ -12,11 +12,8 @@
 
 static bool may_show(const Chat__V1__Picture *picture, const ItemRow *item)
 {
-    for (size_t i = 0; i < picture->n_owner_ids; i++)
-        if (picture->owner_ids[i] == item->owner_id)
-            return item->deleted_us == 0 && *item->object_key &&
-                   slice_starts_with(slice(item->mime_type), SLICE_LIT("image/")) && sniff_is_harmless(item->mime_type);
-    return false;
+    return picture->owner_id && picture->owner_id == item->owner_id && item->deleted_us == 0 && *item->object_key &&
+           slice_starts_with(slice(item->mime_type), SLICE_LIT("image/")) && sniff_is_harmless(item->mime_type);
 }
 
 static Err show(BytesExchange *x, const Chat__V1__GetPictureRequest *in)

@@ -49,12 +49,19 @@ def test_what_is_not_ones_own_or_no_picture_is_not_shown(api, ann):
     assert api.get("/api/v1/guilds/1/icon").status_code == 404
 
 
-def test_an_icon_is_a_picture_of_who_may_manage_the_guild(api, ann):
+def test_an_icon_is_a_picture_of_who_set_it(api, ann):
     bob, guild = Person(api), ann.guild()
     everybody(guild, ann, bob)
-    path = f"/api/v1/guilds/{guild['id']}/icon"
-    data = png((0, 0, 255))
-    ann.call("PATCH", f"/guilds/{guild['id']}", {"icon": item(ann, data)})
+    path, edit = f"/api/v1/guilds/{guild['id']}/icon", f"/guilds/{guild['id']}"
+    manager = ann.role(guild, "Manager", 1 << 7)
+    ann.call("PUT", f"/guilds/{guild['id']}/members/{bob.id}/roles/{manager['id']}")
+    private, data = item(ann, png((0, 0, 255))), png((9, 9, 9))
+    bob.call("PATCH", edit, {"icon": private})
+    assert api.get(path).status_code == 404, "nobody shows what others have, whatever he may manage"
+    bob.call("PATCH", edit, {"icon": item(bob, data)})
     assert api.get(path).content == data
-    ann.call("PATCH", f"/guilds/{guild['id']}", {"icon": item(bob, png((9, 9, 9)))})
-    assert api.get(path).status_code == 404
+    ann.call("PATCH", edit, {"name": "Another name"})
+    bob.call("DELETE", f"/guilds/{guild['id']}/members/@me")
+    assert api.get(path).content == data, "it stays, whoever goes"
+    ann.call("PATCH", edit, {"icon": private})
+    assert api.get(path).content == png((0, 0, 255))
