@@ -92,5 +92,8 @@ Err chat_v1_list_bans(Request *rq, const Chat__V1__ListBansRequest *in, Chat__V1
     Standing caller;
 
     TRY(permissions_require_open(rq, NULL, in->guild_id, PERMISSION_BAN_MEMBERS, &caller));
-    return chat_store_list_bans(rq, in->guild_id, &out->bans, &out->n_bans);
+    if (in->has_limit && (in->limit < 1 || in->limit > BANS_PAGE_MAX))
+        return err_make(&INVALID_LIMIT, "limit must be 1-%d", BANS_PAGE_MAX);
+    return chat_store_list_bans(rq, in->guild_id, in->after, in->has_limit ? in->limit : BANS_PAGE_MAX, &out->bans,
+                                &out->n_bans);
 }

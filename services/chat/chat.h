@@ -21,7 +21,7 @@ enum {
     CHANNELS_MAX = 500,      /* of a guild */
     ROLES_MAX = 250,         /* of a guild, @everyone among them */
     INVITES_MAX = 1000,      /* of a guild */
-    BANS_SHOWN_MAX = 1000,   /* in one answer */
+    BANS_PAGE_MAX = 1000,
     MEMBERS_PAGE_MAX = 100,
     MEMBERS_PAGE_DEFAULT = 50,
     MEMBER_QUERY_MAX_CHARS = 64,

@@ -34,7 +34,7 @@ static Err pass_on(Request *rq, DbTx *tx, int64_t guild_id, int64_t heir)
 {
     Chat__V1__Guild guild;
 
-    TRY(chat_store_update_guild(tx, rq->mem, guild_id, NULL, NULL, heir, &guild));
+    TRY(chat_store_update_guild(tx, rq->mem, guild_id, NULL, NULL, 0, heir, &guild));
     TRY(chat_announce_visibility(tx, rq->mem, guild_id, heir));
     return tell_guild(tx, rq, guild_id, "GUILD_UPDATE", &guild.base);
 }

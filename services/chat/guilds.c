@@ -104,7 +104,7 @@ Err chat_v1_update_guild(Request *rq, const Chat__V1__UpdateGuildRequest *in, Ch
         return err_make(&INVALID_ICON, "icon must be at most %d characters", ICON_MAX_CHARS);
     TRY(check_new_owner(rq, &tx, in, &caller, &owner_id));
     TRY(chat_store_guild_for(rq, &tx, in->guild_id, rq->caller.user_id, &before));
-    TRY(chat_store_update_guild(&tx, rq->mem, in->guild_id, in->name, in->icon, owner_id, out));
+    TRY(chat_store_update_guild(&tx, rq->mem, in->guild_id, in->name, in->icon, rq->caller.user_id, owner_id, out));
     if (owner_id) {
         TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, owner_id));
         TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, caller.user_id));

@@ -233,6 +233,17 @@ static Err check_update(Request *rq, DbTx *tx, const Chat__V1__UpdateMemberReque
     return check_nickname(in->nickname);
 }
 
+/* Others are renamed by who stands above them. */
+static Err rename_member(Request *rq, DbTx *tx, const Standing *caller, const Chat__V1__UpdateMemberRequest *in)
+{
+    Standing target;
+
+    TRY(permissions_standing(rq, tx, in->guild_id, in->user_id, &target));
+    if (in->user_id != caller->user_id && (target.is_owner || !standing_is_above(caller, target.highest, -1)))
+        return err_make(&ROLE_HIERARCHY, "your highest role must be above the target's highest role");
+    return chat_store_set_nickname(tx, in->guild_id, in->user_id, in->nickname);
+}
+
 Err chat_v1_update_member(Request *rq, const Chat__V1__UpdateMemberRequest *in, Chat__V1__Member *out)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -249,7 +260,7 @@ Err chat_v1_update_member(Request *rq, const Chat__V1__UpdateMemberRequest *in, 
     if (!before.user_id)
         return err_make(&NOT_FOUND, "member not found");
     if (in->nickname)
-        TRY(chat_store_set_nickname(&tx, in->guild_id, in->user_id, in->nickname));
+        TRY(rename_member(rq, &tx, &caller, in));
     if (roles)
         TRY(replace_roles(rq, &tx, in, &caller, &before, &roles_log));
     TRY(chat_store_member(rq, &tx, in->guild_id, in->user_id, out));

@@ -726,6 +726,28 @@ static void what_no_message_takes_goes_its_way(void **state)
     assert_int_equal(number(f, "SELECT count(*) FROM outbox WHERE ce_type = 'atrium.chat.attachment.released'"), 1);
 }
 
+static void an_upload_in_slow_mode_holds_up_no_other(void **state)
+{
+    Fixture *f = *state;
+    SweeperOptions options = sweep_options(f);
+    Chat__V1__Attachment a;
+    Chat__V1__MessageList page;
+    bool more;
+
+    test_schema_script(&f->schema, "UPDATE role SET permissions = permissions | 16384;" /* ATTACH_FILES */
+                                   "UPDATE channel SET rate_limit_per_user = 60 WHERE id = 200");
+    f->schema.now_us = clock_unix_us(&SYSTEM_CLOCK);
+    (void)said(f, MEMBER, OPEN, "just now");
+    assert_ok(bring(f, MEMBER, OPEN, true, &a));
+    assert_ok(bring(f, OWNER, OPEN, true, &a));
+    f->schema.now_us += 3100000;
+    assert_ok(sweep_lone_uploads(&options, &more));
+    assert_ok(list(f, OWNER, OPEN, NULL, &page));
+    assert_int_equal(page.n_messages, 2);
+    assert_int_equal(page.messages[0]->author_id, OWNER);
+    assert_int_equal(number(f, "SELECT count(*) FROM attachment WHERE alone"), 0);
+}
+
 static void channels_that_are_gone_take_their_messages_along(void **state)
 {
     Fixture *f = *state;
@@ -767,6 +789,7 @@ int main(void)
         cmocka_unit_test_setup(searches_are_narrowed_and_gone_on_with, places),
         cmocka_unit_test_setup(messages_take_what_their_author_brought, places),
         cmocka_unit_test_setup(what_no_message_takes_goes_its_way, places),
+        cmocka_unit_test_setup(an_upload_in_slow_mode_holds_up_no_other, places),
         cmocka_unit_test_setup(channels_that_are_gone_take_their_messages_along, places),
     };
 

@@ -2,6 +2,7 @@
 #include "services/chat/store.h"
 
 #include "services/chat/persons.h"
+#include "services/chat/status.h"
 
 Google__Protobuf__Timestamp *chat_time(Arena *mem, int64_t unix_us)
 {
@@ -69,4 +70,6 @@ void chat_store_read_member(Arena *mem, const DbRows *rows, int row, int first, 
     out->joined_at = chat_time(mem, db_get_time_us(rows, row, first + 3));
     out->n_roles = db_get_int64_array(mem, rows, row, first + 4, &out->roles);
     out->user = persons_read(mem, rows, row, first + MEMBER_COLUMN_COUNT);
+    out->presence = arena_strdup(
+        mem, status_name((Status)db_get_int64(rows, row, first + MEMBER_COLUMN_COUNT + PERSON_COLUMN_COUNT)));
 }

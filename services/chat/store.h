@@ -20,7 +20,7 @@ void chat_store_read_channel(Arena *mem, const DbRows *rows, int row, int first,
 enum { ROLE_COLUMN_COUNT = 6 };
 void chat_store_read_role(Arena *mem, const DbRows *rows, int row, int first, Chat__V1__Role *out);
 
-/* With PERSON_COLUMNS("p") after them (persons.h). */
+/* With PERSON_COLUMNS("p") after them (persons.h), and then the status of presence, which may be NULL. */
 #define MEMBER_COLUMNS "m.guild_id, m.user_id, m.nickname, m.joined_at, m.roles"
 enum { MEMBER_COLUMN_COUNT = 5 };
 void chat_store_read_member(Arena *mem, const DbRows *rows, int row, int first, Chat__V1__Member *out);

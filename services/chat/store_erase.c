@@ -65,6 +65,7 @@ Err chat_store_heir(DbTx *tx, int64_t guild_id, int64_t user_id, int64_t *out)
 static const char *const REST[] = {
     "DELETE FROM ban WHERE user_id = $1",
     "DELETE FROM invite WHERE creator_id = $1",
+    "UPDATE guild SET icon_hash = NULL, icon_by = NULL WHERE icon_by = $1",
     "DELETE FROM audit_entry WHERE target_id = $1",
     "UPDATE audit_entry SET user_id = 0 WHERE user_id = $1",
     "UPDATE ban SET created_by = 0 WHERE created_by = $1",

@@ -78,15 +78,18 @@ Err chat_store_insert_guild(DbTx *tx, Arena *mem, const NewGuild *guild, Chat__V
 static const char UPDATE_GUILD[] =
     "UPDATE guild g SET name = coalesce($2, name),"
     " icon_hash = CASE WHEN $3::text IS NULL THEN icon_hash ELSE nullif($3, '') END,"
+    " icon_by = CASE WHEN $3::text IS NULL THEN icon_by ELSE nullif($5::bigint, 0) END,"
     " owner_id = CASE WHEN $4::bigint = 0 THEN owner_id ELSE $4 END WHERE id = $1 RETURNING " GUILD_COLUMNS;
 
-Err chat_store_update_guild(DbTx *tx, Arena *mem, int64_t id, const char *name, const char *icon, int64_t owner_id,
-                            Chat__V1__Guild *out)
+Err chat_store_update_guild(DbTx *tx, Arena *mem, int64_t id, const char *name, const char *icon, int64_t icon_by,
+                            int64_t owner_id, Chat__V1__Guild *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, UPDATE_GUILD,
-                 DB_ARGS(db_int64(id), db_text_or_null(name), db_text_or_null(icon), db_int64(owner_id)), &rows));
+    TRY(db_query(
+        tx, UPDATE_GUILD,
+        DB_ARGS(db_int64(id), db_text_or_null(name), db_text_or_null(icon), db_int64(owner_id), db_int64(icon_by)),
+        &rows));
     chat_store_read_guild(mem, &rows, 0, 0, out);
     return OK;
 }

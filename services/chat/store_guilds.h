@@ -14,7 +14,7 @@ typedef struct NewGuild {
 } NewGuild;
 /* With all that a new one has, in one statement. */
 Err chat_store_insert_guild(DbTx *tx, Arena *mem, const NewGuild *guild, Chat__V1__Guild *out) MUST_CHECK;
-/* NULL and 0 keep what is there; an icon of "" takes it away. */
-Err chat_store_update_guild(DbTx *tx, Arena *mem, int64_t id, const char *name, const char *icon, int64_t owner_id,
-                            Chat__V1__Guild *out) MUST_CHECK;
+/* NULL and 0 keep what is there; an icon of "" takes it away. `icon_by`: who sets it. */
+Err chat_store_update_guild(DbTx *tx, Arena *mem, int64_t id, const char *name, const char *icon, int64_t icon_by,
+                            int64_t owner_id, Chat__V1__Guild *out) MUST_CHECK;
 Err chat_store_delete_guild(DbTx *tx, int64_t id) MUST_CHECK;

@@ -387,6 +387,31 @@ Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_
     return OK;
 }
 
+/* --- pictures ------------------------------------------------------------------------------------------------------
+ */
+/* Of (name, owner). */
+static Err read_picture(Request *rq, const char *sql, int64_t id, Chat__V1__Picture *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, sql, DB_ARGS(db_int64(id)), &rows));
+    if (rows.count == 0)
+        return OK;
+    out->name = db_get_cstr(rq->mem, &rows, 0, 0);
+    SET(out, owner_id, db_get_int64(&rows, 0, 1));
+    return OK;
+}
+
+Err chat_store_avatar(Request *rq, int64_t user_id, Chat__V1__Picture *out)
+{
+    return read_picture(rq, "SELECT avatar_hash, user_id FROM person WHERE user_id = $1", user_id, out);
+}
+
+Err chat_store_icon(Request *rq, int64_t guild_id, Chat__V1__Picture *out)
+{
+    return read_picture(rq, "SELECT icon_hash, icon_by FROM guild WHERE id = $1", guild_id, out);
+}
+
 Err chat_store_live_secret(Db *db, uint8_t out[32])
 {
     enum { TIMEOUT_MS = 5000 };

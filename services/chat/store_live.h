@@ -1,5 +1,6 @@
 /* store_live: SQL of connections, presence, and of what READY and resumed sessions follow. */
 #pragma once
+#include "atrium/chat/v1/attachments.pb-c.h"
 #include "atrium/chat/v1/gateway.pb-c.h"
 #include "services/chat/chat.h"
 #include "services/chat/presence.h"
@@ -94,5 +95,11 @@ typedef struct Primer {
 } Primer;
 /* Of all guilds of the user, or of one. One statement: in the transaction or, without one, a read of the request. */
 Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, Primer *out) MUST_CHECK;
+
+/* --- pictures ------------------------------------------------------------------------------------------------------
+ */
+/* No name when there is none. */
+Err chat_store_avatar(Request *rq, int64_t user_id, Chat__V1__Picture *out) MUST_CHECK;
+Err chat_store_icon(Request *rq, int64_t guild_id, Chat__V1__Picture *out) MUST_CHECK;
 
 Err chat_store_live_secret(Db *db, uint8_t out[32]) MUST_CHECK;

@@ -7,12 +7,13 @@
 #define LIST_MEMBERS(condition, order)                                                                                 \
     "SELECT l.* FROM member me LEFT JOIN LATERAL ("                                                                    \
     "  SELECT " MEMBER_COLUMNS ", " PERSON_COLUMNS(                                                                    \
-        "p") " FROM member m JOIN person p ON p.user_id = m.user_id"                                                   \
+        "p") ", s.status FROM member m JOIN person p ON p.user_id = m.user_id LEFT JOIN presence s ON s.user_id = "    \
+             "m.user_id"                                                                                               \
              "  WHERE m.guild_id = $1 AND " condition " AND ($3 = '' OR starts_with(lower(m.nickname), lower($3))"     \
              "   OR starts_with(lower(p.display_name), lower($3)) OR starts_with(lower(p.username), lower($3)))"       \
              "  ORDER BY " order " LIMIT $4 OFFSET $5"                                                                 \
              " ) l (guild_id, user_id, nickname, joined_at, roles, person_id, username, display_name, avatar_hash,"    \
-             "      created_at) ON true WHERE me.guild_id = $1 AND me.user_id = $2 ORDER BY "
+             "      created_at, status) ON true WHERE me.guild_id = $1 AND me.user_id = $2 ORDER BY "
 static const char MEMBERS_BY_TIME[] =
     LIST_MEMBERS("$6::bigint IS NOT NULL", "m.joined_at, m.user_id") "l.joined_at, l.user_id";
 static const char MEMBERS_BY_ID[] = LIST_MEMBERS("m.user_id > $6", "m.user_id") "l.user_id";
@@ -38,8 +39,9 @@ Err chat_store_list_members(Request *rq, const MemberPage *page, Chat__V1__Membe
 }
 
 static const char SELECT_MEMBER[] =
-    "SELECT " MEMBER_COLUMNS ", " PERSON_COLUMNS("p") " FROM member m JOIN person p ON p.user_id = m.user_id"
-                                                      " WHERE m.guild_id = $1 AND m.user_id = $2";
+    "SELECT " MEMBER_COLUMNS
+    ", " PERSON_COLUMNS("p") ", s.status FROM member m JOIN person p ON p.user_id = m.user_id"
+                             " LEFT JOIN presence s ON s.user_id = m.user_id WHERE m.guild_id = $1 AND m.user_id = $2";
 
 Err chat_store_member(Request *rq, DbTx *tx, int64_t guild_id, int64_t user_id, Chat__V1__Member *out)
 {
@@ -125,14 +127,17 @@ Err chat_store_delete_ban(DbTx *tx, int64_t guild_id, int64_t user_id, bool *out
 
 static const char LIST_BANS[] = "SELECT b.guild_id, b.user_id, b.reason, b.created_by, b.created_at, " PERSON_COLUMNS(
     "p") " FROM ban b"
-         " JOIN person p ON p.user_id = b.user_id WHERE b.guild_id = $1 ORDER BY b.created_at DESC, b.user_id LIMIT $2";
+         " JOIN person p ON p.user_id = b.user_id WHERE b.guild_id = $1 AND ($2 = 0 OR (b.created_at, -b.user_id) <"
+         "  (SELECT l.created_at, -l.user_id FROM ban l WHERE l.guild_id = $1 AND l.user_id = $2))"
+         " ORDER BY b.created_at DESC, b.user_id LIMIT $3";
 enum { BANNED_AT = 5 };
 
-Err chat_store_list_bans(Request *rq, int64_t guild_id, Chat__V1__Ban ***out, size_t *out_count)
+Err chat_store_list_bans(Request *rq, int64_t guild_id, int64_t after, int64_t limit, Chat__V1__Ban ***out,
+                         size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, LIST_BANS, DB_ARGS(db_int64(guild_id), db_int64(BANS_SHOWN_MAX)), &rows));
+    TRY(db_read(rq, LIST_BANS, DB_ARGS(db_int64(guild_id), db_int64(after), db_int64(limit)), &rows));
     *out = ARENA_ARRAY(rq->mem, Chat__V1__Ban *, rows.count + 1);
     for (int i = 0; i < rows.count; i++) {
         Chat__V1__Ban *ban = MESSAGE_NEW(rq->mem, Chat__V1__Ban, chat__v1__ban__init);

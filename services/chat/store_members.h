@@ -27,4 +27,6 @@ Err chat_store_set_member_roles(DbTx *tx, int64_t guild_id, int64_t user_id, con
 /* `*out_new` is false when he was banned already, who then has the new reason. */
 Err chat_store_put_ban(DbTx *tx, const Chat__V1__Ban *ban, int64_t now_us, bool *out_new) MUST_CHECK;
 Err chat_store_delete_ban(DbTx *tx, int64_t guild_id, int64_t user_id, bool *out_was) MUST_CHECK;
-Err chat_store_list_bans(Request *rq, int64_t guild_id, Chat__V1__Ban ***out, size_t *out_count) MUST_CHECK;
+/* The latest first; those from before that of `after` (0: all). */
+Err chat_store_list_bans(Request *rq, int64_t guild_id, int64_t after, int64_t limit, Chat__V1__Ban ***out,
+                         size_t *out_count) MUST_CHECK;

@@ -48,7 +48,8 @@ static int64_t id_before(const SweeperOptions *o, int64_t age_ms)
 
 /* --- uploads ---------------------------------------------------------------------------------------------------------
  */
-/* As its author, who may not be allowed to any more: then it is left to be given back. */
+/* As its author, who may not be allowed to any more, or not so soon: then it is left to be given back. Nor may it wait,
+ * since the next turn would begin with it, and the others wait, too. */
 static Err post_alone(const SweeperOptions *o, const LoneUpload *upload)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
@@ -63,7 +64,7 @@ static Err post_alone(const SweeperOptions *o, const LoneUpload *upload)
     in.attachments = &id;
     in.n_attachments = 1;
     e = messages_post(&rq, &in, &message);
-    if (!err_failed(e) || e.reason->retry || e.reason == &INTERNAL)
+    if (!err_failed(e) || (e.reason->retry && e.reason != &SLOW_MODE) || e.reason == &INTERNAL)
         return e;
     TRY(db_tx_begin(&rq, &tx));
     TRY(chat_store_forget_lone(&tx, id));

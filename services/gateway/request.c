@@ -223,7 +223,7 @@ static Slice raw_body(Exchange *x)
     return strbuf_slice(&wire);
 }
 
-static bool transcode_body(Exchange *x, StrBuf *wire)
+static bool read_body(Exchange *x, StrBuf *wire)
 {
     const Operation *op = x->op;
     JsonProblems problems = {.count = 0};
@@ -252,6 +252,19 @@ static bool transcode_body(Exchange *x, StrBuf *wire)
     }
     set_problems(x, &problems);
     return false;
+}
+
+static bool transcode_body(Exchange *x, StrBuf *wire)
+{
+    size_t start = wire->len;
+
+    if (read_body(x, wire))
+        return true;
+    if (!x->op->lenient_body)
+        return false;
+    strbuf_truncate(wire, start);
+    x->fault = NULL;
+    return true;
 }
 
 /* --- query and path ---------------------------------------------------------------------------------------------- */

@@ -329,6 +329,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->headers = copy_list(mem, row->headers, row->n_headers);
     op->header_count = row->n_headers;
     op->data_envelope = row->data_envelope;
+    op->lenient_body = row->lenient_body;
     op->streams = row->streams;
     op->bytes = row->bytes;
     op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;

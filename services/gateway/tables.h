@@ -48,7 +48,7 @@ typedef struct Operation {
     bool profile_dialect;       /* shared by several contracts: see profile_dialect() */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
-    bool data_envelope, streams, bytes, idempotency_key, safe_again;
+    bool data_envelope, streams, bytes, idempotency_key, safe_again, lenient_body;
     Slice event_id, event_name;  /* fields of a streamed reply that become an event's; empty: none */
     const char *const *audience; /* the domain and those it calls */
     size_t audience_count;

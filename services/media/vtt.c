@@ -317,7 +317,7 @@ static Err add_cue(Parser *p, const Cue *cue)
 static Err read_cue(Parser *p, Slice line)
 {
     StrBuf text = strbuf_new(p->mem, VTT_OUT_MAX_BYTES);
-    Parser before = *p;
+    Parser before;
     Cue cue = {0};
 
     TRY(read_timing(p, line, &cue));

@@ -107,6 +107,8 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     SET(row, streams, rpc->streams);
     if (rpc->rules->bytes)
         SET(row, bytes, true);
+    if (rpc->rules->lenient_body)
+        SET(row, lenient_body, true);
     row->socket = rpc->rules->socket;
     row->permission = rpc->rules->permission;
     row->cookie = rpc->rules->cookie;

@@ -12,11 +12,13 @@ CREATE TABLE guild (
     id           bigint      PRIMARY KEY,
     name         text        NOT NULL,
     icon_hash    text,
+    icon_by      bigint, -- who set it: an item of his, or none
     owner_id     bigint      NOT NULL REFERENCES person (user_id),
     member_count integer     NOT NULL DEFAULT 0, -- kept with every membership, under the guild's lock
     created_at   timestamptz NOT NULL
 );
 CREATE INDEX guild_owner_idx ON guild (owner_id);
+CREATE INDEX guild_icon_by_idx ON guild (icon_by) WHERE icon_by IS NOT NULL;
 
 -- All places where messages are: of guilds, and between people.
 CREATE TABLE channel (
