@@ -406,6 +406,7 @@ static void start(void)
     check(routes_split(mem, SLICE_LIT("/talk"), &path) &&
           routes_match(tables_routes(world.g.tables), mem, SLICE_LIT("GET"), &path, &match));
     world.op = *(const Operation *)match.target;
+    world.op.rate = NULL; /* time is real */
     world.g.sockets = sockets_new(&world.g);
     world.x = (Exchange){.gateway = &world.g, .tables = world.g.tables, .op = &world.op};
     world.x.profile = &PROFILE;

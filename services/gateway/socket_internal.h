@@ -224,6 +224,8 @@ void socket_bind(Socket *s, int64_t user_id, const char *login_id, bool keep_tok
 void socket_unbind(Socket *s);
 /* Whose is it now? AUTH_GOOD with nobody's identity (user_id 0) before anybody was bound. */
 AuthVerdict socket_identity(Socket *s, AuthDone done, Identity *out);
+/* The rpc's rate class, which has counted the handshake by its address (or user), counts logins in frames by user. */
+bool socket_may_log_in(Socket *s, const Identity *identity);
 bool socket_is_revoked(const Socket *s);
 
 /* --- socket_attach.c: streams for one connection -------------------------------------------------------------------

@@ -43,6 +43,29 @@ AuthVerdict socket_identity(Socket *s, AuthDone done, Identity *out)
                     : auth_check_login(auth, s->login_id, done, s, out);
 }
 
+/* An exact class asks Redis, and would answer later: here it counts, and the next one is told. */
+static void ignore(void *data, RateDecision decision)
+{
+    (void)data, (void)decision;
+}
+
+bool socket_may_log_in(Socket *s, const Identity *identity)
+{
+    Gateway *g = s->all->g;
+    const RateRule *rule = s->op->rate ? rate_rule_for(s->op->rate, identity->rate_tier) : NULL;
+    char key[RATES_KEY_MAX_BYTES];
+    RateDecision decision;
+    int len;
+
+    if (!rule || rule->limit == 0)
+        return true;
+    len = snprintf(key, sizeof(key), "%s|%s|login u%" PRId64, rule->name, rule->per_rpc ? s->op->rpc : "",
+                   identity->user_id);
+    return !rates_take(g->rates, rule, slice_of(key, MIN((size_t)len, sizeof(key) - 1)), loop_now_ms(g->loop), ignore,
+                       NULL, &decision) ||
+           decision.allowed;
+}
+
 bool socket_is_revoked(const Socket *s)
 {
     return s->has_login && revocations_has(s->all->g->revocations, s->login);

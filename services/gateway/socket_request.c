@@ -321,6 +321,11 @@ static void verified(Socket *s, AuthVerdict verdict, const Identity *identity)
                                                   [AUTH_UNAVAILABLE] = ATRIUM__AUTHENTICATION__UNKNOWN};
     SocketAsk *ask = s->ask;
 
+    if (verdict == AUTH_GOOD && !socket_may_log_in(s, identity)) {
+        socket_close(s, s->op->socket->flood_close, SLICE_LIT("too many logins"), SOCKET_END_FLOOD);
+        end_ask(s);
+        return;
+    }
     if (verdict == AUTH_GOOD) {
         auth_keep_login(s->all->g->auth, identity);
         socket_bind(s, identity->user_id, identity->login_id, identity->api_key, slice(ask->token));

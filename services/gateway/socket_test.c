@@ -61,7 +61,8 @@ static Atrium__RouteRow *route_row(Arena *mem, const char *path, int caller, int
     row->domain = arena_strdup(mem, "talktest");
     row->version = arena_strdup(mem, "v1");
     row->rpc = arena_strdup(mem, "Talk");
-    row->body = row->rate = arena_strdup(mem, "");
+    row->body = arena_strdup(mem, "");
+    row->rate = arena_strdup(mem, strcmp(path, "/rated") == 0 ? "some" : "");
     SET(row, request, 0);
     SET(row, reply, 0);
     SET(row, caller, (Atrium__CallerPolicy)caller);
@@ -90,9 +91,11 @@ static void write_tables(const char *path)
     Atrium__RouteRow *routes[] = {
         route_row(mem, "/talk", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 600),
         route_row(mem, "/few", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__RETROCAST, 5),
+        route_row(mem, "/rated", ATRIUM__CALLER_POLICY__ANYONE, ATRIUM__DIALECT__ATRIUM, 600),
         route_row(mem, "/private", ATRIUM__CALLER_POLICY__USER, ATRIUM__DIALECT__STREAMSPACE, 600),
     };
     Atrium__StreamRow *stream = MESSAGE_NEW(mem, Atrium__StreamRow, atrium__stream_row__init), *streams[] = {stream};
+    Atrium__RateClass *some = MESSAGE_NEW(mem, Atrium__RateClass, atrium__rate_class__init), *rates[] = {some};
     Slice wire;
     FILE *out;
 
@@ -103,6 +106,11 @@ static void write_tables(const char *path)
     SET(&file, format, TYPES_FORMAT);
     file.types = types;
     file.n_types = ARRAY_LEN(types);
+    some->name = arena_strdup(mem, "some");
+    SET(some, limit, 2);
+    SET(some, window_ms, 60000);
+    file.rates = rates;
+    file.n_rates = ARRAY_LEN(rates);
     file.routes = routes;
     file.n_routes = ARRAY_LEN(routes);
     stream->domain = arena_strdup(mem, "talktest");
@@ -960,6 +968,28 @@ static void tokens_in_frames_are_verified(void **state)
     close_with(fd, 1000);
 }
 
+static void logins_are_counted_as_handshakes_are(void **state)
+{
+    char text[128], head[4096];
+    int fd = open_socket("/rated", ""), other = open_socket("/rated", "");
+    (void)state;
+
+    assert_int_equal(refused("/rated", UPGRADE, head, sizeof(head)), 429);
+    snprintf(text, sizeof(text), "login %s", OPAQUE);
+    send_text(fd, text);
+    send_text(fd, text);
+    send_text(fd, text);
+    expect_text(fd, "hello - 0");
+    expect_text(fd, "1 42");
+    expect_text(fd, "1 42");
+    expect_close(fd, 4008);
+    close(fd);
+    expect_text(other, "hello - 0");
+    send_text(other, text); /* the same user's */
+    expect_close(other, 4008);
+    close(other);
+}
+
 static void wait_past(int64_t unix_ms)
 {
     while (clock_unix_ms(&SYSTEM_CLOCK) <= unix_ms)
@@ -1148,7 +1178,7 @@ static void wait_for_phase(SocketPhase wanted)
  */
 static void who_does_not_read_is_closed(void **state)
 {
-    int fd = open_connection(), small = 4096, closed = atomic_load(&heard.closed);
+    int fd = open_connection(), small = 65536, closed = atomic_load(&heard.closed);
     char head[4096];
     (void)state;
 
@@ -1268,6 +1298,7 @@ int main(void)
         cmocka_unit_test_setup(nobody_there_for_a_while_is_waited_for, settle),
         cmocka_unit_test_setup(reading_pauses_while_the_service_is_asked, settle),
         cmocka_unit_test_setup(tokens_in_frames_are_verified, settle),
+        cmocka_unit_test_setup(logins_are_counted_as_handshakes_are, settle),
         cmocka_unit_test_setup(a_connection_outlives_its_token, settle),
         cmocka_unit_test_setup(an_ended_login_cuts_within_a_second, settle),
         cmocka_unit_test_setup(broken_frames_are_told_why, settle),
