@@ -6,7 +6,11 @@
 #include "services/chat/presence.h"
 #include "shared/lease.h"
 
-enum { LEASE_RETRY_MS = 2000 };
+enum {
+    LEASE_RETRY_MS = 2000,
+    /* Edges say every 10 s that they live (SOCKET_LEASE_EVERY_MS there): so long they have, once they can be heard. */
+    HEARING_MS = 15000
+};
 
 void live_count_sessions(Live *live, Metrics *metrics)
 {
@@ -26,6 +30,7 @@ struct LiveSweeper {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
+    int64_t hears_since_ms; /* 0: not */
 };
 
 /* True when it is time to end. */
@@ -49,18 +54,34 @@ static bool wait_for_turn(LiveSweeper *s, int64_t wait_ms)
     return stop;
 }
 
+/* When nobody could answer them, or the database was away, edges look as if they were gone: everybody would be shown
+ * offline. They are judged when they have had the time to speak. */
+static bool may_judge(LiveSweeper *s)
+{
+    int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+
+    if (!s->hears_since_ms)
+        s->hears_since_ms = now_ms;
+    return now_ms - s->hears_since_ms >= HEARING_MS;
+}
+
 static bool turn(LiveSweeper *s)
 {
     bool more = false, more_orders = false;
-    Err e;
+    Err e = OK;
 
-    if (!lease_held(s->lease))
+    if (!lease_held(s->lease)) {
+        s->hears_since_ms = 0;
         return false;
-    e = presence_sweep(s->o.db, s->o.log, &more);
+    }
+    if (may_judge(s))
+        e = presence_sweep(s->o.db, s->o.log, &more);
     if (!err_failed(e))
         e = voice_work(s->o.voice, s->o.db, &more_orders);
-    if (err_failed(e))
+    if (err_failed(e)) {
+        s->hears_since_ms = 0;
         LOG_WARN(s->o.log, "live_sweep_failed", "reason", e.reason->key, "error", e.text);
+    }
     outbox_nudge(s->o.outbox);
     return !err_failed(e) && (more || more_orders);
 }
