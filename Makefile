@@ -188,7 +188,7 @@ $(foreach s,$(SERVICES),$(foreach h,$($(s)_HELPERS),$(eval BINS += $(B)/bin/$(s)
 $(foreach s,$(SERVICES),$(foreach h,$($(s)_TEST_HELPERS),$(eval $(call helper_rules,$(s),$(h),$(B)/test/$(s)/$(h)))))
 
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c,$(wildcard tools/atrium/*.c)))
-$(B)/bin/atrium-tool: LIBS += -lcrypt
+$(B)/bin/atrium-tool: LIBS += -lcrypt -lwslay
 $(B)/bin/atrium-tool: $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

@@ -258,6 +258,8 @@ void bytes_begin(BytesExchange *x, const RouteTree *routes)
     Err e;
 
     x->limit = BYTES_BODY_MAX_BYTES;
+    if (bytes_cors_preflight(x, routes))
+        return;
     e = run_begin(x, routes);
     x->gathered = strbuf_new(x->rq.mem, (size_t)MIN(x->limit, (uint64_t)SIZE_MAX - 1));
     if (err_failed(e))

@@ -72,6 +72,17 @@ static void write_mediavault(const ErrorLook *look, StrBuf *out)
     strbuf_append_cstr(out, "\n}");
 }
 
+static void write_retrocast(const ErrorLook *look, StrBuf *out)
+{
+    strbuf_append_cstr(out, "{\"error\":{");
+    member(out, "code", look->code);
+    strbuf_append_char(out, ',');
+    member(out, "message", look->message);
+    strbuf_append_cstr(out, "},");
+    member(out, "message", look->message);
+    strbuf_append_cstr(out, "}\n");
+}
+
 /* The contracts that have bytes; the others are as the first row. */
 static const struct {
     int dialect;
@@ -80,6 +91,7 @@ static const struct {
 } FORMS[] = {
     {ATRIUM__DIALECT__ATRIUM, "application/problem+json", write_problem},
     {ATRIUM__DIALECT__MEDIAVAULT, "application/json", write_mediavault},
+    {ATRIUM__DIALECT__RETROCAST, "application/json", write_retrocast},
 };
 
 static const ReasonVariant *variant_of(const Reason *reason, int dialect)

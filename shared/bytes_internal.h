@@ -1,6 +1,6 @@
 /* bytes_internal: what the files of the bytes module share. bytes.c: one request through its handler, whatever brings
  * it and whatever takes its answer away. bytes_answer.c: answers. bytes_error.c: errors in the dialects' forms.
- * bytes_listener.c: libmicrohttpd and its connections. */
+ * bytes_cors.c: pages of other origins. bytes_link.h: the listener and its connections. */
 #pragma once
 #include <stdatomic.h>
 
@@ -79,3 +79,9 @@ void answer_close_source(BytesExchange *x); /* once; nothing without one */
 void answer_failure(BytesExchange *x, Err e);
 /* For heads that are no request: a status, and what is wrong. */
 void answer_bad_head(BytesExchange *x, int status, const char *text);
+
+/* --- bytes_cors.c ------------------------------------------------------------------------------------------------ */
+/* Answers a browser that asks what it may, where clients come straight here; false: it is an ordinary request. */
+bool bytes_cors_preflight(BytesExchange *x, const RouteTree *routes);
+/* Who may read the answer; NULL: nothing is said of that. */
+const char *bytes_cors_origin(const BytesExchange *x);

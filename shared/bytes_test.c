@@ -568,6 +568,39 @@ static void errors_speak_the_dialect(void **state)
     assert_int_equal(ask(mem, "GET /%zz" REST "\r\n").status, 400);
 }
 
+#define ASKS_TO_PUT "Origin: https://page.test\r\nAccess-Control-Request-Method: PUT\r\n\r\n"
+
+static void pages_of_others_may_come_where_clients_come_straight(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
+    BytesSettings settings = usual_settings();
+    Reply r;
+    (void)state;
+
+    /* Behind the gateway its rules hold. */
+    r = ask(mem, "GET /ten" REST "Origin: https://page.test\r\n\r\n");
+    assert_int_equal(header_of(&r, "Access-Control-Allow-Origin").len, 0);
+    settings.public_url = "https://bytes.test";
+    restart_listener(settings);
+    r = ask(mem, "OPTIONS /put" REST ASKS_TO_PUT);
+    assert_int_equal(r.status, 204);
+    assert_slice_equal(header_of(&r, "Access-Control-Allow-Origin"), SLICE_LIT("*"));
+    assert_slice_equal(header_of(&r, "Access-Control-Allow-Methods"), SLICE_LIT("OPTIONS, PATCH, PUT"));
+    assert_slice_equal(header_of(&r, "Access-Control-Allow-Headers"), SLICE_LIT("*"));
+    assert_int_equal(header_of(&r, "Access-Control-Allow-Credentials").len, 0);
+    assert_int_equal(ask(mem, "OPTIONS /nowhere" REST ASKS_TO_PUT).status, 404);
+    /* What goes well, what does not, and what is refused before its body. */
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const HEADS[] = {"GET /ten" REST, "GET /nowhere" REST, "PUT /put" REST "X-Refuse: 1\r\n"};
+
+        r = ask(mem, arena_printf(mem, "%sOrigin: https://page.test\r\n\r\n", HEADS[i]));
+        assert_slice_equal(header_of(&r, "Access-Control-Allow-Origin"), SLICE_LIT("*"));
+        assert_slice_equal(header_of(&r, "Access-Control-Expose-Headers"), SLICE_LIT("*"));
+    }
+    r = ask(mem, "GET /ten" REST "\r\n");
+    assert_int_equal(header_of(&r, "Access-Control-Allow-Origin").len, 0);
+}
+
 static void ambiguous_heads_are_refused(void **state)
 {
     static const char *const HEADS[] = {
@@ -977,6 +1010,7 @@ int main(void)
         TEST(requests_follow_one_another),
         TEST(a_source_that_fails_breaks_off),
         TEST(errors_speak_the_dialect),
+        TEST(pages_of_others_may_come_where_clients_come_straight),
         TEST(ambiguous_heads_are_refused),
         TEST(large_uploads_arrive_whole),
         TEST(who_expects_continue_is_told_first),

@@ -501,6 +501,26 @@ Err db_read_with(Db *db, int64_t timeout_ms, const char *sql, DbArgs args, DbRow
     return read_once(db, db_now_ms() + timeout_ms, sql, args, out);
 }
 
+Err db_write(Request *rq, const char *sql, DbArgs args, DbRows *out)
+{
+    PGresult *result = NULL;
+    int64_t deadline_ms;
+    DbConn *conn = NULL;
+    Err e;
+
+    if (rq->outer_tx)
+        return db_query(rq->outer_tx, sql, args, out);
+    if (!rq->db)
+        return err_make(&INTERNAL, "no database configured");
+    deadline_ms = request_deadline_ms(rq);
+    TRY(acquire(rq->db, deadline_ms, &conn));
+    e = db_conn_run(conn, deadline_ms, sql, args, &result);
+    if (!err_failed(e))
+        take_rows(result, out);
+    give_back(conn);
+    return e;
+}
+
 bool db_violated(const DbTx *tx, const char *constraint)
 {
     return tx->conn && strcmp(tx->conn->violated, constraint) == 0;

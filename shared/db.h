@@ -123,6 +123,10 @@ Err db_exec_count(DbTx *tx, const char *sql, DbArgs args, int64_t *out_rows) MUS
 Err db_read(struct Request *rq, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 Err db_read_with(Db *db, int64_t timeout_ms, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
 
+/* One statement that writes, as a transaction of its own: the cheapest change, in one round trip. Joins the request's
+ * transaction if there is one. Like a commit, one whose connection is lost may have happened. */
+Err db_write(struct Request *rq, const char *sql, DbArgs args, DbRows *out) MUST_CHECK;
+
 bool db_is_null(const DbRows *rows, int row, int column);
 int64_t db_get_int64(const DbRows *rows, int row, int column); /* int2, int4, int8 */
 bool db_get_bool(const DbRows *rows, int row, int column);
@@ -131,6 +135,8 @@ Slice db_get_text(const DbRows *rows, int row, int column);             /* text,
 char *db_get_cstr(Arena *mem, const DbRows *rows, int row, int column); /* "" for NULL */
 char *db_get_cstr_or_null(Arena *mem, const DbRows *rows, int row, int column);
 Slice db_get_bytes(const DbRows *rows, int row, int column);
+/* Of a bigint[] without NULLs; borrowed from `mem`. Empty for NULL. */
+size_t db_get_int64_array(Arena *mem, const DbRows *rows, int row, int column, int64_t **out);
 Uuid db_get_uuid(const DbRows *rows, int row, int column);
 int64_t db_get_time_us(const DbRows *rows, int row, int column); /* 0 for NULL */
 

@@ -101,6 +101,26 @@ static void values_come_back_as_they_went(void **state)
     assert_string_equal(db_get_cstr(mem, &rows, 0, 17), "x");
 }
 
+static void lists_of_numbers_come_back(void **state)
+{
+    static const char SQL[] =
+        "SELECT $1::bigint[], '{}'::bigint[], NULL::bigint[], array_remove(ARRAY[7,8,7]::bigint[], 7)";
+    CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    const int64_t numbers[] = {1, -2, INT64_MAX};
+    int64_t *back;
+    (void)state;
+
+    assert_ok(db_read_with(db, 5000, SQL, DB_ARGS(db_int64_array(numbers, 3)), &rows));
+    assert_int_equal(db_get_int64_array(mem, &rows, 0, 0, &back), 3);
+    assert_memory_equal(back, numbers, sizeof numbers);
+    assert_int_equal(db_get_int64_array(mem, &rows, 0, 1, &back), 0);
+    assert_int_equal(db_get_int64_array(mem, &rows, 0, 2, &back), 0);
+    assert_int_equal(db_get_int64_array(mem, &rows, 0, 3, &back), 1);
+    assert_int_equal(back[0], 8);
+}
+
 static void a_null_fits_whatever_type_the_statement_was_prepared_with(void **state)
 {
     CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
@@ -254,6 +274,26 @@ static void a_joined_transaction_commits_with_the_outer_one(void **state)
     assert_ok(db_tx_commit(&outer));
     assert_int_equal(read_number(db, COUNT), 1);
     assert_int_equal(read_number(db, "SELECT id FROM person"), 1);
+}
+
+static void a_statement_may_be_a_transaction_of_its_own(void **state)
+{
+    static const char PUT[] = "INSERT INTO person (id, name) VALUES ($1, $2) RETURNING id";
+    CLEANUP(db_free_at) Db *db = open_pool(2, 1000, NULL);
+    Request rq = request_on(db, 5000);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    DbTx outer = {0};
+    (void)state;
+
+    assert_ok(db_write(&rq, PUT, DB_ARGS(db_int64(1), db_text(SLICE_LIT("kept"))), &rows));
+    assert_int_equal(db_get_int64(&rows, 0, 0), 1);
+    assert_reason(db_write(&rq, PUT, DB_ARGS(db_int64(1), db_text(SLICE_LIT("twice"))), &rows), &CONFLICT);
+    assert_int_equal(read_number(db, COUNT), 1);
+    assert_ok(db_tx_begin(&rq, &outer));
+    rq.outer_tx = &outer;
+    assert_ok(db_write(&rq, PUT, DB_ARGS(db_int64(2), db_text(SLICE_LIT("undone"))), &rows));
+    db_tx_done(&outer);
+    assert_int_equal(read_number(db, COUNT), 1);
 }
 
 /* --- deadlines, pool, lost connections --------------------------------------------------------------------------- */
@@ -603,6 +643,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_come_back_as_they_went),
+        cmocka_unit_test(lists_of_numbers_come_back),
         cmocka_unit_test(a_null_fits_whatever_type_the_statement_was_prepared_with),
         cmocka_unit_test_setup(what_is_not_committed_is_rolled_back, empty_tables),
         cmocka_unit_test(an_empty_transaction_commits),
@@ -611,6 +652,7 @@ int main(void)
         cmocka_unit_test_setup(a_savepoint_saves_the_transaction, empty_tables),
         cmocka_unit_test_setup(a_joined_transaction_commits_with_the_outer_one, empty_tables),
         cmocka_unit_test_setup(a_slow_statement_is_cancelled_at_the_deadline, empty_tables),
+        cmocka_unit_test_setup(a_statement_may_be_a_transaction_of_its_own, empty_tables),
         cmocka_unit_test(an_exhausted_pool_answers_unavailable),
         cmocka_unit_test_setup(more_threads_than_connections_take_turns, empty_tables),
         cmocka_unit_test_setup(an_idle_connection_that_ended_is_replaced_unnoticed, empty_tables),

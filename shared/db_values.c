@@ -267,6 +267,20 @@ int64_t db_get_int64(const DbRows *rows, int row, int column)
     }
 }
 
+size_t db_get_int64_array(Arena *mem, const DbRows *rows, int row, int column, int64_t **out)
+{
+    enum { HEAD_BYTES = 20, ITEM_BYTES = 4 + sizeof(int64_t) }; /* see encode_array */
+    Slice v = field(rows, row, column);
+    size_t count = v.len > HEAD_BYTES ? (v.len - HEAD_BYTES) / ITEM_BYTES : 0;
+
+    assert(db_is_null(rows, row, column) || PQftype(rows->result, column) == OID_INT8_ARRAY);
+    assert(count == 0 || v.len == HEAD_BYTES + count * ITEM_BYTES);
+    *out = ARENA_ARRAY(mem, int64_t, count + 1);
+    for (size_t i = 0; i < count; i++)
+        (*out)[i] = (int64_t)unsigned_be(slice_of(v.ptr + HEAD_BYTES + i * ITEM_BYTES + 4, sizeof(int64_t)));
+    return count;
+}
+
 bool db_get_bool(const DbRows *rows, int row, int column)
 {
     Slice v = field(rows, row, column);

@@ -83,10 +83,10 @@ static enum MHD_Result scan_header(void *data, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-/* What the headers say about the body's length, and to whom they speak. */
+/* What the headers say about the body's length, to whom they speak, and for whom. */
 static const char *read_lengths(HttpHead *head, const char *version)
 {
-    size_t lengths = 0, encodings = 0, hosts = 0;
+    size_t lengths = 0, encodings = 0, hosts = 0, credentials = 0;
 
     for (size_t i = 0; i < head->count; i++) {
         const HttpField *field = &head->fields[i];
@@ -104,6 +104,8 @@ static const char *read_lengths(HttpHead *head, const char *version)
                 return "ambiguous Host"; /* it chooses the profile */
             if (!is_host(field->value))
                 return "malformed Host";
+        } else if (slice_eq_nocase(field->name, SLICE_LIT("authorization")) && credentials++ > 0) {
+            return "ambiguous Authorization"; /* what stands before us may have looked at the other */
         }
     }
     if (hosts == 0 && strcmp(version, "HTTP/1.0") != 0)

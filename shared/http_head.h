@@ -1,5 +1,6 @@
 /* http_head: the request line and the headers of an HTTP request, as libmicrohttpd left them. What it lets pass, and
- * what two programs may read in two ways (two lengths, a length beside chunks, a NUL, a folded line, two hosts), is
+ * what two programs may read in two ways (two lengths, a length beside chunks, a NUL, a folded line, two hosts,
+ * two credentials), is
  * refused here, before anything else looks at the request. For the gateway and the data plane. */
 #pragma once
 #include <microhttpd.h>

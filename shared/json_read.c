@@ -190,7 +190,7 @@ static bool oneof_is_taken(const Reader *r, const Members *m, const FieldType *f
 }
 
 /* A field inside a list has no name in a mask: its null clears nothing. */
-static bool note_cleared(Reader *r, const char *start)
+bool json_reader_note_cleared(Reader *r, const char *start)
 {
     if (!r->top->cleared || r->lists)
         return true;
@@ -213,7 +213,7 @@ static bool read_null(Reader *r, const FieldType *f)
         return json_reader_stop(r, JSON_SYNTAX);
     if (f->null_input == ATRIUM__NULL_INPUT__ERROR)
         json_reader_report(r, JSON_NULL, f->map ? "object" : f->repeated ? "array" : json_expected(f), start);
-    return f->null_input != ATRIUM__NULL_INPUT__CLEAR || note_cleared(r, start);
+    return f->null_input != ATRIUM__NULL_INPUT__CLEAR || json_reader_note_cleared(r, start);
 }
 
 static bool read_known_member(Reader *r, const Members *m, const FieldType *f)

@@ -28,6 +28,7 @@ static bool read_elements(Reader *r, const FieldType *f)
 
 bool json_read_list(Reader *r, const FieldType *f)
 {
+    const char *text = r->at;
     size_t start = r->out->len, open = 0;
 
     if (peek(r) != '[') {
@@ -49,6 +50,8 @@ bool json_read_list(Reader *r, const FieldType *f)
         return false;
     r->lists--;
     r->levels++;
+    if (f->null_input == ATRIUM__NULL_INPUT__EMPTY_CLEARS && r->out->len == start)
+        return json_reader_note_cleared(r, text);
     return true;
 }
 

@@ -339,6 +339,11 @@ static void null_follows_the_rule_of_its_field(void **state)
         {"{\"bestFriend\":{\"note\":null},\"bestFriend\":{}}", "2200"},
         {"{\"friends\":[{\"note\":null}]}", "6a00"},
         {"{\"text\":null,\"number\":1}", "5801"},
+        {"{\"colors\":[]}", "4a080a06636f6c6f7273"},
+        {"{\"colors\":[ ],\"tags\":[]}", "4a080a06636f6c6f7273"},
+        {"{\"colors\":null}", ""},
+        {"{\"colors\":[],\"colors\":[1]}", "900201"},
+        {"{\"colors\":[1],\"colors\":[]}", "4a080a06636f6c6f7273"},
     };
     Fixture *f = *state;
 

@@ -38,6 +38,8 @@ bool json_reader_skip(Reader *r);
 bool json_reader_refuse(Reader *r, JsonProblemKind kind, const char *expected);
 bool json_reader_refuse_message(Reader *r, const MessageType *type, const char *expected);
 bool json_read_object(Reader *r, const MessageType *type);
+/* The field that is read will be named in the request's mask; `start` is where its value began. */
+bool json_reader_note_cleared(Reader *r, const char *start);
 
 /* json_read_value.c: */
 /* Either the bits, or a report of why not; `start` is where the value began. */

@@ -32,7 +32,8 @@ enum {
     NO_NULL = 64,
     SHOWS_NULL = 128,
     SHOWS_EMPTY = 256,
-    NULL_IN_RETROCAST = 512
+    NULL_IN_RETROCAST = 512,
+    CLEARED_BY_EMPTY = 1024
 };
 
 typedef struct SampleField {
@@ -101,7 +102,7 @@ static const SampleField SAMPLE_FIELDS[] = {
     {SAMPLE_PERSON, 31, "wrapped_int", "wrappedInt", FIELD_MESSAGE, SAMPLE_INT64_VALUE, 0, 0},
     {SAMPLE_PERSON, 32, "flags", NULL, FIELD_MESSAGE, SAMPLE_FLAGS_ENTRY, REPEATED, 0},
     {SAMPLE_PERSON, 33, "numbered", NULL, FIELD_MESSAGE, SAMPLE_NUMBERED_ENTRY, REPEATED, 0},
-    {SAMPLE_PERSON, 34, "colors", NULL, FIELD_ENUM, SAMPLE_COLOR, REPEATED, 0},
+    {SAMPLE_PERSON, 34, "colors", NULL, FIELD_ENUM, SAMPLE_COLOR, REPEATED | CLEARED_BY_EMPTY, 0},
     {SAMPLE_PERSON, 35, "nothing", NULL, FIELD_ENUM, SAMPLE_NULL_VALUE, 0, 0},
     {SAMPLE_PERSON, 36, "empty", NULL, FIELD_MESSAGE, SAMPLE_EMPTY, 0, 0},
     {SAMPLE_PERSON, 37, "values", NULL, FIELD_MESSAGE, SAMPLE_VALUE, REPEATED, 0},
@@ -167,9 +168,10 @@ static void sample_field(Arena *mem, const SampleField *from, Atrium__FieldRow *
     row->secret = from->flags & SECRET;
     row->internal = from->flags & INTERNAL_FIELD;
     row->int64 = from->flags & AS_NUMBER ? ATRIUM__INT64_FORM__NUMBER : ATRIUM__INT64_FORM__STRING;
-    row->null = from->flags & CLEARS    ? ATRIUM__NULL_INPUT__CLEAR
-                : from->flags & NO_NULL ? ATRIUM__NULL_INPUT__ERROR
-                                        : ATRIUM__NULL_INPUT__KEEP;
+    row->null = from->flags & CLEARS             ? ATRIUM__NULL_INPUT__CLEAR
+                : from->flags & NO_NULL          ? ATRIUM__NULL_INPUT__ERROR
+                : from->flags & CLEARED_BY_EMPTY ? ATRIUM__NULL_INPUT__EMPTY_CLEARS
+                                                 : ATRIUM__NULL_INPUT__KEEP;
     row->absent = from->flags & SHOWS_NULL    ? ATRIUM__ABSENT_OUTPUT__NULL
                   : from->flags & SHOWS_EMPTY ? ATRIUM__ABSENT_OUTPUT__EMPTY
                                               : ATRIUM__ABSENT_OUTPUT__OMIT;

@@ -1,29 +1,36 @@
 /* outbox: rows, and the relay that publishes them.
  *
- * A turn reads the waiting rows by `pos` and publishes the first of each key; when a row's acknowledgement comes, the
- * next of its key follows. So a key has one row in flight, its order holds across failures, and different keys share
- * the round trips. Rows are marked after the batch: a relay that dies before publishes them again, and the stream drops
- * what it has by Nats-Msg-Id. Acknowledgements come to an inbox of our own (cnats' asynchronous publish has its own
- * bookkeeping and retries, of which we need none). */
+ * A turn reads the waiting rows by `pos` and publishes all of them at once, each naming the one before it in its stream
+ * as the one that the stream must have stored last (Nats-Expected-Last-Msg-Id): when one is not taken, all behind it
+ * are refused, so no key's order can break. After such a failure the next turn is careful: the first row of each key,
+ * and the next of a key when that is acknowledged, so that what nobody takes holds up its own key alone. Jobs always go
+ * so: others publish to their stream, too.
+ *
+ * Rows are marked after the batch: a relay that dies before publishes them again, and the stream drops what it has by
+ * Nats-Msg-Id. Acknowledgements come to an inbox of our own (cnats' asynchronous publish has its own bookkeeping and
+ * retries, of which we need none). */
 #include "shared/outbox.h"
 
 #include <ctype.h>
 #include <jansson.h>
 #include <pthread.h>
 
+#include "atrium/realtime.pb-c.h"
 #include "atrium/reasons.atrium.h"
 #include "shared/streams.h"
 
 enum {
-    BATCH_ROWS = 256,
+    BATCH_ROWS = 512,
     BATCH_BYTES = 4 * 1024 * 1024, /* of payload; one row may be larger */
     ACK_TIMEOUT_MS = 5000,
+    PACE_MS = 4,               /* between the beginnings of two turns: what is committed meanwhile shares the second */
     CONNECTION_CHECK_MS = 100, /* while waiting for acknowledgements */
     STATEMENT_TIMEOUT_MS = 10000,
     LEASE_RETRY_MS = 1000,
     FAILURE_PAUSE_MS = 200,
     FAILURE_LOG_MS = 10000, /* the same failure is logged no more often */
     COUNT_INTERVAL_MS = 1000,
+    TURN_SPACING_US = 3000, /* between the beginnings of two turns that find few rows */
     CLEAN_INTERVAL_MS = 15000,
     CLEAN_ROWS = 2000,
     STREAMS_MAX = 8,
@@ -31,6 +38,8 @@ enum {
     PAYLOAD_MAX_BYTES = 10 * 1024 * 1024,
     DISPATCH_SKIP = 100000 /* more than can have been published without being marked */
 };
+
+#define LOCK_KIND "outbox" /* as in OUTBOX_LOCK_SQL */
 
 /* --- rows ------------------------------------------------------------------------------------------------------------
  */
@@ -55,12 +64,33 @@ OutboxRow outbox_event(Arena *mem, IdSource *ids, const EventType *type, const c
                        .payload = message_pack(mem, body)};
 }
 
+OutboxRow outbox_dispatch(Arena *mem, IdSource *ids, const char *domain, const char *topic, const char *key,
+                          const ProtobufCMessage *dispatch)
+{
+    assert(dispatch->descriptor == &atrium__dispatch__descriptor);
+    return (OutboxRow){.id = uuid_v7(ids),
+                       .key = arena_strdup(mem, key),
+                       .subject = arena_printf(mem, "dsp.%s.%s", domain, topic),
+                       .ce_type = "atrium.Dispatch",
+                       .payload = message_pack(mem, dispatch)};
+}
+
+Err outbox_lock(DbTx *tx, const char *key)
+{
+    return db_lock(tx, LOCK_KIND, slice(key));
+}
+
+Err outbox_lock_shared(DbTx *tx, const char *key)
+{
+    return db_lock_shared(tx, LOCK_KIND, slice(key));
+}
+
 Err outbox_insert(DbTx *tx, const OutboxRow *row, bool ordered)
 {
     if (row->payload.len > PAYLOAD_MAX_BYTES || strlen(row->subject) >= SUBJECT_MAX_BYTES)
         return err_make(&INTERNAL, "%s: too large for the bus", row->ce_type);
     if (ordered)
-        TRY(db_lock(tx, "outbox", slice(row->key)));
+        TRY(outbox_lock(tx, row->key));
     return db_exec(tx, "INSERT INTO outbox (id, key, subject, ce_type, payload) VALUES ($1, $2, $3, $4, $5)",
                    DB_ARGS(OUTBOX_ARGS(row)));
 }
@@ -84,9 +114,11 @@ struct OutboxRelay {
     StreamState streams[STREAMS_MAX];
     int stream_count;
     bool streams_known;
+    bool careful; /* the last turn had a failure */
     uint64_t reconnects;
-    int64_t cleaned_ms, counted_ms, logged_ms;
-    Arena *mem; /* reset each turn */
+    int64_t cleaned_ms, counted_ms, logged_ms, began_ms;
+    int64_t turn_us; /* when the last turn began */
+    Arena *mem;      /* reset each turn */
     _Atomic uint64_t backlog;
     Counter *published, *failed; /* NULL without metrics */
     Gauge *waiting;
@@ -103,8 +135,8 @@ typedef struct Waiting {
     Uuid id;
     const char *key, *subject, *ce_type;
     Slice payload;
-    int next; /* of the same key, -1: none */
-    bool follows, acked;
+    int next, previous; /* of the same key, -1: none */
+    bool sent, acked;
     const StreamState *stream;
     int64_t seq;
 } Waiting;
@@ -275,7 +307,8 @@ static Err read_batch(OutboxRelay *r, Waiting **out, int *out_count)
                             .subject = db_get_cstr(r->mem, &rows, i, 4),
                             .ce_type = db_get_cstr(r->mem, &rows, i, 5),
                             .payload = slice_of(arena_memdup(r->mem, payload.ptr, payload.len), payload.len),
-                            .next = -1};
+                            .next = -1,
+                            .previous = -1};
     }
     *out = list;
     *out_count = rows.count;
@@ -300,16 +333,18 @@ static void link_keys(Waiting *list, int count)
             at = (at + 1) % SLOTS;
         if (last[at] >= 0) {
             list[last[at]].next = i;
-            list[i].follows = true;
+            list[i].previous = last[at];
         }
         last[at] = i;
     }
 }
 
-static Err publish(OutboxRelay *r, const Waiting *row, int index)
+/* `after`: the one that the stream must have stored last; NULL: any. */
+static Err publish(OutboxRelay *r, Waiting *row, int index, const Waiting *after)
 {
-    char reply[192], id[UUID_TEXT_BYTES], when[TIME_TEXT_BYTES];
+    char reply[192], id[UUID_TEXT_BYTES], before[UUID_TEXT_BYTES], when[TIME_TEXT_BYTES];
     BusHeader headers[] = {{"Nats-Msg-Id", id},
+                           {"Nats-Expected-Last-Msg-Id", after ? before : NULL},
                            {"ce-specversion", "1.0"},
                            {"ce-id", id},
                            {"ce-source", r->source},
@@ -325,21 +360,25 @@ static Err publish(OutboxRelay *r, const Waiting *row, int index)
     if (!lease_held(r->lease))
         return err_make(&UNAVAILABLE, "publish: the lease is lost");
     uuid_format(row->id, id);
+    if (after)
+        uuid_format(after->id, before);
     time_format(row->created_us, 6, when);
     snprintf(reply, sizeof reply, "%s.%" PRIu64 "_%d", r->inbox, r->generation, index);
+    row->sent = true;
     return bus_publish(r->options.bus, row->subject, reply, headers, ARRAY_LEN(headers), row->payload);
 }
 
-/* {"stream":"EVT_AUTH","seq":7} or {"error":{…}}. */
+/* {"stream":"EVT_AUTH","seq":7}; with "error":{…} it did not take it, though it says its name all the same. */
 static Err read_ack(OutboxRelay *r, natsMsg *msg, Waiting *row)
 {
     json_t *ack = json_loadb(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), 0, NULL);
     const char *name = json_string_value(json_object_get(ack, "stream"));
-    const char *problem = json_string_value(json_object_get(json_object_get(ack, "error"), "description"));
+    json_t *error = json_object_get(ack, "error");
+    const char *problem = json_string_value(json_object_get(error, "description"));
     StreamState *stream;
     Err e = OK;
 
-    if (!name) {
+    if (!name || error) {
         e = err_make(&UNAVAILABLE, "%s: %s", row->subject, problem ? problem : "no stream takes it");
     } else {
         stream = find_stream(r, name);
@@ -370,21 +409,62 @@ static int reply_index(const OutboxRelay *r, natsMsg *msg, int count)
     return generation == r->generation && index >= 0 && index < count ? (int)index : -1;
 }
 
+/* Events and dispatches: nobody but us publishes to these streams. */
+static int chain_of(const Waiting *row)
+{
+    return strncmp(row->subject, "evt.", 4) == 0 ? 0 : strncmp(row->subject, "dsp.", 4) == 0 ? 1 : -1;
+}
+
+/* May it be sent before the one of its key that is before it has been acknowledged? Only in one chain with it. */
+static bool may_follow(const OutboxRelay *r, const Waiting *list, const Waiting *row)
+{
+    const Waiting *previous = row->previous >= 0 ? &list[row->previous] : NULL;
+
+    if (!previous)
+        return true;
+    return !r->careful && previous->sent && chain_of(row) >= 0 && chain_of(row) == chain_of(previous);
+}
+
+/* All that needs no acknowledgement of another first. */
+static Err publish_first(OutboxRelay *r, Waiting *list, int count, int *out_in_flight)
+{
+    const Waiting *last[2] = {NULL, NULL};
+
+    for (int i = 0; i < count; i++) {
+        int chain = r->careful ? -1 : chain_of(&list[i]);
+
+        if (!may_follow(r, list, &list[i]))
+            continue;
+        TRY(publish(r, &list[i], i, chain >= 0 ? last[chain] : NULL));
+        (*out_in_flight)++;
+        if (chain >= 0)
+            last[chain] = &list[i];
+    }
+    return OK;
+}
+
+/* The acknowledgement of a row; what waited for it is sent. */
+static Err take_ack(OutboxRelay *r, natsMsg *msg, Waiting *list, int i, int *in_flight)
+{
+    int next = list[i].next;
+
+    (*in_flight)--;
+    TRY(read_ack(r, msg, &list[i]));
+    if (next < 0 || list[next].sent)
+        return OK;
+    TRY(publish(r, &list[next], next, NULL));
+    (*in_flight)++;
+    return OK;
+}
+
 /* A failure is returned after everything in flight has answered. It holds up its key; others go on. */
 static Err publish_batch(OutboxRelay *r, Waiting *list, int count)
 {
     int in_flight = 0;
-    Err failure = OK, e;
+    Err failure, e;
 
     r->generation++;
-    for (int i = 0; i < count && failure.reason != &UNAVAILABLE; i++) {
-        if (list[i].follows)
-            continue;
-        e = publish(r, &list[i], i);
-        in_flight += !err_failed(e);
-        if (err_failed(e))
-            failure = e;
-    }
+    failure = publish_first(r, list, count, &in_flight);
     for (int64_t deadline_ms = now_ms() + ACK_TIMEOUT_MS; in_flight > 0;) {
         natsMsg *msg = NULL;
         natsStatus status =
@@ -401,12 +481,8 @@ static Err publish_batch(OutboxRelay *r, Waiting *list, int count)
             continue;
         }
         if (i >= 0) {
-            in_flight--;
-            e = read_ack(r, msg, &list[i]);
-            if (!err_failed(e) && list[i].next >= 0)
-                e = publish(r, &list[list[i].next], list[i].next);
-            in_flight += !err_failed(e) && list[i].next >= 0;
-            if (err_failed(e))
+            e = take_ack(r, msg, list, i, &in_flight);
+            if (err_failed(e) && !err_failed(failure)) /* what it refused behind the first only followed from that */
                 failure = e;
         }
         natsMsg_Destroy(msg);
@@ -488,7 +564,17 @@ static Err clean(OutboxRelay *r)
     return OK;
 }
 
-/* `*out_more`: something was published, so there may be more. */
+/* Was that not all there is? */
+static bool is_full(const Waiting *list, int count)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += list[i].payload.len;
+    return count == BATCH_ROWS || bytes > BATCH_BYTES;
+}
+
+/* `*out_more`: there may be more, and there is no need to wait for it. */
 static Err turn(OutboxRelay *r, bool *out_more)
 {
     uint64_t reconnects = count_reconnects(r->options.bus);
@@ -509,10 +595,11 @@ static Err turn(OutboxRelay *r, bool *out_more)
     }
     link_keys(list, count);
     e = publish_batch(r, list, count);
+    r->careful = err_failed(e);
     TRY(mark_acked(r, list, count, &marked));
     if (r->published)
         counter_add(r->published, (uint64_t)marked);
-    *out_more = marked > 0;
+    *out_more = marked > 0 && (err_failed(e) || is_full(list, count));
     TRY(count_backlog(r, count, marked));
     if (err_failed(e)) {
         r->streams_known = false;
@@ -537,16 +624,25 @@ static bool may_work(const OutboxRelay *r)
     return lease_held(r->lease) && bus_connected(r->options.bus) && bus_slot_active(r->options.bus);
 }
 
+/* With the lock. */
+static void wait_until(OutboxRelay *r, int64_t until_ms, bool nudges_count)
+{
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    while (!r->stop && !(nudges_count && r->nudged) && now_ms() < until_ms)
+        pthread_cond_timedwait(&r->wake, &r->lock, &until);
+}
+
 /* Until a nudge, or `ms` are over; a failure's pause is not shortened by nudges. False when it is time to stop. */
 static bool wait_for_work(OutboxRelay *r, int64_t ms, bool failed, uint64_t *out_asked)
 {
-    int64_t until_ms = now_ms() + ms;
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     bool stop;
 
     pthread_mutex_lock(&r->lock);
-    while (!r->stop && (failed || !r->nudged) && now_ms() < until_ms)
-        pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    wait_until(r, now_ms() + ms, !failed);
+    if (ms > 0)
+        wait_until(r, r->began_ms + PACE_MS, false);
+    r->began_ms = now_ms();
     r->nudged = false;
     *out_asked = r->asked;
     stop = r->stop;
@@ -563,6 +659,18 @@ static void settle(OutboxRelay *r, uint64_t asked)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Each commit nudges. Without a pause a busy service would pay a turn, with its statements, for every row or two; with
+ * it, a row that comes alone still leaves at once. */
+static void space_turns(OutboxRelay *r)
+{
+    int64_t early_us = r->turn_us + TURN_SPACING_US - clock_monotonic_us(&SYSTEM_CLOCK);
+    const struct timespec pause = {.tv_nsec = early_us * 1000};
+
+    if (early_us > 0 && early_us <= TURN_SPACING_US)
+        (void)nanosleep(&pause, NULL); /* cut short by a signal it was a shorter pause */
+    r->turn_us = clock_monotonic_us(&SYSTEM_CLOCK);
+}
+
 static void *run(void *data)
 {
     OutboxRelay *r = data;
@@ -570,6 +678,8 @@ static void *run(void *data)
     uint64_t asked;
 
     while (wait_for_work(r, failed ? FAILURE_PAUSE_MS : more ? 0 : r->options.poll_ms, failed, &asked)) {
+        if (!more)
+            space_turns(r);
         more = false;
         failed = true;
         if (may_work(r)) {

@@ -24,6 +24,24 @@ typedef struct OutboxRow {
 
 /* For an event: subject and key from `key`, which must be a subject token. Borrowed from `mem`. */
 OutboxRow outbox_event(Arena *mem, IdSource *ids, const EventType *type, const char *key, const ProtobufCMessage *body);
+/* For a Dispatch (proto/atrium/realtime.proto): to `dsp.<domain>.<topic>`. The caller holds the lock of `key`. */
+OutboxRow outbox_dispatch(Arena *mem, IdSource *ids, const char *domain, const char *topic, const char *key,
+                          const ProtobufCMessage *dispatch);
+
+/* Order. What is inserted under one key is published in the order of the commits when each transaction holds the key's
+ * lock before it mints ids and inserts, to its end. Finer: several transactions hold the lock of a wide key (a guild)
+ * shared, and that of something within it (a channel, any name that is no key of rows) exclusively; then what happens
+ * in one channel is in the order of its commits, different channels do not wait for each other, and who holds the wide
+ * key exclusively stands between: nothing posted later overtakes it, and nothing posted before comes after it. The rows
+ * of all of them have the wide key. Locks are taken wide first. */
+Err outbox_lock(DbTx *tx, const char *key) MUST_CHECK;
+Err outbox_lock_shared(DbTx *tx, const char *key) MUST_CHECK;
+/* The same within a statement of one's own; `key`: an expression of type text. In a CTE that is MATERIALIZED and that
+ * the INSERT into outbox selects from, so that it runs first. */
+#define OUTBOX_LOCK_KEY_SQL(key) "hashtextextended(current_schema() || '/lock/outbox/' || " key ", 0)"
+#define OUTBOX_LOCK_SQL(key) "pg_advisory_xact_lock(" OUTBOX_LOCK_KEY_SQL(key) ")"
+#define OUTBOX_LOCK_SHARED_SQL(key) "pg_advisory_xact_lock_shared(" OUTBOX_LOCK_KEY_SQL(key) ")"
+
 /* Locks the key first when `ordered`: then order per key is commit order. */
 Err outbox_insert(DbTx *tx, const OutboxRow *row, bool ordered) MUST_CHECK;
 /* For statements that insert the row themselves: INSERT INTO outbox (id, key, subject, ce_type, payload). */

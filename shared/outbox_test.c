@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "atrium/realtime.pb-c.h"
 #include "atrium/reasons.atrium.h"
 #include "google/protobuf/wrappers.pb-c.h"
 #include "shared/bus_testing.h"
@@ -253,6 +254,145 @@ static void order_per_key_is_commit_order(void **state)
     }
 }
 
+/* What happens in a guild: posts, in channels of their own order, and changes that no post overtakes. */
+static void tell(DbTx *tx, Arena *mem, const char *topic, const char *text)
+{
+    Atrium__Dispatch dispatch = ATRIUM__DISPATCH__INIT;
+    OutboxRow row;
+
+    dispatch.mark = (char *)text;
+    row = outbox_dispatch(mem, world.ids, "outboxtest", topic, "guild", &dispatch.base);
+    assert_ok(outbox_insert(tx, &row, false));
+}
+
+static int64_t count_up(DbTx *tx, const char *key)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    assert_ok(
+        db_query(tx, "UPDATE counter SET n = n + 1 WHERE key = $1 RETURNING n", DB_ARGS(db_text(slice(key))), &rows));
+    return db_get_int64(&rows, 0, 0);
+}
+
+static void post_in_guild(Arena *mem, const char *channel)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t number;
+
+    assert_ok(db_tx_begin_with(world.db, 20000, &tx));
+    assert_ok(outbox_lock_shared(&tx, "guild"));
+    assert_ok(outbox_lock(&tx, arena_printf(mem, "guild/%s", channel)));
+    assert_ok(db_query(&tx, "SELECT n FROM counter WHERE key = 'guild'", DB_NO_ARGS, &rows));
+    number = count_up(&tx, channel);
+    tell(&tx, mem, arena_printf(mem, "g.1.c.%s", channel),
+         arena_printf(mem, "%" PRId64 " %" PRId64, db_get_int64(&rows, 0, 0), number));
+    assert_ok(db_tx_commit(&tx));
+}
+
+static void *post_in_channel(void *channel)
+{
+    for (int i = 0; i < 150; i++) {
+        CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+
+        post_in_guild(mem, channel);
+        outbox_nudge(world.relay);
+    }
+    return NULL;
+}
+
+static void *change_guild(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 30; i++) {
+        CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+        CLEANUP(db_tx_done) DbTx tx = {0};
+
+        assert_ok(db_tx_begin_with(world.db, 20000, &tx));
+        assert_ok(outbox_lock(&tx, "guild"));
+        tell(&tx, mem, "g.1", arena_printf(mem, "%" PRId64 " 0", count_up(&tx, "guild")));
+        assert_ok(db_tx_commit(&tx));
+        outbox_nudge(world.relay);
+    }
+    return NULL;
+}
+
+static void posts_share_a_guild_and_no_post_overtakes_a_change(void **state)
+{
+    enum { POSTS = 150, CHANGES = 30, CHANNELS = 2 };
+    static char *const names[CHANNELS] = {"1", "2"};
+    pthread_t threads[CHANNELS + 1];
+    long long last[CHANNELS] = {0}, generation = 0;
+    (void)state;
+
+    testing_run_script(world.db, "DROP TABLE IF EXISTS counter; CREATE TABLE counter (key text PRIMARY KEY, n bigint);"
+                                 "INSERT INTO counter VALUES ('guild', 0), ('1', 0), ('2', 0)");
+    start_relay_with((OutboxOptions){.dispatches = true});
+    for (int i = 0; i < CHANNELS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, post_in_channel, names[i]), 0);
+    assert_int_equal(pthread_create(&threads[CHANNELS], NULL, change_guild, NULL), 0);
+    for (int i = 0; i <= CHANNELS; i++)
+        pthread_join(threads[i], NULL);
+    WAIT_UNTIL(unacked() == 0);
+    assert_int_equal(testing_stream_messages(world.bus, "DSP_OUTBOXTEST"), CHANNELS * POSTS + CHANGES);
+    for (uint64_t seq = 1; seq <= CHANNELS * POSTS + CHANGES; seq++) {
+        natsMsg *msg = message_at("DSP_OUTBOXTEST", seq);
+        Atrium__Dispatch *d =
+            atrium__dispatch__unpack(NULL, (size_t)natsMsg_GetDataLength(msg), (const uint8_t *)natsMsg_GetData(msg));
+        char *rest;
+        long long of = strtoll(d->mark, &rest, 10), number = strtoll(rest, NULL, 10);
+
+        if (number == 0)
+            assert_int_equal(of, ++generation);
+        else
+            assert_int_equal(number, ++last[natsMsg_GetSubject(msg)[strlen("dsp.outboxtest.g.1.c.")] - '1']);
+        assert_int_equal(of, generation);
+        atrium__dispatch__free_unpacked(d, NULL);
+        natsMsg_Destroy(msg);
+    }
+}
+
+static void limit_stream(int64_t max_bytes)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code;
+
+    assert_int_equal(js_GetStreamInfo(&info, bus_jetstream(world.bus), "EVT_OUTBOXTEST", NULL, &code), NATS_OK);
+    info->Config->MaxBytes = max_bytes;
+    info->Config->Discard = js_DiscardNew;
+    assert_int_equal(js_UpdateStream(NULL, bus_jetstream(world.bus), info->Config, NULL, &code), NATS_OK);
+    jsStreamInfo_Destroy(info);
+}
+
+static void one_that_is_refused_lets_nothing_of_its_key_by(void **state)
+{
+    static const char *const order[] = {"a", "b", "a", "a"};
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    char *large = arena_alloc(mem, 4001, 1);
+    (void)state;
+
+    memset(large, 'x', 4000);
+    start_relay();
+    post("a", "small", true);
+    WAIT_UNTIL(unacked() == 0);
+    limit_stream(3000);
+    stop_relay();
+    post("a", large, true);
+    post("a", "behind", true);
+    post("b", "other", true);
+    start_relay();
+    WAIT_UNTIL(testing_stream_messages(world.bus, "EVT_OUTBOXTEST") == 2 && unacked() == 2);
+    limit_stream(-1);
+    WAIT_UNTIL(unacked() == 0);
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        natsMsg *msg = message_at("EVT_OUTBOXTEST", i + 1);
+
+        assert_string_equal(bus_header(msg, "ce-subject"), order[i]);
+        assert_true((natsMsg_GetDataLength(msg) > 2000) == (i == 2));
+        natsMsg_Destroy(msg);
+    }
+}
+
 static void a_relay_that_died_before_marking_publishes_nothing_twice(void **state)
 {
     (void)state;
@@ -403,19 +543,34 @@ static void only_one_of_two_relays_works(void **state)
     outbox_relay_stop(second);
 }
 
-static void throughput_is_thousands_a_second(void **state)
+static void relay_rows_of_keys(int keys)
 {
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
     int64_t start_ms;
-    (void)state;
 
-    testing_run_script(
-        world.db, "INSERT INTO outbox (id, key, subject, ce_type, payload) SELECT gen_random_uuid(), 'k' || n % 100,"
-                  " 'evt.outboxtest.thing.started.k' || n % 100, 't', 'payload' FROM generate_series(1, 5000) AS n");
+    testing_run_script(world.db,
+                       arena_printf(mem,
+                                    "INSERT INTO outbox (id, key, subject, ce_type, payload)"
+                                    " SELECT gen_random_uuid(), 'k' || n %% %d, 'evt.outboxtest.thing.started.k' ||"
+                                    " n %% %d, 't', 'payload' FROM generate_series(1, 5000) AS n",
+                                    keys, keys));
     start_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
     start_relay();
     WAIT_UNTIL(unacked() == 0);
-    print_message("5000 rows of 100 keys: %" PRId64 " ms\n", clock_monotonic_ms(&SYSTEM_CLOCK) - start_ms);
+    print_message("5000 rows of %d keys: %" PRId64 " ms\n", keys, clock_monotonic_ms(&SYSTEM_CLOCK) - start_ms);
     assert_int_equal(testing_stream_messages(world.bus, "EVT_OUTBOXTEST"), 5000);
+}
+
+static void throughput_is_thousands_a_second(void **state)
+{
+    (void)state;
+    relay_rows_of_keys(100);
+}
+
+static void one_key_is_no_slower_than_many(void **state)
+{
+    (void)state;
+    relay_rows_of_keys(1);
 }
 
 static void run_command(const char *command, const char *argument)
@@ -509,6 +664,8 @@ int main(void)
         RELAY_TEST(a_nudge_publishes_within_milliseconds),
         RELAY_TEST(settling_waits_until_the_stream_has_it),
         RELAY_TEST(order_per_key_is_commit_order),
+        RELAY_TEST(posts_share_a_guild_and_no_post_overtakes_a_change),
+        RELAY_TEST(one_that_is_refused_lets_nothing_of_its_key_by),
         RELAY_TEST(a_relay_that_died_before_marking_publishes_nothing_twice),
         RELAY_TEST(a_stream_that_lost_messages_gets_them_again),
         RELAY_TEST(a_stream_deleted_while_we_work_is_made_again),
@@ -520,6 +677,7 @@ int main(void)
         RELAY_TEST(nothing_is_lost_while_the_bus_is_away),
         RELAY_TEST(what_was_in_flight_when_the_bus_died_is_sent_again_at_once),
         RELAY_TEST(throughput_is_thousands_a_second),
+        RELAY_TEST(one_key_is_no_slower_than_many),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -120,11 +120,11 @@ size_t revocations_count(Revocations *r)
 }
 
 /* --- start and stop ---------------------------------------------------------------------------------------------- */
-static void take_ended(void *data, const char *key, int64_t at_unix_ms)
+static void take_ended(void *data, const TailMessage *message)
 {
     Revocations *r = data;
 
-    revocations_add(r, login_key(slice(key)), at_unix_ms + r->options.age_ms);
+    revocations_add(r, login_key(slice(message->key)), message->at_unix_ms + r->options.age_ms);
 }
 
 bool revocations_ready(Revocations *r)
@@ -149,7 +149,8 @@ Err revocations_start(const RevocationsOptions *options, Revocations **out)
                                       .clock = options->clock,
                                       .log = options->log,
                                       .name = "revocations",
-                                      .subject_prefix = IDENTITY_ENDED_SUBJECT_PREFIX,
+                                      .stream = IDENTITY_STREAM,
+                                      .subject = IDENTITY_ENDED_SUBJECT_PREFIX "*",
                                       .take = take_ended,
                                       .data = r},
                        &r->tail));

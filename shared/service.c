@@ -413,7 +413,8 @@ static Err open_outbox(Process *p)
                                    .metrics = service->metrics,
                                    .domain = service->name,
                                    .poll_ms = OUTBOX_POLL_MS,
-                                   .keep_acked_ms = OUTBOX_KEEP_ACKED_MS};
+                                   .keep_acked_ms = OUTBOX_KEEP_ACKED_MS,
+                                   .dispatches = p->definition->has_dispatches};
 
     return p->definition->has_events ? outbox_relay_start(&options, &service->outbox) : OK;
 }

@@ -5,25 +5,24 @@
 #include <stdatomic.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/identity_provider.h"
 
 enum {
-    POLL_MS = 50,        /* how soon a lost connection or the end is noticed */
-    CONFIRM_MS = 500,    /* how often the server is asked how far it is */
-    RETRY_MS = 250,      /* between two tries to read the stream */
-    LOG_EVERY_MS = 10000 /* while that fails */
+    POLL_MS = 50,           /* how soon a lost connection or the end is noticed */
+    CONFIRM_MS = 500,       /* how often the server is asked how far it is, when there is nothing else to do */
+    CONFIRM_BUSY_MS = 1500, /* and while messages come, which wait meanwhile */
+    RETRY_MS = 250,         /* between two tries to read the stream */
+    LOG_EVERY_MS = 10000    /* while that fails */
 };
 
 struct Tail {
     TailOptions options;
-    char *subject;
     pthread_mutex_t lock; /* guards `statistics` */
     natsStatistics *statistics;
     pthread_t thread;
     atomic_bool stopping, caught_up;
     atomic_uint_fast64_t reconnects; /* as they were when `caught_up` became true */
     _Atomic int64_t confirmed_ms;    /* all that was published by then has been taken */
-    uint64_t next_sequence;          /* where to read on */
+    uint64_t next_sequence;          /* where to read on; 0: from the beginning */
     int64_t stream_created, logged_ms;
 };
 
@@ -49,15 +48,20 @@ bool tail_current(Tail *t)
 
 static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
 {
-    const char *key = strrchr(natsMsg_GetSubject(msg), '.');
+    const char *subject = natsMsg_GetSubject(msg), *dot = strrchr(subject, '.');
     jsMsgMetaData *meta = NULL;
 
     if (natsMsg_GetMetaData(&meta, msg) != NATS_OK)
         return;
     *consumer_sequence = meta->Sequence.Consumer;
     t->next_sequence = meta->Sequence.Stream + 1;
-    if (key)
-        t->options.take(t->options.data, key + 1, meta->Timestamp / 1000000);
+    if (dot)
+        t->options.take(t->options.data,
+                        &(TailMessage){.subject = subject,
+                                       .key = dot + 1,
+                                       .sequence = meta->Sequence.Stream,
+                                       .at_unix_ms = meta->Timestamp / 1000000,
+                                       .body = slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))});
     jsMsgMetaData_Destroy(meta);
 }
 
@@ -65,16 +69,17 @@ static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
 typedef struct Mark {
     uint64_t sequence;
     int64_t asked_ms; /* 0: not asked yet */
-    bool known;
+    bool known, gone; /* gone: the server forgot the consumer, or the stream */
 } Mark;
 
-static void ask_mark(const Tail *t, natsSubscription *sub, Mark *mark)
+static void ask_mark(natsSubscription *sub, Mark *mark)
 {
     jsConsumerInfo *info = NULL;
     jsErrCode code = 0;
+    natsStatus s = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code);
 
-    mark->asked_ms = clock_monotonic_ms(t->options.clock);
-    mark->known = natsSubscription_GetConsumerInfo(&info, sub, NULL, &code) == NATS_OK;
+    mark->known = s == NATS_OK;
+    mark->gone = s == NATS_NOT_FOUND;
     if (mark->known)
         mark->sequence = info->Delivered.Consumer + info->NumPending;
     jsConsumerInfo_Destroy(info);
@@ -85,11 +90,13 @@ static natsStatus look_at_stream(Tail *t, jsCtx *js)
 {
     jsStreamInfo *info = NULL;
     jsErrCode code = 0;
-    natsStatus s = js_GetStreamInfo(&info, js, IDENTITY_STREAM, NULL, &code);
+    natsStatus s = js_GetStreamInfo(&info, js, t->options.stream, NULL, &code);
 
     if (s == NATS_OK && (info->Created != t->stream_created || info->State.LastSeq + 1 < t->next_sequence)) {
         t->stream_created = info->Created;
-        t->next_sequence = 1;
+        t->next_sequence = 0;
+        if (t->options.begin)
+            t->options.begin(t->options.data, &(TailBegin){.epoch = info->Created, .last = info->State.LastSeq});
     }
     jsStreamInfo_Destroy(info);
     return s;
@@ -105,11 +112,16 @@ static natsStatus subscribe(Tail *t, natsSubscription **out)
     if (s != NATS_OK)
         return s;
     jsSubOptions_Init(&options);
-    options.Stream = IDENTITY_STREAM;
+    options.Stream = t->options.stream;
     options.Ordered = true;
-    options.Config.DeliverPolicy = js_DeliverByStartSequence;
-    options.Config.OptStartSeq = t->next_sequence;
-    return js_SubscribeSync(out, js, t->subject, NULL, &options, &code);
+    if (t->next_sequence) {
+        options.Config.DeliverPolicy = js_DeliverByStartSequence;
+        options.Config.OptStartSeq = t->next_sequence;
+    } else if (t->options.back_ms) {
+        options.Config.DeliverPolicy = js_DeliverByStartTime;
+        options.Config.OptStartTime = (clock_unix_ms(t->options.clock) - t->options.back_ms) * 1000000;
+    }
+    return js_SubscribeSync(out, js, t->options.subject, NULL, &options, &code);
 }
 
 static void set_caught_up(Tail *t, bool caught_up)
@@ -123,19 +135,28 @@ static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
 {
     uint64_t consumer_sequence = 0;
     Mark mark = {.asked_ms = 0};
+    bool idle = false;
 
     while (!atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
         natsMsg *msg = NULL;
         natsStatus s;
+        int64_t now_ms = clock_monotonic_ms(t->options.clock);
 
-        if (mark.asked_ms == 0 || clock_monotonic_ms(t->options.clock) - mark.asked_ms >= CONFIRM_MS)
-            ask_mark(t, sub, &mark);
+        if (mark.asked_ms == 0 || now_ms - mark.asked_ms >= (idle ? CONFIRM_MS : CONFIRM_BUSY_MS)) {
+            ask_mark(sub, &mark);
+            mark.asked_ms = now_ms; /* before it was asked: what came since may be missing */
+        }
+        if (mark.gone)
+            break;
         if (mark.known && consumer_sequence >= mark.sequence) {
+            if (!atomic_load(&t->caught_up) && t->options.caught_up)
+                t->options.caught_up(t->options.data);
             t->confirmed_ms = mark.asked_ms;
             atomic_store(&t->reconnects, reconnects);
             set_caught_up(t, true);
         }
         s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
+        idle = s == NATS_TIMEOUT;
         if (s == NATS_OK)
             take_message(t, msg, &consumer_sequence);
         else if (s != NATS_TIMEOUT)
@@ -151,8 +172,8 @@ static void log_failure(Tail *t, natsStatus s)
     if (t->logged_ms && now_ms - t->logged_ms < LOG_EVERY_MS)
         return;
     t->logged_ms = now_ms;
-    LOG_WARN(t->options.log, "tail_unreadable", "of", t->options.name, "stream", IDENTITY_STREAM, "error",
-             s == NATS_NOT_FOUND ? "no such stream: has " IDENTITY_DOMAIN " not started yet?" : natsStatus_GetText(s));
+    LOG_WARN(t->options.log, "tail_unreadable", "of", t->options.name, "stream", t->options.stream, "error",
+             s == NATS_NOT_FOUND ? "no such stream: was `atrium bus setup` run?" : natsStatus_GetText(s));
 }
 
 static void *run(void *data)
@@ -182,12 +203,8 @@ static void *run(void *data)
 Err tail_start(const TailOptions *options, Tail **out)
 {
     Tail *t = xcalloc(1, sizeof(*t));
-    size_t len = strlen(options->subject_prefix);
 
     t->options = *options;
-    t->subject = xmalloc(len + 2);
-    snprintf(t->subject, len + 2, "%s*", options->subject_prefix);
-    t->next_sequence = 1;
     pthread_mutex_init(&t->lock, NULL);
     if (natsStatistics_Create(&t->statistics) != NATS_OK)
         abort(); /* out of memory */
@@ -210,6 +227,5 @@ void tail_stop(Tail *t)
     }
     natsStatistics_Destroy(t->statistics);
     pthread_mutex_destroy(&t->lock);
-    free(t->subject);
     free(t);
 }

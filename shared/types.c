@@ -248,7 +248,7 @@ static const char *load_reference(const Loader *l, const Atrium__FieldRow *row, 
 
 static const char *load_absence(const Atrium__FieldRow *row, FieldType *f)
 {
-    if ((unsigned)row->null > ATRIUM__NULL_INPUT__ERROR || (unsigned)row->absent > ATRIUM__ABSENT_OUTPUT__EMPTY)
+    if ((unsigned)row->null > ATRIUM__NULL_INPUT__EMPTY_CLEARS || (unsigned)row->absent > ATRIUM__ABSENT_OUTPUT__EMPTY)
         return "unknown rule for null or absence";
     f->null_input = (uint8_t)row->null;
     memset(f->absent, (int)row->absent, sizeof(f->absent));

@@ -313,7 +313,7 @@ static void unknown_absence(Sample *s)
 }
 static void unknown_null(Sample *s)
 {
-    s->user_fields[0].null = (Atrium__NullInput)3;
+    s->user_fields[0].null = (Atrium__NullInput)4;
 }
 static void enum_without_values(Sample *s)
 {

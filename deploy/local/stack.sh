@@ -129,6 +129,10 @@ make_secrets() {
                 printf '%s' "${pair% *}" >"$secret_dir/tickets_$name"
             fi
         done
+        if [[ ! -s $secret_dir/webhook_key ]]; then
+            pair=$("$build_dir/bin/atrium-tool" keypair)
+            printf '%s' "${pair% *}" >"$secret_dir/webhook_key"
+        fi
         if [[ ! -s $secret_dir/gateway_signing_key || ! -s $secret_dir/gateway_public_key ]]; then
             pair=$("$build_dir/bin/atrium-tool" keypair)
             printf '%s' "${pair% *}" >"$secret_dir/gateway_signing_key"
@@ -250,6 +254,9 @@ write_environment() {
             echo "BYTES_ADDR=127.0.0.1:${!bytes}"
             echo "BYTES_TICKET_KEY_FILE=$secret_dir/tickets_$service"
             echo "PUBLIC_URL=http://$address"
+        fi
+        if grep -qs settings_webhook.def "$root/services/$service"/settings*.def; then
+            echo "WEBHOOK_KEY_FILE=$secret_dir/webhook_key"
         fi
         if grep -qs settings_blob.def "$root/services/$service"/settings*.def; then echo "BLOB_DIR=$stack_dir/blobs"; fi
         if [[ $service == auth ]]; then

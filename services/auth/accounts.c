@@ -206,6 +206,9 @@ Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1
 {
     const char *avatar = in->avatar ? in->avatar : in->avatar_hash;
     size_t name_chars = utf8_length(slice(in->display_name));
+    int64_t now_us = clock_unix_us(rq->clock);
+    const Auth *auth = rq->service;
+    OutboxRow announce;
     Account account;
 
     if (in->display_name && (name_chars == 0 || name_chars > DISPLAY_NAME_MAX_CHARS))
@@ -214,10 +217,11 @@ Err auth_v1_update_me(Request *rq, const Auth__V1__UpdateMeRequest *in, Auth__V1
         return err_make(&INVALID_AVATAR, "avatar must be at most %d characters", AVATAR_MAX_CHARS);
     if (!in->display_name && !avatar)
         return auth_v1_get_me(rq, NULL, out);
-    TRY(auth_store_update_profile(rq, rq->caller.user_id, in->display_name, avatar, clock_unix_us(rq->clock),
-                                  &account));
+    announce = user_profile_changed_event(rq->mem, auth->ids, rq->caller.user_id, now_us);
+    TRY(auth_store_update_profile(rq, rq->caller.user_id, in->display_name, avatar, now_us, &announce, &account));
     if (account.id == 0)
         return err_make(&NOT_FOUND, "user not found");
+    auth_nudge(rq);
     answer_user(rq, &account, out);
     return OK;
 }

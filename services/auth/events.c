@@ -58,6 +58,16 @@ OutboxRow user_activity_changed_event(Arena *mem, IdSource *ids, int64_t user_id
                         &body.base);
 }
 
+OutboxRow user_profile_changed_event(Arena *mem, IdSource *ids, int64_t user_id, int64_t changed_us)
+{
+    Auth__V1__UserProfileChanged body = AUTH__V1__USER_PROFILE_CHANGED__INIT;
+
+    SET(&body, user_id, user_id);
+    body.changed_at = timestamp(mem, changed_us);
+    return outbox_event(mem, ids, &AUTH_V1_USER_PROFILE_CHANGED_EVENT, arena_printf(mem, "%" PRId64, user_id),
+                        &body.base);
+}
+
 OutboxRow user_deleted_event(Arena *mem, IdSource *ids, int64_t user_id, Uuid erasure_id, int64_t deleted_us)
 {
     Auth__V1__UserDeleted body = AUTH__V1__USER_DELETED__INIT;

@@ -318,12 +318,30 @@ Err auth_v1_rotate_key(Request *rq, const Auth__V1__RotateKeyRequest *in, Auth__
 
 /* ---------------------------------------------------------------------------------------------------- token exchange
  */
-/* Whoever has such a key may everything; the token lasts shorter than the key, and ends with it. */
+/* A login of its own, so that it can be ended by itself, too. */
+static Err open_key_login(Request *rq, const KeyRow *key, int64_t now_us, int64_t expires_us, Uuid *out_id)
+{
+    const Tokens none = {.now_us = now_us};
+    NewLogin login = tokens_new_login(rq, &none, key->owner_id);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    bool made;
+
+    login.expires_us = expires_us;
+    TRY(db_tx_begin(rq, &tx));
+    TRY(auth_store_insert_key_login(&tx, key->id, &login, &made));
+    if (!made)
+        return err_make(&PERMISSION_DENIED, "this is for administrators' API keys");
+    *out_id = login.id;
+    return db_tx_commit(&tx);
+}
+
+/* Whoever has such a key may everything; the token lasts shorter than the key, and ends with it, or by a logout. */
 Err auth_v1_exchange_key(Request *rq, const Auth__V1__ExchangeKeyRequest *in, Auth__V1__ConsoleToken *out)
 {
     const Auth *auth = rq->service;
     int64_t now_us = clock_unix_us(rq->clock), expires_us;
     Account owner;
+    Uuid login_id;
     KeyRow key;
     (void)in;
 
@@ -335,12 +353,13 @@ Err auth_v1_exchange_key(Request *rq, const Auth__V1__ExchangeKeyRequest *in, Au
     expires_us = now_us + auth->settings->token_exchange_minutes * 60 * 1000000;
     if (key.expires_us)
         expires_us = MIN(expires_us, key.expires_us);
+    TRY(open_key_login(rq, &key, now_us, expires_us, &login_id));
     out->token = tokens_sign_jwt(rq, &(JwtClaims){.user_id = owner.id,
                                                   .username = owner.username,
                                                   .role = role_name(owner.role),
                                                   .roles = owner.roles,
                                                   .role_count = owner.role_count,
-                                                  .login_id = uuid_text(rq->mem, key.id),
+                                                  .login_id = uuid_text(rq->mem, login_id),
                                                   .issuer = auth->settings->jwt_issuer,
                                                   .issued_s = now_us / 1000000,
                                                   .expires_s = expires_us / 1000000});

@@ -182,19 +182,22 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
 
 /* ---------------------------------------------------------------------------------------------------- changes */
 static const char UPDATE_PROFILE[] =
-    "UPDATE account a SET display_name = coalesce($2, a.display_name),"
-    "  avatar_hash = CASE WHEN $3::text IS NULL THEN a.avatar_hash ELSE nullif($3, '') END, updated_at = $4"
-    " WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS_WITHOUT_ROLES;
+    "WITH changed AS ("
+    "  UPDATE account a SET display_name = coalesce($2, a.display_name),"
+    "   avatar_hash = CASE WHEN $3::text IS NULL THEN a.avatar_hash ELSE nullif($3, '') END, updated_at = $4"
+    "  WHERE a.id = $1 RETURNING " ACCOUNT_COLUMNS_WITHOUT_ROLES "), told AS ("
+    "  INSERT INTO outbox (id, key, subject, ce_type, payload) SELECT $5, $6, $7, $8, $9 FROM changed"
+    ") SELECT * FROM changed";
 
 Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_name, const char *avatar_hash,
-                              int64_t now_us, Account *out)
+                              int64_t now_us, const OutboxRow *announce, Account *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(
-        rq, UPDATE_PROFILE,
-        DB_ARGS(db_int64(user_id), db_text_or_null(display_name), db_text_or_null(avatar_hash), db_time_us(now_us)),
-        &rows));
+    TRY(db_read(rq, UPDATE_PROFILE,
+                DB_ARGS(db_int64(user_id), db_text_or_null(display_name), db_text_or_null(avatar_hash),
+                        db_time_us(now_us), OUTBOX_ARGS(announce)),
+                &rows));
     store_read_account_if_any(rq->mem, &rows, out);
     return OK;
 }

@@ -61,7 +61,7 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
 
 /* NULL leaves a field as it is; "" takes the avatar away. */
 Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_name, const char *avatar_hash,
-                              int64_t now_us, Account *out) MUST_CHECK;
+                              int64_t now_us, const OutboxRow *announce, Account *out) MUST_CHECK;
 /* All logins end but `keep` (a nil UUID keeps none). */
 Err auth_store_change_password(Request *rq, int64_t user_id, const char *password_hash, Uuid keep,
                                const Ending *ending) MUST_CHECK;

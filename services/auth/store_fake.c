@@ -201,10 +201,10 @@ Err auth_store_insert_login(Request *rq, const NewLogin *login, int64_t max_logi
 }
 
 Err auth_store_update_profile(Request *rq, int64_t user_id, const char *display_name, const char *avatar_hash,
-                              int64_t now_us, Account *out)
+                              int64_t now_us, const OutboxRow *announce, Account *out)
 {
     Account *found = find_by_id(user_id);
-    (void)rq;
+    (void)rq, (void)announce;
 
     *out = (Account){.id = 0};
     if (!found)

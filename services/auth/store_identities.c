@@ -3,6 +3,7 @@
 
 #include "atrium/auth/v1/signin.service.h"
 #include "services/auth/audit.h"
+#include "services/auth/events.h"
 #include "services/auth/mail.h"
 
 static Err write_one(Request *rq, const char *sql, DbArgs args)
@@ -247,6 +248,8 @@ Err identities_store_add_password(Request *rq, int64_t user_id, const char *user
                                   int64_t now_us)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
+    const Auth *auth = rq->service;
+    OutboxRow announce;
     int64_t count;
     Err e;
 
@@ -260,6 +263,8 @@ Err identities_store_add_password(Request *rq, int64_t user_id, const char *user
     TRY(e);
     if (count == 0)
         return err_make(&HAS_PASSWORD, "you have a password already");
+    announce = user_profile_changed_event(rq->mem, auth->ids, user_id, now_us);
+    TRY(outbox_insert(&tx, &announce, false));
     TRY(audit_insert_user(&tx, rq, AUDIT_PASSWORD_ADDED, user_id, NULL));
     return db_tx_commit(&tx);
 }

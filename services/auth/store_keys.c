@@ -2,6 +2,7 @@
 #include "services/auth/store_keys.h"
 
 #include "services/auth/events.h"
+#include "services/auth/store_tx.h"
 
 enum { REPORTS_KEEP_S = 3600 };
 
@@ -128,15 +129,21 @@ static Err announce_end(Request *rq, DbTx *tx, Uuid id, int64_t owner_id, const 
     return outbox_insert(tx, &row, false);
 }
 
+static const char END_LOGINS_OF_KEY[] = STORE_END_THE_LOGINS("api_key_id = $3");
+
 Err auth_store_revoke_key(Request *rq, DbTx *tx, const KeyRow *key, const Ending *ending)
 {
     TRY(db_exec(tx, REVOKE_KEY, DB_ARGS(db_time_us(ending->at_us), db_uuid(key->id))));
+    TRY(store_end_logins(rq, tx, ending, END_LOGINS_OF_KEY, DB_ARGS(STORE_ENDING_ARGS(ending), db_uuid(key->id)),
+                         NULL));
     return announce_end(rq, tx, key->id, key->owner_id, ending);
 }
 
 static const char REVOKE_KEYS_OF[] =
     "UPDATE api_key SET revoked_at = $1 WHERE id IN (SELECT k.id FROM api_key k WHERE " LIVE_KEY
     " AND k.owner_id = $2 ORDER BY k.id FOR UPDATE) RETURNING id";
+
+static const char END_LOGINS_OF_KEYS_OF[] = STORE_END_THE_LOGINS("user_id = $3 AND api_key_id IS NOT NULL");
 
 Err auth_store_revoke_keys_of(Request *rq, DbTx *tx, int64_t owner_id, const Ending *ending)
 {
@@ -145,6 +152,27 @@ Err auth_store_revoke_keys_of(Request *rq, DbTx *tx, int64_t owner_id, const End
     TRY(db_query(tx, REVOKE_KEYS_OF, DB_ARGS(db_time_us(ending->at_us), db_int64(owner_id)), &rows));
     for (int i = 0; i < rows.count; i++)
         TRY(announce_end(rq, tx, db_get_uuid(&rows, i, 0), owner_id, ending));
+    return store_end_logins(rq, tx, ending, END_LOGINS_OF_KEYS_OF,
+                            DB_ARGS(STORE_ENDING_ARGS(ending), db_int64(owner_id)), NULL);
+}
+
+/* The key is looked at once more, and stays as it is until the login is there: who revokes it ends this, too. */
+static const char INSERT_KEY_LOGIN[] =
+    "INSERT INTO login (id, family_id, user_id, profile, user_agent, address, created_at, last_used_at, expires_at,"
+    "  method, api_key_id)"
+    " SELECT $3, $3, k.owner_id, $4, $5, $6, $1, $1, $7, 'api_key', k.id FROM api_key k WHERE " LIVE_KEY
+    " AND k.id = $2 FOR SHARE";
+
+Err auth_store_insert_key_login(DbTx *tx, Uuid key_id, const NewLogin *login, bool *out_made)
+{
+    int64_t count;
+
+    TRY(db_exec_count(tx, INSERT_KEY_LOGIN,
+                      DB_ARGS(db_time_us(login->created_us), db_uuid(key_id), db_uuid(login->id),
+                              db_text(slice(login->profile)), db_text(slice(login->user_agent)),
+                              db_text(slice(login->address)), db_time_us(login->expires_us)),
+                      &count));
+    *out_made = count > 0;
     return OK;
 }
 

@@ -40,7 +40,11 @@ Err auth_store_list_keys(Request *rq, const KeyFilter *filter, Uuid before, int6
 /* `tx` may be NULL; with one, the row is locked. */
 Err auth_store_key(Request *rq, DbTx *tx, const KeyFilter *filter, Uuid id, int64_t now_us, KeyRow *out) MUST_CHECK;
 
-/* Ends it, and announces that; after the commit: auth_settle. */
+/* A login that this key was exchanged for; of `login` id, times and whence it came. False: the key is no longer good.
+ */
+Err auth_store_insert_key_login(DbTx *tx, Uuid key_id, const NewLogin *login, bool *out_made) MUST_CHECK;
+
+/* Ends it and the logins that it was exchanged for, and announces that; after the commit: auth_settle. */
 Err auth_store_revoke_key(Request *rq, DbTx *tx, const KeyRow *key, const Ending *ending) MUST_CHECK;
 Err auth_store_revoke_keys_of(Request *rq, DbTx *tx, int64_t owner_id, const Ending *ending) MUST_CHECK;
 /* It expires at the latest then. */

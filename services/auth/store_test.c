@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "services/auth/events.h"
 #include "services/auth/store_schema.h"
 
 enum { PARALLEL = 6, DAY_S = 86400 };
@@ -174,22 +175,30 @@ static void there_is_one_first_admin(void **state)
     assert_false(made);
 }
 
+static Err update_profile(Fixture *f, int64_t id, const char *display_name, const char *avatar, int64_t now_us,
+                          Account *out)
+{
+    OutboxRow told = user_profile_changed_event(f->mem, f->ids, id, now_us);
+    Request rq = request(f);
+
+    return auth_store_update_profile(&rq, id, display_name, avatar, now_us, &told, out);
+}
+
 static void a_profile_keeps_what_is_not_given(void **state)
 {
     Fixture *f = *state;
-    Request rq = request(f);
     Account stored = stored_account(f, "ann", NULL, NULL);
     Account out;
 
-    assert_ok(auth_store_update_profile(&rq, stored.id, "Ann", NULL, f->now_us + 1, &out));
+    assert_ok(update_profile(f, stored.id, "Ann", NULL, f->now_us + 1, &out));
     assert_string_equal(out.display_name, "Ann");
     assert_int_equal(out.updated_us, f->now_us + 1);
-    assert_ok(auth_store_update_profile(&rq, stored.id, NULL, "abc", f->now_us, &out));
+    assert_ok(update_profile(f, stored.id, NULL, "abc", f->now_us, &out));
     assert_string_equal(out.display_name, "Ann");
     assert_string_equal(out.avatar_hash, "abc");
-    assert_ok(auth_store_update_profile(&rq, stored.id, NULL, "", f->now_us, &out));
+    assert_ok(update_profile(f, stored.id, NULL, "", f->now_us, &out));
     assert_null(out.avatar_hash);
-    assert_ok(auth_store_update_profile(&rq, 1, "x", NULL, f->now_us, &out));
+    assert_ok(update_profile(f, 1, "x", NULL, f->now_us, &out));
     assert_int_equal(out.id, 0);
 }
 

@@ -97,11 +97,15 @@ Err user_change(Request *rq, DbTx *tx, int64_t id, const UserChange *change)
 {
     const char *fields = arena_printf(rq->mem, "%s%s%s", change->username ? "username " : "",
                                       change->email ? "email " : "", change->display_name ? "name " : "");
+    int64_t now_us = clock_unix_us(rq->clock);
+    const Auth *auth = rq->service;
+    OutboxRow announce;
 
     if (!fields[0])
         return OK;
-    TRY(auth_store_change_user(tx, id, change->username, change->email, change->display_name,
-                               clock_unix_us(rq->clock)));
+    TRY(auth_store_change_user(tx, id, change->username, change->email, change->display_name, now_us));
+    announce = user_profile_changed_event(rq->mem, auth->ids, id, now_us);
+    TRY(outbox_insert(tx, &announce, false));
     return audit_insert_user(tx, rq, AUDIT_USER_UPDATED, id,
                              audit_detail(rq->mem, "fields", slice_cstr(rq->mem, slice_trim(slice(fields)))));
 }

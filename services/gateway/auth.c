@@ -10,7 +10,9 @@
 
 enum {
     RESOLVE_TIMEOUT_MS = 2000,
-    BAD_TTL_MS = 2000, /* how long a refused opaque token is remembered */
+    BAD_TTL_MS = 2000,       /* how long a refused opaque token is remembered */
+    LOGIN_KNOWN_MS = 600000, /* of a login by itself; its end and what its owner may is heard of at once */
+    LOGIN_TEXT_MAX_BYTES = 128,
     SCRATCH_BYTES = 8192,
     SUBJECT_MAX_BYTES = 128,
     RENEW_SHARE = 4,             /* an identity is signed anew when a quarter of its life is left */
@@ -90,7 +92,9 @@ static bool read_owner(Auth *a, Credential *c, natsMsg *msg)
                                          .permission_count = owner->n_permissions,
                                          .api_key = owner->api_key,
                                          .rate_tier = owner->rate_tier});
-    c->known_until_ms = c->is_jwt ? expires_ms : MIN(expires_ms, now_ms + a->options.token_cache_ttl_ms);
+    c->known_until_ms = c->is_jwt     ? expires_ms
+                        : c->of_login ? MIN(expires_ms, now_ms + LOGIN_KNOWN_MS)
+                                      : MIN(expires_ms, now_ms + a->options.token_cache_ttl_ms);
     return true;
 }
 
@@ -337,6 +341,78 @@ AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity
     if (api_key_looks(token) && !api_key_well_formed(token))
         return AUTH_BAD; /* mistyped or made up: that costs nobody a question */
     return ask_about_token(a, c ? c : credentials_insert(a->cache, hash), token, done, data);
+}
+
+/* --- logins by themselves ---------------------------------------------------------------------------------------- */
+/* Its place in the cache is that of a text which is no token: those have no control characters, or two dots. */
+static bool hash_login(Auth *a, const char *login_id, uint8_t hash[CREDENTIAL_HASH_BYTES])
+{
+    char text[LOGIN_TEXT_MAX_BYTES];
+    int len = snprintf(text, sizeof(text), "\001login %s", login_id);
+
+    if (!login_id[0] || strchr(login_id, '.') || (size_t)len >= sizeof(text))
+        return false;
+    credentials_hash(a->cache, slice_of(text, (size_t)len), hash);
+    return true;
+}
+
+void auth_keep_login(Auth *a, const Identity *identity)
+{
+    const Credential *from = identity->credential;
+    uint8_t hash[CREDENTIAL_HASH_BYTES];
+    Credential *c;
+
+    if (from->api_key || from->of_login || !hash_login(a, from->login_id, hash))
+        return;
+    c = credentials_find(a->cache, hash);
+    if (c &&
+        (c->state == CREDENTIAL_ASKED || (c->state == CREDENTIAL_GOOD && c->known_until_ms >= from->known_until_ms)))
+        return;
+    /* Taken out first: making room for the new one must not drop the one that it is made of. */
+    if (c)
+        credentials_drop(a->cache, c);
+    credentials_touch(a->cache, identity->credential);
+    c = credentials_insert(a->cache, hash);
+    c->of_login = true;
+    c->change_number = from->change_number;
+    credential_set(c, &(CredentialFacts){.user_id = from->user_id,
+                                         .expires_ms = from->expires_ms,
+                                         .issued_ms = from->issued_ms,
+                                         .role = from->role,
+                                         .username = from->username,
+                                         .login_id = from->login_id,
+                                         .roles = from->roles,
+                                         .role_count = from->role_count,
+                                         .permissions = from->own,
+                                         .permission_count = from->own_count,
+                                         .rate_tier = from->rate_tier});
+    c->known_until_ms = from->known_until_ms;
+}
+
+AuthVerdict auth_check_login(Auth *a, const char *login_id, AuthDone done, void *data, Identity *out)
+{
+    uint8_t hash[CREDENTIAL_HASH_BYTES];
+    Credential *c;
+
+    if (!hash_login(a, login_id, hash))
+        return AUTH_BAD;
+    c = credentials_find(a->cache, hash);
+    if (c && c->state == CREDENTIAL_ASKED)
+        return wait_for(c, done, data);
+    if (revocations_ready(a->options.revocations) &&
+        revocations_has(a->options.revocations, login_key(slice(login_id))))
+        return AUTH_BAD;
+    if (c && c->known_until_ms > clock_unix_ms(a->options.clock) && !is_outdated(a, c)) {
+        counter_add(a->hits, 1);
+        credentials_touch(a->cache, c);
+        return judge(a, c, out);
+    }
+    if (!c) {
+        c = credentials_insert(a->cache, hash);
+        c->of_login = true;
+        credential_set(c, &(CredentialFacts){.login_id = login_id});
+    }
+    return ask_about_login(a, c, done, data);
 }
 
 /* --- signed identities ------------------------------------------------------------------------------------------- */

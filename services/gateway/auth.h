@@ -54,5 +54,11 @@ typedef void (*AuthDone)(void *data, AuthVerdict verdict, const Identity *identi
 
 /* `out` is of AUTH_GOOD. */
 AuthVerdict auth_check(Auth *a, Slice token, AuthDone done, void *data, Identity *out);
+/* For what outlives the credential with which it began: remembers whose login this is. Nothing for an identity without
+ * a login, or of an API key. */
+void auth_keep_login(Auth *a, const Identity *identity);
+/* Whose is it now? As auth_check. Remembered since auth_keep_login, or else asked for; good beyond the token's expiry,
+ * until the login ends. */
+AuthVerdict auth_check_login(Auth *a, const char *login_id, AuthDone done, void *data, Identity *out);
 /* The Atrium-Caller header for `op`; borrowed like the identity. */
 const char *auth_caller_header(Auth *a, const Identity *identity, const Operation *op);

@@ -525,6 +525,43 @@ static void the_secret_can_be_out_of_use(void **state)
     tear_down(&f);
 }
 
+/* What a live connection is bound to. */
+static void a_login_is_known_by_itself_and_outlives_the_token(void **state)
+{
+    Fixture f;
+    Identity who;
+    Slice token;
+    (void)state;
+
+    set_up(&f, 100);
+    token = mint(&f, 9, "operator", LOGIN, 900);
+    assert_int_equal(auth_check_login(f.auth, LOGIN, NULL, NULL, &who), AUTH_UNAVAILABLE); /* nobody to ask */
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_GOOD);
+    auth_keep_login(f.auth, &who);
+    assert_int_equal(auth_check_login(f.auth, LOGIN, NULL, NULL, &who), AUTH_GOOD);
+    assert_int_equal(who.user_id, 9);
+    assert_int_equal(who.role, ROLE_OPERATOR);
+    assert_string_equal(who.login_id, LOGIN);
+    /* The token has expired: whose it is now, the identity provider has to say. */
+    now_us += INT64_C(901) * 1000000;
+    assert_int_equal(auth_check(f.auth, token, NULL, NULL, &who), AUTH_BAD);
+    assert_int_equal(auth_check_login(f.auth, LOGIN, NULL, NULL, &who), AUTH_UNAVAILABLE);
+    /* The end of the login needs nobody to be asked. */
+    assert_int_equal(auth_check(f.auth, mint(&f, 9, "", LOGIN, 900), NULL, NULL, &who), AUTH_GOOD);
+    auth_keep_login(f.auth, &who);
+    revocations_add(f.revocations, login_key(slice(LOGIN)), now_us / 1000 + 1000000);
+    assert_int_equal(auth_check_login(f.auth, LOGIN, NULL, NULL, &who), AUTH_BAD);
+    /* What is no login is not asked about, and no token finds what is kept of one. */
+    assert_int_equal(auth_check_login(f.auth, "", NULL, NULL, &who), AUTH_BAD);
+    assert_int_equal(auth_check_login(f.auth, "a.b.c", NULL, NULL, &who), AUTH_BAD);
+    assert_int_equal(auth_check(f.auth,
+                                SLICE_LIT("\001login "
+                                          "x"),
+                                NULL, NULL, &who),
+                     AUTH_BAD);
+    tear_down(&f);
+}
+
 static void bad_keys_stop_the_start(void **state)
 {
     CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
@@ -558,6 +595,7 @@ int main(void)
         cmocka_unit_test(tokens_by_keys_are_good_beside_those_by_the_secret),
         cmocka_unit_test(a_key_verifies_until_its_end),
         cmocka_unit_test(the_secret_can_be_out_of_use),
+        cmocka_unit_test(a_login_is_known_by_itself_and_outlives_the_token),
         cmocka_unit_test(bad_keys_stop_the_start),
     };
 

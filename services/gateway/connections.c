@@ -104,6 +104,14 @@ void connections_cut(Connection *c)
     (void)shutdown(c->fd, SHUT_RDWR); /* fails when the client has left: as well */
 }
 
+void connections_release(Connection *c)
+{
+    if (c->ended)
+        return;
+    DL_DELETE(*list_of(c->all, c->phase), c);
+    c->ended = true;
+}
+
 static void look(void *data)
 {
     Connections *cs = data;
@@ -165,9 +173,14 @@ void connections_enter(Connections *cs, Connection *c, ConnectionPhase phase)
 }
 
 /* --- all of them ------------------------------------------------------------------------------------------------- */
+static size_t spare_descriptors(rlim_t all)
+{
+    return all > DESCRIPTORS_SPARE * 2 ? (size_t)(all - DESCRIPTORS_SPARE) : DESCRIPTORS_SPARE;
+}
+
 size_t connections_limit(Gateway *g)
 {
-    const rlim_t wanted = (rlim_t)g->settings->connections_max + DESCRIPTORS_SPARE;
+    const rlim_t wanted = (rlim_t)g->settings->connections_max + (rlim_t)g->settings->sockets_max + DESCRIPTORS_SPARE;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -179,7 +192,16 @@ size_t connections_limit(Gateway *g)
     if (limit.rlim_cur >= wanted)
         return (size_t)g->settings->connections_max;
     LOG_WARN(g->service->log, "connections_limited", "descriptors", (int64_t)limit.rlim_cur, "wanted", (int64_t)wanted);
-    return limit.rlim_cur > DESCRIPTORS_SPARE * 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_SPARE) : DESCRIPTORS_SPARE;
+    return MIN((size_t)g->settings->connections_max, spare_descriptors(limit.rlim_cur));
+}
+
+size_t connections_sockets_limit(Gateway *g)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return (size_t)g->settings->sockets_max;
+    return MIN((size_t)g->settings->sockets_max, spare_descriptors(limit.rlim_cur) / 2);
 }
 
 Connections *connections_new(Gateway *g, size_t limit)

@@ -34,11 +34,15 @@ void connections_free(Connections *cs);
 
 /* What GATEWAY_MAX_CONNECTIONS asks for, or less where the process may not have so many descriptors. */
 size_t connections_limit(Gateway *g);
+/* The same of GATEWAY_MAX_SOCKETS: half of what there is, once connections_limit() has asked for more. */
+size_t connections_sockets_limit(Gateway *g);
 
 Connection *connections_add(Connections *cs, int fd);
 void connections_remove(Connections *cs, Connection *c);
 void connections_enter(Connections *cs, Connection *c, ConnectionPhase phase);
 /* Ends it now: libmicrohttpd notices at its next look. */
 void connections_cut(Connection *c);
+/* Its descriptor lives on elsewhere: libmicrohttpd closes its own, and nothing here shuts it down any more. */
+void connections_release(Connection *c);
 /* The connection of a request, from libmicrohttpd's. */
 Connection *connection_of(struct MHD_Connection *connection);

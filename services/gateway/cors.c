@@ -164,6 +164,18 @@ static bool allow_origin(const Cors *c, const Flavour *f, const CorsRequest *rq,
     return true;
 }
 
+bool cors_may_connect(const Cors *c, CorsFlavour flavour, const char *origin, const char *host, bool by_cookie)
+{
+    const Flavour *f = &FLAVOURS[flavour];
+    const char *scheme_end = strstr(origin, "://");
+
+    if (scheme_end && host && slice_eq_nocase(slice(scheme_end + 3), slice(host)))
+        return true;
+    if (cors_origin_listed(c, origin) || (f->development && c->development))
+        return true;
+    return !by_cookie && (c->any || f->unlisted != NOBODY);
+}
+
 void cors_headers(const Cors *c, CorsFlavour flavour, const CorsRequest *rq, Arena *mem, HeaderList *out)
 {
     const Flavour *f = &FLAVOURS[flavour];

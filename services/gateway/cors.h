@@ -28,6 +28,9 @@ typedef struct CorsRequest {
 } CorsRequest;
 /* Is this origin one whose pages may act with a user's cookies? */
 bool cors_origin_listed(const Cors *c, const char *origin);
+/* May a page of this origin open a WebSocket here? `host` is what it asked for; `by_cookie`: the browser adds the
+ * credential by itself, wherever the page comes from. Browsers ask nobody before, so the edge has to look. */
+bool cors_may_connect(const Cors *c, CorsFlavour flavour, const char *origin, const char *host, bool by_cookie);
 /* Headers for an ordinary answer. */
 void cors_headers(const Cors *c, CorsFlavour flavour, const CorsRequest *rq, Arena *mem, HeaderList *out);
 

@@ -28,6 +28,7 @@ struct Credential {
     uint8_t hash[CREDENTIAL_HASH_BYTES];
     CredentialState state;
     bool is_jwt;
+    bool of_login;               /* no credential, but a login that was shown once (auth_check_login) */
     bool expired;                /* of one that is refused: it was good once */
     int64_t user_id, expires_ms; /* of the credential itself */
     int64_t known_until_ms;      /* then it is verified, or asked for, again */

@@ -26,6 +26,7 @@ const char *http_status_text(int status)
                  {415, "Unsupported Media Type"},
                  {416, "Range Not Satisfiable"},
                  {422, "Unprocessable Content"},
+                 {426, "Upgrade Required"},
                  {429, "Too Many Requests"},
                  {499, "Client Closed Request"},
                  {500, "Internal Server Error"},
@@ -286,7 +287,8 @@ static void write_youtubetalker(const Failure *f, StrBuf *out)
     .body_text = "invalid request body", .scheme = SCHEME_BEARER_EXACT,                                                \
     .auth_texts = {"missing authorization header", "invalid authorization format", "invalid or expired token"},        \
     .rate_headers = RATE_HEADERS_X, .escape_html = true, .newline = true, .knows_data = true,                          \
-    .error_type = PLAIN_JSON, .error_newline = true, .write_error = write_retrocast
+    .no_upgrade_text = "Bad Request\n", .error_type = PLAIN_JSON, .error_newline = true,                               \
+    .write_error = write_retrocast
 
 static const Dialect DIALECTS[] = {
     [ATRIUM__DIALECT__ATRIUM] = {.name = "atrium",
@@ -320,6 +322,7 @@ static const Dialect DIALECTS[] = {
                                       .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true},
                                       .escape_html = true,
                                       .csrf_cookie = "csrf_token",
+                                      .token_in_query = true,
                                       .auth_texts = {"Authorization header required",
                                                      "Invalid authorization header format", "Invalid or expired token"},
                                       .error_type = PLAIN_JSON,
@@ -345,6 +348,7 @@ static const Dialect DIALECTS[] = {
                                         .syntax_before_auth = true,
                                         .validates_before_rate = true,
                                         .slash_tolerant = true,
+                                        .token_in_query = true,
                                         .www_authenticate = true,
                                         .rate_headers = RATE_HEADERS_TRIPLE,
                                         .auth_texts = {"Not authenticated", "Invalid authentication credentials",

@@ -82,17 +82,19 @@ typedef struct Dialect {
     SchemeRule scheme;
     const char *cookie;      /* that may hold the credential; NULL none */
     const char *csrf_cookie; /* that tells a token for writing by cookie, as the header does; NULL: none are told */
+    bool token_in_query;     /* a WebSocket's handshake may have the credential as ?token=, which is looked at first */
     bool www_authenticate;
     const char *auth_texts[AUTH_FAULT_COUNT]; /* EXPIRED: NULL where it is told as INVALID */
     RateHeaders rate_headers;
     /* Answers. */
     bool escape_html, newline;
-    bool knows_data;           /* {"data": …} where the rpc says so */
-    bool data_always;          /* … and everywhere, no-content answers included */
-    const char *trace_header;  /* that tells the trace id of an rpc, in base 32; NULL none */
-    const char *echo_header;   /* of an rpc's request, that its answer repeats; NULL none */
-    const char *no_route_text; /* of unknown paths and wrong methods; NULL: the status in words */
-    const char *error_type;    /* Content-Type */
+    bool knows_data;             /* {"data": …} where the rpc says so */
+    bool data_always;            /* … and everywhere, no-content answers included */
+    const char *trace_header;    /* that tells the trace id of an rpc, in base 32; NULL none */
+    const char *echo_header;     /* of an rpc's request, that its answer repeats; NULL none */
+    const char *no_upgrade_text; /* told with 400 to whoever asks for a WebSocket without an upgrade; NULL: 426 */
+    const char *no_route_text;   /* of unknown paths and wrong methods; NULL: the status in words */
+    const char *error_type;      /* Content-Type */
     bool error_newline;
     void (*write_error)(const Failure *f, StrBuf *out);
 } Dialect;

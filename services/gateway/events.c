@@ -2,53 +2,21 @@
 #include "services/gateway/events.h"
 
 #include "services/gateway/relay.h"
+#include "services/gateway/stream_reader.h"
 
 #include "atrium/reasons.atrium.h"
-#include "shared/rpc.h"
 
 enum { FIELD_TEXT_MAX_BYTES = 1024, TEXT_KEPT_BYTES = 64 * 1024, SCRATCH_BYTES = 4096 };
 
 struct EventStream {
     Exchange *x;
-    UpstreamTicket ticket;
-    bool listening;                     /* the ticket is good */
-    char *control;                      /* where credit and cancel go; NULL until the producer has told */
-    bool ended;                         /* nothing comes after what is in `text` */
-    uint64_t expected;                  /* number of the next message */
-    uint64_t read_bytes, granted_bytes; /* totals */
-    uint64_t unread_bytes;              /* cost of the messages in `text` */
-    int64_t heard_ms, told_ms, said_ms, deadline_ms;
-    int64_t began_ms; /* when the producer told where it is */
-    char *text;       /* for the client: from `at` to `len` */
+    StreamReader reader;
+    bool ended;            /* nothing comes after what is in `text` */
+    uint64_t unread_bytes; /* cost of the messages in `text` */
+    int64_t said_ms, deadline_ms;
+    char *text; /* for the client: from `at` to `len` */
     size_t at, len, room;
 };
-
-/* --- the producer ------------------------------------------------------------------------------------------------ */
-static void tell_producer(const EventStream *s, const char *header, uint64_t number)
-{
-    char text[24];
-
-    snprintf(text, sizeof(text), "%" PRIu64, number);
-    bus_publish_lossy(s->x->gateway->bus, s->control, (const BusHeader[]){{header, text}}, 1, (Slice){"", 0});
-}
-
-static void tell_credit(EventStream *s)
-{
-    s->granted_bytes = s->read_bytes + EVENTS_CREDIT_BYTES;
-    s->told_ms = loop_now_ms(s->x->gateway->loop);
-    tell_producer(s, "Atrium-Stream-Credit", s->granted_bytes);
-}
-
-/* Nothing more is wanted of it. */
-static void leave_producer(EventStream *s, bool cancel)
-{
-    if (!s->listening)
-        return;
-    upstream_forget(s->x->gateway->upstream, s->ticket);
-    s->listening = false;
-    if (cancel && s->control)
-        tell_producer(s, "Atrium-Stream-Cancel", 1);
-}
 
 /* --- to the client ----------------------------------------------------------------------------------------------- */
 static bool put(EventStream *s, Slice text)
@@ -67,7 +35,7 @@ static bool put(EventStream *s, Slice text)
 
 static void end(EventStream *s, bool cancel)
 {
-    leave_producer(s, cancel);
+    stream_reader_leave(&s->reader, cancel);
     s->ended = true;
     exchange_resume(s->x);
 }
@@ -107,7 +75,7 @@ static void fail(EventStream *s, const char *text)
         end_with(s, f);
         return;
     }
-    leave_producer(s, true);
+    stream_reader_leave(&s->reader, true);
     s->ended = true;
     (void)exchange_fail(s->x, f);
 }
@@ -176,11 +144,8 @@ static ssize_t read_events(void *data, uint64_t position, char *into, size_t roo
         free(MOVE(s->text));
         s->room = 0;
     }
-    s->read_bytes += s->unread_bytes;
+    stream_reader_read(&s->reader, s->unread_bytes);
     s->unread_bytes = 0;
-    /* Half a window at a time, so that credit costs little and the producer rarely waits. */
-    if (s->listening && s->control && s->read_bytes + EVENTS_CREDIT_BYTES / 2 >= s->granted_bytes)
-        tell_credit(s);
     return (ssize_t)len;
 }
 
@@ -202,7 +167,6 @@ static void take_end(EventStream *s, natsMsg *msg)
 {
     const char *code = bus_header(msg, "Nats-Service-Error-Code");
 
-    leave_producer(s, false);
     if (code && !s->x->answered) {
         s->ended = true;
         (void)exchange_answer_failure(s->x, msg, code);
@@ -217,45 +181,31 @@ static void take_end(EventStream *s, natsMsg *msg)
 
 static void take_message(EventStream *s, natsMsg *msg)
 {
-    const char *beat = bus_header(msg, "Atrium-Stream-Beat"), *seq = bus_header(msg, "Atrium-Seq");
-    const char *control = bus_header(msg, "Atrium-Stream-Control"), *code;
-    uint64_t number = 0;
-
-    s->heard_ms = loop_now_ms(s->x->gateway->loop);
-    if (!seq && !beat) { /* refused before there was a stream; or nothing that we know */
-        code = bus_header(msg, "Nats-Service-Error-Code");
-        if (s->x->answered || !code) {
-            fail(s, "the stream broke off");
-            return;
-        }
-        leave_producer(s, false);
-        (void)exchange_answer_failure(s->x, msg, code);
-        return;
-    }
-    if (!slice_to_uint64(slice(beat ? beat : seq), &number) || (beat && number >= s->expected) ||
-        (seq && number && number != s->expected)) {
-        fail(s, "a message of the stream was lost");
-        return;
-    }
-    if (seq && number == 0 && control && !s->control) {
-        s->control = xstrdup(control);
-        s->began_ms = s->heard_ms;
-    }
-    if (!seq || number == 0)
-        return;
-    if (!s->control) {
-        fail(s, "the stream broke off");
-        return;
-    }
-    if (bus_header(msg, "Atrium-Stream-End")) {
+    switch (stream_reader_take(&s->reader, msg)) {
+    case STREAM_NOTHING:
+        break;
+    case STREAM_MESSAGE:
+        open_answer(s);
+        s->unread_bytes += stream_cost(msg);
+        if (!put_message(s, slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))))
+            fail(s, "a message of the stream cannot be shown");
+        break;
+    case STREAM_END:
         take_end(s, msg);
-        return;
+        break;
+    case STREAM_REFUSED:
+        if (s->x->answered)
+            fail(s, "the stream broke off"); /* it was opened for having said nothing for long */
+        else
+            (void)exchange_answer_failure(s->x, msg, bus_header(msg, "Nats-Service-Error-Code"));
+        break;
+    case STREAM_LOST:
+        fail(s, "a message of the stream was lost");
+        break;
+    case STREAM_BROKEN:
+        fail(s, "the stream broke off");
+        break;
     }
-    open_answer(s);
-    s->expected++;
-    s->unread_bytes += (uint64_t)natsMsg_GetDataLength(msg) + RPC_STREAM_MESSAGE_COST_BYTES;
-    if (!put_message(s, slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))))
-        fail(s, "a message of the stream cannot be shown");
 }
 
 static void came(void *data, UpstreamOutcome outcome, natsMsg *msg)
@@ -267,10 +217,10 @@ static void came(void *data, UpstreamOutcome outcome, natsMsg *msg)
         take_message(s, msg);
         return;
     }
-    s->listening = false;
+    s->reader.listening = false;
     if (outcome == UPSTREAM_NOBODY) {
         fail(s, arena_printf(x->mem, "%s is not available", x->op->domain));
-    } else if (outcome == UPSTREAM_LATE && s->control) {
+    } else if (outcome == UPSTREAM_LATE && s->reader.control) {
         open_answer(s);
         end(s, true);
     } else {
@@ -284,23 +234,19 @@ static void look(Exchange *x)
     EventStream *s = x->events;
     int64_t now_ms = loop_now_ms(x->gateway->loop);
 
-    if (s->ended || x->cut || (x->answered && !s->control))
+    if (s->ended || x->cut || (x->answered && !s->reader.control))
         return;
     if (x->gateway->draining || now_ms >= s->deadline_ms) {
-        if (x->answered || s->control) {
+        if (x->answered || s->reader.control) {
             open_answer(s);
             end(s, true); /* the client comes again, by Last-Event-ID where it left */
         } else {
             fail(s, "the server is stopping");
         }
-    } else if (now_ms - s->heard_ms > EVENTS_SILENT_PRODUCER_MS) {
+    } else if (!stream_reader_look(&s->reader)) {
         fail(s, "the service was lost meanwhile");
-    } else if (s->control) {
-        if (now_ms - s->told_ms >= EVENTS_TELL_MS) {
-            s->told_ms = now_ms;
-            tell_producer(s, "Atrium-Stream-Credit", s->granted_bytes);
-        }
-        if (now_ms - s->began_ms >= EVENTS_OPEN_MS)
+    } else if (s->reader.control) {
+        if (now_ms - s->reader.began_ms >= EVENTS_OPEN_MS)
             open_answer(s);
         if (x->answered && s->len == 0 && now_ms - s->said_ms >= x->gateway->settings->events_comment_ms) {
             s->said_ms = now_ms;
@@ -322,19 +268,18 @@ StepResult events_start(Exchange *x)
                              (Failure){.key = "UNAVAILABLE", .text = "too many streams at a time", .retry_after_s = 1});
     s = xcalloc(1, sizeof(*s));
     s->x = x;
-    s->expected = 1;
-    s->granted_bytes = EVENTS_CREDIT_BYTES;
-    s->heard_ms = s->told_ms = s->said_ms = loop_now_ms(x->gateway->loop);
-    s->deadline_ms = s->heard_ms + x->op->timeout_ms;
+    stream_reader_init(&s->reader, x->gateway, EVENTS_CREDIT_BYTES);
+    s->said_ms = loop_now_ms(x->gateway->loop);
+    s->deadline_ms = s->said_ms + x->op->timeout_ms;
     x->events = s;
     x->gateway->event_streams++;
     gauge_set(x->gateway->metrics.event_streams, (double)x->gateway->event_streams);
     relays_watch(x, look);
     snprintf(credit, sizeof(credit), "%d", EVENTS_CREDIT_BYTES);
-    e = request_send_stream(x, credit, (int64_t)x->op->timeout_ms + EVENTS_DEADLINE_GRACE_MS, came, &s->ticket);
+    e = request_send_stream(x, credit, (int64_t)x->op->timeout_ms + EVENTS_DEADLINE_GRACE_MS, came, &s->reader.ticket);
     if (err_failed(e))
         return exchange_fail_send(x, e);
-    s->listening = true;
+    s->reader.listening = true;
     return STEP_WAIT;
 }
 
@@ -345,8 +290,7 @@ void events_end(Exchange *x)
     if (!s)
         return;
     relays_forget(x);
-    leave_producer(s, true);
-    free(s->control);
+    stream_reader_done(&s->reader);
     free(s->text);
     free(s);
     x->events = NULL;

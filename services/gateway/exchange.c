@@ -6,6 +6,8 @@
 #include "services/gateway/events.h"
 #include "services/gateway/head.h"
 #include "services/gateway/relay.h"
+#include "services/gateway/ring.h"
+#include "services/gateway/socket.h"
 
 /* --- life -----------------------------------------------------------------------------------------------------------
  */
@@ -53,6 +55,9 @@ void exchange_end(Exchange *x)
     g->body_bytes -= x->body_counted;
     relay_end(x);
     events_end(x);
+    ring_release(x);
+    if (x->socket)
+        socket_free(x->socket);
     if (x->key_id)
         key_usage_count(g->key_usage, x->key_id, x->status >= 400);
     if (x->response)
@@ -350,7 +355,7 @@ static StepResult refuse_stranger(Exchange *x, AuthFault fault)
 /* What can be told from the head alone, so that no body is kept for it. */
 static StepResult check_head(Exchange *x)
 {
-    uint32_t max_bytes = x->op ? x->op->max_bytes : DISCARD_MAX_BYTES;
+    uint32_t max_bytes = x->op && !x->op->socket ? x->op->max_bytes : DISCARD_MAX_BYTES;
 
     if (!x->chunked && !exchange_is_relayed(x) && x->content_length > max_bytes)
         return exchange_fail(
@@ -368,6 +373,7 @@ bool exchange_begin(Exchange *x, const char *method, const char *version)
 
     x->begun = true;
     x->method = method;
+    x->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
     x->lookup_method = slice(strcmp(method, "HEAD") == 0 ? "GET" : method);
     bad = head_read(x, method, version, &status);
     x->profile = profiles_find(g->profiles, slice(exchange_header(x, "host")), x->port);
@@ -440,7 +446,7 @@ static StepResult answer_own_paths(Exchange *x)
 /* Broken JSON, in dialects that tell even strangers. Other faults are kept for later. */
 static StepResult check_syntax(Exchange *x)
 {
-    if (!x->op || x->op->bytes || !x->dialect->syntax_before_auth)
+    if (!x->op || x->op->bytes || x->op->socket || !x->dialect->syntax_before_auth)
         return STEP_NEXT;
     request_transcode(x);
     if (x->fault && x->fault->fault_count && strcmp(x->fault->faults[0].kind, "json_invalid") == 0)
@@ -469,6 +475,10 @@ static StepResult take_verdict(Exchange *x, AuthVerdict verdict, const Identity 
         x->has_login = identity->login_id[0] != '\0';
         if (x->has_login)
             x->login = login_key(slice(identity->login_id));
+        if (x->op && x->op->socket) {
+            x->login_id = arena_strdup(x->mem, identity->login_id);
+            auth_keep_login(x->gateway->auth, identity);
+        }
         if (x->op) {
             x->lacks_permission = !identity_may(identity, x->op);
             x->caller_header = arena_strdup(x->mem, auth_caller_header(x->gateway->auth, identity, x->op));
@@ -620,7 +630,7 @@ static StepResult limit(Exchange *x)
     if (!rule || rule->limit == 0)
         return STEP_NEXT;
     key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
-    strbuf_printf(&key, "%s|%s|", rule->name, rule->per_rpc ? x->op->rpc : "");
+    strbuf_printf(&key, "%s|%s|", rule->name, rule->per_path ? x->op->path : rule->per_rpc ? x->op->rpc : "");
     add_counted(x, rule, &key);
     if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;
@@ -635,7 +645,7 @@ static StepResult limit_first(Exchange *x)
 
 static StepResult transcode(Exchange *x)
 {
-    if (!x->transcoded && !x->op->bytes)
+    if (!x->transcoded && !x->op->bytes && !x->op->socket)
         request_transcode(x);
     return x->fault ? exchange_fail(x, *x->fault) : STEP_NEXT;
 }
@@ -654,13 +664,23 @@ static StepResult answer_lost(Exchange *x)
     return exchange_fail_with(x, "DEADLINE_EXCEEDED", "the service was lost meanwhile; it may have happened");
 }
 
+/* Some clients expect on their socket what they did before they have the answer: it is made, and told later. */
+static void hold_answer(Exchange *x, natsMsg *msg)
+{
+    const char *after = bus_header(msg, "Atrium-After");
+
+    if (after && !bus_header(msg, "Nats-Service-Error-Code"))
+        (void)ring_hold(x, after, exchange_resume);
+}
+
 static void reply_came(void *data, UpstreamOutcome outcome, natsMsg *msg)
 {
     Exchange *x = data;
 
-    if (outcome == UPSTREAM_REPLIED)
+    if (outcome == UPSTREAM_REPLIED) {
+        hold_answer(x, msg);
         (void)exchange_answer_reply(x, msg);
-    else if (outcome == UPSTREAM_NOBODY)
+    } else if (outcome == UPSTREAM_NOBODY)
         (void)exchange_fail(x, (Failure){.key = "UNAVAILABLE",
                                          .text = arena_printf(x->mem, "%s is not available", x->op->domain),
                                          .retry_after_s = 1});
@@ -688,6 +708,8 @@ static StepResult send_to_service(Exchange *x)
 
     if (x->op->bytes)
         return relay_start(x);
+    if (x->op->socket)
+        return socket_start(x);
     if (x->op->streams)
         return events_start(x);
     e = request_send(x, reply_came);

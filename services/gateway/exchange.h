@@ -35,7 +35,7 @@ struct Exchange {
     Slice raw_path, raw_query;
     const char *uri_end; /* in MHD's buffer */
     size_t header_count;
-    bool begun, has_body, chunked;
+    bool begun, has_body, chunked, http_1_1;
     uint64_t content_length;
     uint64_t received; /* of the body */
     StrBuf body;
@@ -84,19 +84,22 @@ struct Exchange {
     RateDecision rate;
 
     /* Relayed (relay.h), or answered by events (events.h): what goes on for long. */
+    struct RingHold *hold; /* the answer is there, and waits for a mark (ring.h) */
     Relay *relay;
     EventStream *events;
+    struct Socket *socket; /* answered by 101, and not taken over yet */
     Exchange *watched_next, *watched_previous;
     void (*look)(Exchange *x);
-    bool expects;       /* the client waits for "100 Continue" */
-    bool in_head;       /* libmicrohttpd waits for our word before it reads the body */
-    bool body_open;     /* pieces of it go on as they come */
-    bool client_left;   /* it will not send any more, and so is believed to be gone */
-    bool cut;           /* shut down: libmicrohttpd sees that at its next look */
-    bool told_past;     /* answered past libmicrohttpd; what comes is thrown away */
-    bool has_login;     /* that can end */
-    LoginKey login;     /* of the credential */
-    uint64_t of_window; /* of the body, since its slowness was looked at last */
+    bool expects;         /* the client waits for "100 Continue" */
+    bool in_head;         /* libmicrohttpd waits for our word before it reads the body */
+    bool body_open;       /* pieces of it go on as they come */
+    bool client_left;     /* it will not send any more, and so is believed to be gone */
+    bool cut;             /* shut down: libmicrohttpd sees that at its next look */
+    bool told_past;       /* answered past libmicrohttpd; what comes is thrown away */
+    bool has_login;       /* that can end */
+    LoginKey login;       /* of the credential */
+    const char *login_id; /* the same, of a socket's handshake; NULL: nobody */
+    uint64_t of_window;   /* of the body, since its slowness was looked at last */
 
     /* The answer. */
     int status;
@@ -160,6 +163,8 @@ StepResult exchange_answer(Exchange *x, int status, const char *content_type, Sl
  * MHD_SIZE_UNKNOWN. */
 StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t block_bytes,
                                 MHD_ContentReaderCallback read);
+/* 101; then the connection is `upgrade`'s, which has the exchange as its request's context. */
+StepResult exchange_answer_upgrade(Exchange *x, MHD_UpgradeHandler upgrade);
 /* An answer that is written past libmicrohttpd altogether, and ends the connection: its head, in the exchange's arena.
  */
 Slice exchange_answer_past(Exchange *x, int status, uint64_t size);

@@ -9,11 +9,14 @@
 #include "services/gateway/exchange.h"
 #include "services/gateway/listener.h"
 #include "services/gateway/relay.h"
+#include "services/gateway/ring.h"
+#include "services/gateway/socket.h"
 
 enum {
     BUS_WAIT_MS = 10000,
     DRAIN_POLL_MS = 10,
     DRAIN_RECEIVE_MS = 5000, /* for requests that are still coming in */
+    DRAIN_SOCKETS_MS = 8000, /* for WebSockets to close, and the services to hear of it */
     DRAIN_USAGE_MS = 500,    /* for the last report of what API keys did */
     DRAIN_IDLE_MS = 50,      /* answers are on their way when nothing was in flight for so long */
     TURN_MAX_MS = 1000,      /* health and gauges are looked at at least so often */
@@ -25,7 +28,7 @@ static Err read_settings(Arena *mem, const GatewaySettings *s, Gateway *into)
 {
     bool development = strcmp(s->environment, "development") == 0 || strcmp(s->environment, "test") == 0;
 
-    TRY(profiles_parse(mem, s->hosts, &into->profiles));
+    TRY(profiles_parse(mem, s->hosts, s->chat_dialect, &into->profiles));
     TRY(err_wrap(networks_parse(mem, s->trusted_proxies, &into->trusted), "TRUSTED_PROXY_CIDRS"));
     TRY(err_wrap(networks_parse(mem, s->metrics_from, &into->metrics_from), "METRICS_ALLOWED_CIDRS"));
     TRY(err_wrap(csrf_new(mem, slice(s->signing_key), &into->csrf), "GATEWAY_SIGNING_KEY"));
@@ -98,6 +101,7 @@ void gateway_reload(Gateway *g)
     g->tables = next;
     tables_unref(old);
     load_assets(g);
+    rings_reload(g->rings);
     counter_add(g->metrics.reloads, 1);
     gauge_set(g->metrics.operations, (double)tables_operation_count(next));
     LOG_INFO(g->service->log, "tables_loaded", "routes", tables_operation_count(next));
@@ -119,6 +123,11 @@ static Err check_revocations(void *data)
 static Err check_access(void *data)
 {
     return grants_ready(data) ? OK : err_make(&UNAVAILABLE, "not known");
+}
+
+static Err check_dispatches(void *data)
+{
+    return rings_ready(data) ? OK : err_make(&UNAVAILABLE, "not current");
 }
 
 Err gateway_open(Service *service, void **out)
@@ -152,10 +161,12 @@ Err gateway_open(Service *service, void **out)
                                       .age_ms = s->revocation_age_ms,
                                       .changes_max = (size_t)s->revocations_max},
                      &g->grants));
+    g->rings = rings_new(g);
     if (service->admin) { /* asked by `gateway healthcheck`; no more once the drain has begun */
         admin_add_check(service->admin, "listening", check_listening, g);
         admin_add_check(service->admin, "revocations", check_revocations, g->revocations);
         admin_add_check(service->admin, "access", check_access, g->grants);
+        admin_add_check(service->admin, "dispatches", check_dispatches, g->rings);
     }
     return OK;
 }
@@ -237,6 +248,7 @@ static Err open_listeners(Gateway *g)
 {
     Slice rest = slice(g->settings->server_addr), address;
 
+    g->sockets = sockets_new(g);
     while (config_list_next(&rest, &address)) {
         if (address.len == 0)
             continue;
@@ -317,6 +329,11 @@ static bool nothing_awaited(const Gateway *g)
     return g->suspended == 0;
 }
 
+static bool sockets_told(const Gateway *g)
+{
+    return sockets_gone(g->sockets);
+}
+
 static bool usage_told(const Gateway *g)
 {
     return key_usage_idle(g->key_usage);
@@ -330,7 +347,9 @@ static void drain(Gateway *g)
     turn_until(g, g->settings->drain_grace_ms, NULL);
     for (size_t i = 0; i < g->listener_count; i++)
         listener_quiet(g->listeners[i]);
+    sockets_drain(g->sockets);
     turn_until(g, MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_in_flight);
+    turn_until(g, MIN(timeout_ms, DRAIN_SOCKETS_MS), sockets_told);
     turn_until(g, timeout_ms - MIN(timeout_ms, DRAIN_RECEIVE_MS), nothing_awaited);
     turn_until(g, DRAIN_IDLE_MS, NULL);
     key_usage_flush(g->key_usage);
@@ -386,8 +405,10 @@ void gateway_close(void *context)
         listener_run(g->listeners[i]); /* resumes, and sends what was said last */
         listener_stop(g->listeners[i]);
     }
+    sockets_free(g->sockets);
     relays_free(g->relays);
     backends_free(g->backends);
+    rings_free(g->rings);
     rates_free(g->rates);
     key_usage_free(g->key_usage);
     upstream_free(g->upstream);

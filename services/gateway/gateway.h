@@ -29,6 +29,8 @@ typedef struct Exchange Exchange;
 typedef struct Relay Relay;
 typedef struct Relays Relays;
 typedef struct EventStream EventStream;
+typedef struct Rings Rings;
+typedef struct Sockets Sockets;
 
 enum { LISTENERS_MAX = 16 };
 
@@ -65,6 +67,8 @@ typedef struct Gateway {
     KeyUsage *key_usage;
     Backends *backends;
     Relays *relays;
+    Rings *rings; /* of dispatches, for live connections */
+    Sockets *sockets;
     Listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     atomic_bool listening;     /* the admin thread asks */
@@ -76,7 +80,7 @@ typedef struct Gateway {
     bool draining; /* /readyz says 503, answers close their connections */
     struct HealthCache {
         int64_t at_ms;
-        bool bus, revocations, access, redis;
+        bool bus, revocations, access, dispatches, redis;
     } health;
     struct GatewayMetrics {
         Gauge *connections, *suspended, *bus, *body_bytes, *operations, *event_streams;

@@ -217,19 +217,19 @@ void grants_connect(Grants *g, Upstream *upstream)
 }
 
 /* --- start and stop ---------------------------------------------------------------------------------------------- */
-static void take_change(void *data, const char *key, int64_t at_unix_ms)
+static void take_change(void *data, const TailMessage *message)
 {
     Grants *g = data;
     int64_t user_id;
 
-    if (!slice_to_int64(slice(key), &user_id))
+    if (!slice_to_int64(slice(message->key), &user_id))
         return;
     if (user_id == 0)
         loop_post(g->options.loop, ask, g);
     else if (user_id < 0)
-        grants_note_change_of_all(g, at_unix_ms);
+        grants_note_change_of_all(g, message->at_unix_ms);
     else
-        grants_note_change(g, user_id, at_unix_ms);
+        grants_note_change(g, user_id, message->at_unix_ms);
 }
 
 Err grants_start(const GrantsOptions *options, Grants **out)
@@ -248,7 +248,8 @@ Err grants_start(const GrantsOptions *options, Grants **out)
                                       .clock = options->clock,
                                       .log = options->log,
                                       .name = "access",
-                                      .subject_prefix = IDENTITY_ACCESS_SUBJECT_PREFIX,
+                                      .stream = IDENTITY_STREAM,
+                                      .subject = IDENTITY_ACCESS_SUBJECT_PREFIX "*",
                                       .take = take_change,
                                       .data = g},
                        &g->tail));

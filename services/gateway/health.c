@@ -1,13 +1,15 @@
 /* health: see health.h. */
 #include "services/gateway/health.h"
 
+#include "services/gateway/ring.h"
+
 enum { LOOK_EVERY_MS = 1000, BODY_MAX_BYTES = 4096 };
 
 typedef struct Check {
     const char *name;
     bool fine, needed;
 } Check;
-enum { CHECK_COUNT = 4 };
+enum { CHECK_COUNT = 5 };
 
 static void look(Gateway *g, Check out[CHECK_COUNT])
 {
@@ -19,12 +21,14 @@ static void look(Gateway *g, Check out[CHECK_COUNT])
         h->bus = bus_connected(g->bus);
         h->revocations = revocations_ready(g->revocations);
         h->access = grants_ready(g->grants);
+        h->dispatches = rings_ready(g->rings);
         h->redis = rates_settled(g->rates);
     }
     out[0] = (Check){"bus", h->bus, true};
     out[1] = (Check){"revocations", h->revocations, true};
     out[2] = (Check){"access", h->access, true};
-    out[3] = (Check){"redis", h->redis, false}; /* without it limits are counted per gateway */
+    out[3] = (Check){"dispatches", h->dispatches, true};
+    out[4] = (Check){"redis", h->redis, false}; /* without it limits are counted per gateway */
 }
 
 bool gateway_ready(Gateway *g)
@@ -32,7 +36,7 @@ bool gateway_ready(Gateway *g)
     Check checks[CHECK_COUNT];
 
     look(g, checks);
-    return !g->draining && checks[0].fine && checks[1].fine && checks[2].fine;
+    return !g->draining && checks[0].fine && checks[1].fine && checks[2].fine && checks[3].fine;
 }
 
 /* The first that is needed and is not fine. */

@@ -234,7 +234,7 @@ Err listener_start(Gateway *g, Slice address, Listener **out)
     l->port = listen_port(l->fd);
     l->connections = connections_new(g, connections_max);
     l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
         MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)(connections_max + CONNECTIONS_SPARE), MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)s->backlog,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->connection_timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,

@@ -108,7 +108,7 @@ static void profiles_are_found_by_host_then_port(void **state)
     const Profiles *profiles;
     (void)state;
 
-    assert_ok(profiles_parse(mem, "chat.localhost=chat-web, :4000=media,[::1]=rag", &profiles));
+    assert_ok(profiles_parse(mem, "chat.localhost=chat-web, :4000=media,[::1]=rag", "server", &profiles));
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
         assert_string_equal(profiles_find(profiles, slice(CASES[i].host), CASES[i].port)->name, CASES[i].profile);
 }
@@ -121,7 +121,19 @@ static void bad_hosts_are_refused(void **state)
     (void)state;
 
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
-        assert_reason(profiles_parse(mem, BAD[i], &profiles), &INVALID_ARGUMENT);
+        assert_reason(profiles_parse(mem, BAD[i], "server", &profiles), &INVALID_ARGUMENT);
+    assert_reason(profiles_parse(mem, "", "client", &profiles), &INVALID_ARGUMENT);
+}
+
+static void chat_web_is_what_nothing_is_said_of_where_that_is_wanted(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    const Profiles *profiles;
+    (void)state;
+
+    assert_ok(profiles_parse(mem, "media.localhost=media", "web", &profiles));
+    assert_string_equal(profiles_find(profiles, SLICE_LIT("other"), 8080)->name, "chat-web");
+    assert_string_equal(profiles_find(profiles, SLICE_LIT("media.localhost"), 8080)->name, "media");
 }
 
 static void shared_routes_follow_the_profile(void **state)
@@ -272,6 +284,27 @@ static void development_lets_any_origin_in_for_events(void **state)
     assert_null(find_header(&out, "access-control-allow-origin"));
 }
 
+static void pages_may_open_sockets_where_they_may_use_the_api(void **state)
+{
+    static const struct {
+        CorsFlavour flavour;
+        const char *origin;
+        bool by_cookie, may;
+    } CASES[] = {
+        {CORS_OURS, "http://good.example", true, true},  {CORS_OURS, "http://evil.example", false, false},
+        {CORS_OURS, "https://own.example", true, true},  {CORS_OURS, "null", false, false},
+        {CORS_CHAT, "http://evil.example", false, true}, {CORS_CHAT, "http://evil.example", true, false},
+        {CORS_RAG, "http://evil.example", false, false}, {CORS_RAG, "http://GOOD.example", false, true},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    const Cors *cors = cors_new(mem, "http://good.example", "", false);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        assert_int_equal(cors_may_connect(cors, CASES[i].flavour, CASES[i].origin, "own.example", CASES[i].by_cookie),
+                         CASES[i].may);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,11 +313,13 @@ int main(void)
         cmocka_unit_test(forwarded_addresses_are_believed_from_proxies_only),
         cmocka_unit_test(profiles_are_found_by_host_then_port),
         cmocka_unit_test(bad_hosts_are_refused),
+        cmocka_unit_test(chat_web_is_what_nothing_is_said_of_where_that_is_wanted),
         cmocka_unit_test(shared_routes_follow_the_profile),
         cmocka_unit_test(origins_get_what_the_contract_says),
         cmocka_unit_test(preflights_are_answered_in_the_contracts_manner),
         cmocka_unit_test(a_star_lets_anyone_in_without_credentials),
         cmocka_unit_test(development_lets_any_origin_in_for_events),
+        cmocka_unit_test(pages_may_open_sockets_where_they_may_use_the_api),
     };
 
     return RUN(tests);

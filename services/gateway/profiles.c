@@ -47,6 +47,7 @@ typedef struct Binding {
 } Binding;
 
 struct Profiles {
+    const Profile *otherwise; /* of hosts and ports that nothing is said of */
     size_t count;
     Binding list[];
 };
@@ -84,7 +85,19 @@ static Err parse_binding(Slice item, Binding *out)
     return OK;
 }
 
-Err profiles_parse(Arena *mem, const char *hosts, const Profiles **out)
+/* The browser client of chat, unmodified, is what somebody wants who says "web": then it is served wherever nothing
+ * else is. */
+static Err parse_otherwise(const char *chat_dialect, const Profile **out)
+{
+    bool web = strcmp(chat_dialect, "web") == 0;
+
+    if (!web && strcmp(chat_dialect, "server") != 0)
+        return err_make(&INVALID_ARGUMENT, "CHAT_DIALECT: server or web, not \"%.30s\"", chat_dialect);
+    *out = profile_by_name(web ? SLICE_LIT("chat-web") : SLICE_LIT("all"));
+    return OK;
+}
+
+Err profiles_parse(Arena *mem, const char *hosts, const char *chat_dialect, const Profiles **out)
 {
     Slice rest = slice(arena_strdup(mem, hosts)), item;
     size_t count = 1;
@@ -93,6 +106,7 @@ Err profiles_parse(Arena *mem, const char *hosts, const Profiles **out)
     for (const char *c = hosts; *c; c++)
         count += *c == ',';
     p = arena_alloc(mem, sizeof(*p) + count * sizeof(Binding), _Alignof(Profiles));
+    TRY(parse_otherwise(chat_dialect, &p->otherwise));
     while (config_list_next(&rest, &item))
         if (item.len)
             TRY(err_wrap(parse_binding(item, &p->list[p->count++]), "GATEWAY_HOSTS"));
@@ -124,7 +138,7 @@ const Profile *profiles_find(const Profiles *p, Slice host, int port)
     for (size_t i = 0; i < p->count; i++)
         if (p->list[i].host.len == 0 && p->list[i].port == port)
             return p->list[i].profile;
-    return &PROFILES[0];
+    return p->otherwise;
 }
 
 int profile_dialect(const Profile *p, const Operation *op)

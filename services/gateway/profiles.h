@@ -23,8 +23,8 @@ typedef struct Profile {
 
 typedef struct Profiles Profiles; /* immutable */
 /* GATEWAY_HOSTS: "chat.localhost=chat-web,:4000=media". INVALID_ARGUMENT for unknown profiles and what cannot be read.
- */
-Err profiles_parse(Arena *mem, const char *hosts, const Profiles **out) MUST_CHECK;
+ * CHAT_DIALECT says what hosts and ports are that it does not name: "all", or with "web" as chat-web. */
+Err profiles_parse(Arena *mem, const char *hosts, const char *chat_dialect, const Profiles **out) MUST_CHECK;
 /* `host` as the header has it, with or without a port. A name wins over the port. Never NULL. */
 const Profile *profiles_find(const Profiles *p, Slice host, int port);
 const Profile *profile_by_name(Slice name); /* NULL when unknown */

@@ -16,7 +16,7 @@ typedef struct RateRule {
     uint32_t limit;   /* 0 is none */
     uint32_t window_ms;
     enum { RATE_BY_ADDRESS, RATE_BY_USER, RATE_BY_CALLER } by;
-    bool exact, per_rpc;
+    bool exact, per_rpc, per_path;
     struct RateRule *tiers; /* the same with other limits */
     size_t tier_count;
 } RateRule;

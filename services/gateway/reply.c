@@ -8,6 +8,7 @@
 #include "services/gateway/problems.h"
 
 #include "atrium/reasons.atrium.h"
+#include "shared/bytes_range.h"
 #include "shared/message.h"
 
 enum { ERROR_BODY_MAX_BYTES = 1024 * 1024, TOLD_PAST_MAX_BYTES = 128 * 1024 };
@@ -140,7 +141,8 @@ static StepResult answer(Exchange *x, int status, const char *content_type, stru
         /* MHD refuses values with line breaks: such a header of a service is left out. */
         (void)MHD_add_response_header(response, x->out.list[i].name, x->out.list[i].value);
     x->response = response;
-    exchange_resume(x);
+    if (!x->hold)
+        exchange_resume(x);
     return STEP_ANSWERED;
 }
 
@@ -159,9 +161,18 @@ StepResult exchange_answer_from(Exchange *x, int status, uint64_t size, size_t b
     return answer(x, status, NULL, MHD_create_response_from_callback(size, block_bytes, read, x, NULL));
 }
 
+StepResult exchange_answer_upgrade(Exchange *x, MHD_UpgradeHandler upgrade)
+{
+    return answer(x, MHD_HTTP_SWITCHING_PROTOCOLS, NULL, MHD_create_response_for_upgrade(upgrade, NULL));
+}
+
 static void write_head_past(const Exchange *x, uint64_t size, StrBuf *text)
 {
-    strbuf_printf(text, "HTTP/1.1 %d %s\r\nConnection: close\r\n", x->status, http_status_text(x->status));
+    char date[HTTP_DATE_BYTES];
+
+    http_date_format(clock_unix_ms(&SYSTEM_CLOCK), date);
+    strbuf_printf(text, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\n", x->status, http_status_text(x->status),
+                  date);
     if (size != MHD_SIZE_UNKNOWN && x->status != 204)
         strbuf_printf(text, "Content-Length: %" PRIu64 "\r\n", size);
     if (x->content_type)

@@ -35,12 +35,30 @@ static Slice find_cookie(Slice header, const char *name)
     return SLICE_LIT("");
 }
 
+/* "token=…": browsers cannot set headers of a WebSocket's handshake. */
+static Slice find_query_token(Exchange *x)
+{
+    Slice rest = x->raw_query, pair, name, value;
+
+    while (rest.len) {
+        (void)slice_cut(rest, '&', &pair, &rest); /* false is the last one */
+        if (slice_cut(pair, '=', &name, &value) && slice_eq_cstr(name, "token") &&
+            percent_decode(x->mem, value, true, &value))
+            return value;
+    }
+    return SLICE_LIT("");
+}
+
 void request_find_credential(Exchange *x)
 {
     Slice value = slice(exchange_header(x, "authorization"));
     const char *cookie = x->op && x->op->cookie ? x->op->cookie : x->dialect->cookie;
 
-    if (value.len) {
+    if (x->op && x->op->socket && x->dialect->token_in_query)
+        x->token = find_query_token(x);
+    if (x->token.len) {
+        x->credential = CREDENTIAL_GIVEN;
+    } else if (value.len) {
         x->credential = take_scheme(x->dialect->scheme, value, &x->token) ? CREDENTIAL_GIVEN : CREDENTIAL_MALFORMED;
     } else if (cookie) {
         x->token = find_cookie(exchange_header_joined(x, "cookie"), cookie);
@@ -205,7 +223,7 @@ static Slice raw_body(Exchange *x)
     return strbuf_slice(&wire);
 }
 
-static bool transcode_body(Exchange *x, StrBuf *wire)
+static bool read_body(Exchange *x, StrBuf *wire)
 {
     const Operation *op = x->op;
     JsonProblems problems = {.count = 0};
@@ -234,6 +252,19 @@ static bool transcode_body(Exchange *x, StrBuf *wire)
     }
     set_problems(x, &problems);
     return false;
+}
+
+static bool transcode_body(Exchange *x, StrBuf *wire)
+{
+    size_t start = wire->len;
+
+    if (read_body(x, wire))
+        return true;
+    if (!x->op->lenient_body)
+        return false;
+    strbuf_truncate(wire, start);
+    x->fault = NULL;
+    return true;
 }
 
 /* --- query and path ---------------------------------------------------------------------------------------------- */

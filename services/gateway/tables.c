@@ -22,6 +22,11 @@ struct Tables {
     size_t reason_count;
     RateRule *rates;
     size_t rate_count;
+    const TypeTables *types;
+    const Operation **sockets;
+    size_t socket_count;
+    StreamSpec *streams;
+    size_t stream_count;
 };
 
 /* --- reasons --------------------------------------------------------------------------------------------------------
@@ -140,7 +145,8 @@ static RateRule rate_rule(Arena *mem, const Atrium__RateClass *row)
                       .window_ms = row->window_ms ? row->window_ms : 60000,
                       .by = (size_t)row->by < ARRAY_LEN(BY) ? BY[row->by] : RATE_BY_ADDRESS,
                       .exact = row->exact,
-                      .per_rpc = row->per_rpc};
+                      .per_rpc = row->per_rpc,
+                      .per_path = row->per_path};
 }
 
 static Err load_rates(Tables *t, const Atrium__Tables *file, const char *overrides)
@@ -248,6 +254,48 @@ static void set_event_fields(Arena *mem, const Atrium__Tables *file, const Atriu
     }
 }
 
+/* --- WebSockets -------------------------------------------------------------------------------------------------- */
+static Err load_socket(Arena *mem, const Atrium__RouteRow *row, const SocketSpec **out)
+{
+    const Atrium__SocketRules *rules = row->socket;
+    SocketSpec *s = ARENA_NEW(mem, SocketSpec);
+
+    if (rules->max_frame_bytes == 0 || rules->max_frame_bytes > SOCKET_FRAME_IN_MAX_BYTES)
+        return err_make(&INVALID_ARGUMENT, "max_frame_bytes: 1 to %d", SOCKET_FRAME_IN_MAX_BYTES);
+    s->max_frame_bytes = rules->max_frame_bytes;
+    s->frames_per_minute = rules->frames_per_minute;
+    s->queue_bytes = rules->queue_bytes;
+    s->flood_close = (uint16_t)rules->flood_close;
+    s->slow_close = (uint16_t)rules->slow_close;
+    s->revoked_close = (uint16_t)rules->revoked_close;
+    s->farewell = slice_of(arena_memdup(mem, rules->farewell.data, rules->farewell.len), rules->farewell.len);
+    s->protocols = copy_list(mem, rules->protocols, rules->n_protocols);
+    s->protocol_count = rules->n_protocols;
+    *out = s;
+    return OK;
+}
+
+static Err load_streams(Tables *t, const Atrium__Tables *file, const char *slot)
+{
+    t->streams = ARENA_ARRAY(t->mem, StreamSpec, file->n_streams + 1);
+    for (size_t i = 0; i < file->n_streams; i++) {
+        const Atrium__StreamRow *row = file->streams[i];
+        StreamSpec *s = &t->streams[t->stream_count++];
+
+        if (!row->domain || !row->version || !row->rpc)
+            return err_make(&INVALID_ARGUMENT, "stream %zu: without domain, version or rpc", i);
+        s->domain = arena_strdup(t->mem, row->domain);
+        s->version = arena_strdup(t->mem, row->version);
+        s->rpc = arena_strdup(t->mem, row->rpc);
+        s->subject = arena_printf(t->mem, "rpc.%s.%s.%s.%s", slot, s->domain, s->version, s->rpc);
+        s->reply = types_at(t->types, row->reply);
+        s->timeout_ms = row->timeout_ms ? row->timeout_ms : 5000;
+        if (!s->reply)
+            return err_make(&INVALID_ARGUMENT, "stream %s: no such message type", s->rpc);
+    }
+    return OK;
+}
+
 static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTables *types, const char *slot,
                           const Atrium__RouteRow *row)
 {
@@ -259,6 +307,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->method = arena_strdup(mem, row->method);
     op->path = arena_strdup(mem, row->path);
     op->domain = arena_strdup(mem, row->domain);
+    op->version = arena_strdup(mem, row->version);
     op->rpc = arena_strdup(mem, row->rpc);
     op->subject = arena_printf(mem, "rpc.%s.%s.%s.%s", slot, row->domain, row->version, row->rpc);
     op->request = types_at(types, row->request);
@@ -280,12 +329,17 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->headers = copy_list(mem, row->headers, row->n_headers);
     op->header_count = row->n_headers;
     op->data_envelope = row->data_envelope;
+    op->lenient_body = row->lenient_body;
     op->streams = row->streams;
     op->bytes = row->bytes;
     op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;
     op->safe_again = row->idempotency == ATRIUM__IDEMPOTENCY__SAFE;
     set_event_fields(mem, file, row, op);
     set_audience(mem, file, op);
+    if (row->socket) {
+        TRY(load_socket(mem, row, &op->socket));
+        t->sockets[t->socket_count++] = op;
+    }
     TRY(find_rate(t, row->rate, &op->rate));
     TRY(routes_add(t->routes, op->method, op->path, op));
     t->operation_count++;
@@ -294,18 +348,18 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
 
 static Err load_all(Tables *t, const Atrium__Tables *file, const char *slot, const char *rate_limits)
 {
-    const TypeTables *types;
-
     if (file->format != TABLES_FORMAT)
         return err_make(&INVALID_ARGUMENT, "format %u, this program reads %d", file->format, TABLES_FORMAT);
-    TRY(err_wrap(types_load(t->mem, file, &types), "message types"));
+    TRY(err_wrap(types_load(t->mem, file, &t->types), "message types"));
     TRY(load_reasons(t, file));
     TRY(load_rates(t, file, rate_limits));
+    TRY(load_streams(t, file, slot));
     t->routes = routes_new(t->mem);
+    t->sockets = ARENA_ARRAY(t->mem, const Operation *, file->n_routes + 1);
     for (size_t i = 0; i < file->n_routes; i++) {
         const Atrium__RouteRow *row = file->routes[i];
-        Err e =
-            row->path ? load_operation(t, file, types, slot, row) : err_make(&INVALID_ARGUMENT, "a row without a path");
+        Err e = row->path ? load_operation(t, file, t->types, slot, row)
+                          : err_make(&INVALID_ARGUMENT, "a row without a path");
 
         if (err_failed(e))
             return err_wrap(e, row->path ? row->path : "?");
@@ -352,4 +406,26 @@ const RouteTree *tables_routes(const Tables *t)
 size_t tables_operation_count(const Tables *t)
 {
     return t->operation_count;
+}
+
+const TypeTables *tables_types(const Tables *t)
+{
+    return t->types;
+}
+
+const Operation *const *tables_sockets(const Tables *t, size_t *out_count)
+{
+    *out_count = t->socket_count;
+    return t->sockets;
+}
+
+const StreamSpec *tables_stream(const Tables *t, const char *domain, const char *version, const char *rpc)
+{
+    for (size_t i = 0; i < t->stream_count; i++) {
+        const StreamSpec *s = &t->streams[i];
+
+        if (strcmp(s->rpc, rpc) == 0 && strcmp(s->domain, domain) == 0 && strcmp(s->version, version) == 0)
+            return s;
+    }
+    return NULL;
 }

@@ -6,12 +6,33 @@
 #include "shared/routes.h"
 #include "shared/types.h"
 
-enum { TABLES_FORMAT = 1, TABLES_MAX_BYTES = 64 * 1024 * 1024, OPERATION_MAX_CODES = 24 };
+enum {
+    TABLES_FORMAT = 1,
+    TABLES_MAX_BYTES = 64 * 1024 * 1024,
+    OPERATION_MAX_CODES = 24,
+    SOCKET_FRAME_IN_MAX_BYTES = 1024 * 1024 /* a socket's max_frame_bytes at most */
+};
+
+/* Of an rpc that is a WebSocket: atrium.SocketRules. */
+typedef struct SocketSpec {
+    uint32_t max_frame_bytes, frames_per_minute, queue_bytes;
+    uint16_t flood_close, slow_close, revoked_close;
+    Slice farewell;               /* empty: none */
+    const char *const *protocols; /* in no order: the client's counts */
+    size_t protocol_count;
+} SocketSpec;
+
+/* A server-streaming rpc that a socket's reply may attach. */
+typedef struct StreamSpec {
+    const char *domain, *version, *rpc, *subject;
+    const MessageType *reply;
+    uint32_t timeout_ms;
+} StreamSpec;
 
 /* One HTTP binding of one rpc. */
 typedef struct Operation {
     const char *method, *path; /* as in the proto */
-    const char *domain, *rpc;
+    const char *domain, *version, *rpc;
     const char *subject; /* rpc.<slot>.<domain>.<version>.<rpc> */
     const MessageType *request, *reply;
     enum { BODY_NONE, BODY_WHOLE, BODY_FIELD } body;
@@ -27,10 +48,11 @@ typedef struct Operation {
     bool profile_dialect;       /* shared by several contracts: see profile_dialect() */
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
-    bool data_envelope, streams, bytes, idempotency_key, safe_again;
+    bool data_envelope, streams, bytes, idempotency_key, safe_again, lenient_body;
     Slice event_id, event_name;  /* fields of a streamed reply that become an event's; empty: none */
     const char *const *audience; /* the domain and those it calls */
     size_t audience_count;
+    const SocketSpec *socket; /* NULL: an ordinary rpc */
     /* Metric rows, made when first needed. */
     struct {
         int status;
@@ -56,5 +78,10 @@ CLEANUP_FN(Tables, tables_unref)
 
 const RouteTree *tables_routes(const Tables *t);
 size_t tables_operation_count(const Tables *t);
+const TypeTables *tables_types(const Tables *t);
+/* The operations that are WebSockets, one for each path. */
+const Operation *const *tables_sockets(const Tables *t, size_t *out_count);
+/* NULL when there is none. */
+const StreamSpec *tables_stream(const Tables *t, const char *domain, const char *version, const char *rpc);
 /* By key; an unknown key counts as INTERNAL, or as the common reason of `bus_status` when that is not 0. */
 ReasonLook tables_reason(const Tables *t, const char *key, int bus_status, int dialect);

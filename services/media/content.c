@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
+#include "shared/sha256.h"
 
 static Err read_reader(void *data, char *into, size_t len, size_t *out_len)
 {
@@ -57,4 +58,37 @@ Err content_answer(BytesExchange *x, Blob *blob, const char *key, const ContentL
                                 });
     blob_reader_free(reader); /* NULL when the listener has it */
     return e;
+}
+
+static Err read_text(void *data, char *into, size_t len, size_t *out_len)
+{
+    Slice *rest = data;
+
+    *out_len = MIN(len, rest->len);
+    memcpy(into, rest->ptr, *out_len);
+    *rest = slice_skip(*rest, *out_len);
+    return OK;
+}
+
+static Err open_text(Request *rq, void *data, uint64_t offset, uint64_t length, BytesSource *out)
+{
+    Slice *text = ARENA_NEW(rq->mem, Slice);
+
+    *text = slice_take(slice_skip(*(const Slice *)data, offset), length);
+    *out = (BytesSource){.fd = -1, .read = read_text, .data = text};
+    return OK;
+}
+
+Err content_answer_text(BytesExchange *x, Slice text, const ContentLook *look)
+{
+    char *etag = arena_alloc(bytes_request(x)->mem, SHA256_HEX_BYTES, 1);
+
+    sha256_hex_of(text, etag);
+    return bytes_answer_content(x, &(BytesContent){.size = (int64_t)text.len,
+                                                   .open = open_text,
+                                                   .data = &text,
+                                                   .content_type = look->content_type,
+                                                   .etag = etag,
+                                                   .cache_control = look->cache_control,
+                                                   .disposition = look->disposition});
 }

@@ -1,10 +1,13 @@
 /* main: the wiring of media. */
 #include <sodium.h>
 
+#include "atrium/media/v1/captions.service.h"
 #include "atrium/media/v1/collections.service.h"
 #include "atrium/media/v1/processing.service.h"
 #include "atrium/media/v1/uploads.service.h"
+#include "atrium/media/v1/webhooks.service.h"
 #include "services/media/access.h"
+#include "services/media/attachments.h"
 #include "services/media/erase.h"
 #include "services/media/jobs.h"
 #include "services/media/sniff.h"
@@ -28,6 +31,8 @@ typedef struct Running {
     Media media; /* first: handlers get it */
     JobEvents job_events;
     EventConsumer *jobs;
+    AttachmentEvents attachment_events;
+    EventConsumer *attachments;
     Eraser eraser;
     Erasure *erasure;
     Sweeper *sweeper;
@@ -47,12 +52,20 @@ static void close_media(void *context)
     writers_free(running->media.writers);
     watchers_free(running->media.watchers);
     blob_close(running->media.blob);
+    webhook_keys_free(running->media.webhook_keys);
 }
 
 static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
+    TRY(webhook_sender_start(&(WebhookSenderOptions){.db = service->db,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .clock = service->clock,
+                                                     .settings = WEBHOOK_SETTINGS(running->media.settings),
+                                                     .keys = running->media.webhook_keys},
+                             &running->media.webhooks));
     running->job_events = (JobEvents){.db = service->db, .clock = service->clock, .watchers = running->media.watchers};
     running->eraser =
         (Eraser){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
@@ -65,6 +78,17 @@ static Err start_background(Service *service, void *context)
                                                      .handler = job_events_take,
                                                      .context = &running->job_events},
                              &running->jobs));
+    running->attachment_events =
+        (AttachmentEvents){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(event_consumer_start(&(EventConsumerOptions){.bus = service->bus,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .stream = ATTACHMENT_EVENTS_STREAM,
+                                                     .durable = ATTACHMENT_EVENTS_DURABLE,
+                                                     .filter = ATTACHMENT_EVENTS_FILTER,
+                                                     .handler = attachment_events_take,
+                                                     .context = &running->attachment_events},
+                             &running->attachments));
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
                                         .client = service->client,
                                         .log = service->log,
@@ -86,8 +110,10 @@ static void stop_background(void *context)
     Running *running = context;
 
     watchers_stop(running->media.watchers);
+    webhook_sender_stop(MOVE(running->media.webhooks));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
+    event_consumer_stop(MOVE(running->attachments));
     event_consumer_stop(MOVE(running->jobs));
 }
 
@@ -103,6 +129,7 @@ static Err open_parts(Service *service, Running *running)
         .tickets = service->tickets,
         .bytes_url = service->bytes_url,
     };
+    TRY(webhook_keys_new(settings->webhook_key, &running->media.webhook_keys));
     running->media.access = access_cache_new();
     running->media.writers = writers_new(service->db, service->log, service->ids);
     TRY(blob_open(&(BlobOptions){BLOB_OPTIONS(settings), .clock = service->clock, .log = service->log},
@@ -132,14 +159,17 @@ static Err check_settings(const CommonSettings *common, const void *settings)
     const MediaSettings *s = settings;
 
     (void)common;
+    TRY(webhook_keys_check(s->webhook_key));
     return blob_options_check(&(BlobOptions){BLOB_OPTIONS(s)});
 }
 
 int main(int argc, char **argv)
 {
-    static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_MEDIA_SERVICE,
-                                             &MEDIA_V1_PROCESSING_SERVICE, &MEDIA_V1_UPLOAD_SERVICE};
-    static const BytesService *const BYTES[] = {&MEDIA_V1_UPLOAD_SERVICE_BYTES};
+    static const RpcService *const RPCS[] = {&MEDIA_V1_COLLECTION_SERVICE, &MEDIA_V1_DERIVED_SERVICE,
+                                             &MEDIA_V1_MEDIA_SERVICE,      &MEDIA_V1_PROCESSING_SERVICE,
+                                             &MEDIA_V1_UPLOAD_SERVICE,     &MEDIA_V1_WEBHOOK_SERVICE};
+    static const BytesService *const BYTES[] = {
+        &MEDIA_V1_DERIVED_SERVICE_BYTES, &MEDIA_V1_ATTACHMENT_FILE_SERVICE_BYTES, &MEDIA_V1_UPLOAD_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},

@@ -12,6 +12,7 @@
 #include "shared/outbox.h"
 #include "shared/rpc.h"
 #include "shared/ticket.h"
+#include "shared/webhook.h"
 
 enum {
     TITLE_MAX_CHARS = 500,
@@ -50,4 +51,6 @@ typedef struct Media {
     struct Watchers *watchers; /* may be NULL where nobody watches (tests) */
     const TicketKeys *tickets; /* sign the URLs of the data plane; may be NULL: nothing plays (tests) */
     const char *bytes_url;     /* which begin with this */
+    WebhookKeys *webhook_keys; /* NULL: there are no webhooks */
+    WebhookSender *webhooks;   /* the same */
 } Media;

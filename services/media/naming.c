@@ -39,6 +39,13 @@ char *name_incoming_key(Arena *mem, int64_t owner_id, Uuid upload_id)
     return arena_printf(mem, "incoming/%" PRId64 "/%s", owner_id, uuid_text(mem, upload_id));
 }
 
+char *name_parts_key(Arena *mem, int64_t owner_id, Uuid upload_id, int number)
+{
+    char *whole = name_incoming_key(mem, owner_id, upload_id);
+
+    return number ? arena_printf(mem, "%s/%05d", whole, number) : arena_printf(mem, "%s/", whole);
+}
+
 bool name_valid(Slice text, size_t max_chars)
 {
     if (!text.len || !utf8_valid(text) || utf8_length(text) > max_chars)

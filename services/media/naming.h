@@ -12,5 +12,7 @@ char *name_safe(Arena *mem, Slice name);
 char *name_original_key(Arena *mem, int64_t owner_id, Uuid media_id, Slice filename);
 /* Where bytes lie that are nobody's yet: "incoming/<user id>/<upload id>". */
 char *name_incoming_key(Arena *mem, int64_t owner_id, Uuid upload_id);
+/* Where a part of such bytes lies, from number 1 on; 0: all of them, with the slash behind. */
+char *name_parts_key(Arena *mem, int64_t owner_id, Uuid upload_id, int number);
 /* Valid UTF-8 of 1 to `max_chars` characters without controls. */
 bool name_valid(Slice text, size_t max_chars);

@@ -4,6 +4,7 @@
 #include "services/media/answers.h"
 #include "services/media/naming.h"
 #include "services/media/store_items.h"
+#include "services/media/subtitles.h"
 
 /* --- the caller's own ------------------------------------------------------------------------------------------------
  */
@@ -89,6 +90,10 @@ typedef struct Maker {
     const Media *media;
     const CollectionRow *share;
     int64_t expires_ms;
+    const PlayableRow *rows;
+    size_t row_count;
+    const CaptionRow *captions; /* that were brought */
+    size_t caption_count;
 } Maker;
 
 static Err make_ticket(const Maker *m, const char *kind, const ItemRow *item, char **out)
@@ -115,20 +120,25 @@ static Err make_ticket(const Maker *m, const char *kind, const ItemRow *item, ch
     return ticket_sign(m->media->tickets, mem, &ticket, out);
 }
 
-static void add_caption(Arena *mem, Media__V1__Playback *playback, const AssetRow *asset, char *url)
+static void add_caption(Arena *mem, Media__V1__Playback *playback, const char *language, const char *label, char *url)
 {
     Media__V1__Caption *caption = MESSAGE_NEW(mem, Media__V1__Caption, media__v1__caption__init);
 
-    caption->language = (char *)(asset->language[0] ? asset->language : "und");
-    caption->label = caption->language;
+    caption->language = (char *)language;
+    caption->label = (char *)label;
     caption->url = url;
     playback->captions[playback->n_captions++] = caption;
 }
 
+static char *part_url(const Maker *m, const char *ticket, const char *name)
+{
+    return ticket_url(m->rq->mem, m->media->bytes_url, "/stream/", ticket, arena_printf(m->rq->mem, "/%s", name));
+}
+
 static void place(const Maker *m, const char *ticket, const AssetRow *asset, Media__V1__Playback *out)
 {
-    char *url =
-        ticket_url(m->rq->mem, m->media->bytes_url, "/stream/", ticket, arena_printf(m->rq->mem, "/%s", asset->name));
+    char *url = part_url(m, ticket, asset->name);
+    const char *language = asset->language[0] ? asset->language : "und";
 
     if (strcmp(asset->kind, "hls_master") == 0)
         out->hls_url = url;
@@ -139,7 +149,18 @@ static void place(const Maker *m, const char *ticket, const AssetRow *asset, Med
     else if (strcmp(asset->kind, "storyboard") == 0)
         out->storyboard_url = url;
     else if (strcmp(asset->kind, "captions") == 0)
-        add_caption(m->rq->mem, out, asset, url);
+        add_caption(m->rq->mem, out, language, language, url);
+}
+
+static void place_brought(const Maker *m, const char *ticket, const ItemRow *item, Media__V1__Playback *out)
+{
+    for (size_t i = 0; i < m->caption_count; i++) {
+        const CaptionRow *row = &m->captions[i];
+
+        if (memcmp(&row->media_id, &item->id, sizeof(Uuid)) == 0)
+            add_caption(m->rq->mem, out, row->language, row->label,
+                        part_url(m, ticket, subtitles_name(m->rq->mem, row->language)));
+    }
 }
 
 static bool is_of(const PlayableRow *row, const ItemRow *item)
@@ -148,23 +169,24 @@ static bool is_of(const PlayableRow *row, const ItemRow *item)
            row->generation == item->rendition_generation;
 }
 
-static Err play_one(const Maker *m, const ItemRow *item, const PlayableRow *rows, size_t count, Played *out)
+static Err play_one(const Maker *m, const ItemRow *item, Played *out)
 {
     Arena *mem = m->rq->mem;
     Media__V1__Playback *playback = MESSAGE_NEW(mem, Media__V1__Playback, media__v1__playback__init);
     bool whole = !m->share || m->share->allow_download, any = false;
     char *ticket = NULL;
 
-    playback->captions = ARENA_ARRAY(mem, Media__V1__Caption *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        if (!is_of(&rows[i], item))
+    playback->captions = ARENA_ARRAY(mem, Media__V1__Caption *, m->row_count + m->caption_count + 1);
+    for (size_t i = 0; i < m->row_count; i++) {
+        if (!is_of(&m->rows[i], item))
             continue;
         if (!ticket)
             TRY(make_ticket(m, TICKET_STREAM, item, &ticket));
-        place(m, ticket, &rows[i].asset, playback);
+        place(m, ticket, &m->rows[i].asset, playback);
         any = true;
     }
     if (any) {
+        place_brought(m, ticket, item, playback);
         playback->expires_at = answer_time(mem, m->expires_ms * 1000);
         out->playback = playback;
     }
@@ -191,15 +213,23 @@ Err permit_play(Request *rq, const ItemRow *items, size_t count, const Collectio
                    .share = share,
                    .expires_ms = clock_unix_us(rq->clock) / 1000 + media->settings->stream_ttl_ms};
     Played *played = ARENA_ARRAY(rq->mem, Played, count + 1);
+    Uuid *ids = ARENA_ARRAY(rq->mem, Uuid, count + 1);
     PlayableRow *rows = NULL;
-    size_t row_count;
+    CaptionRow *captions = NULL;
+    size_t ready = 0;
 
     *out = played;
     if (!media->tickets)
         return OK;
-    TRY(media_store_playable(rq, items, count, &rows, &row_count));
     for (size_t i = 0; i < count; i++)
         if (items[i].status == MEDIA__V1__ITEM_STATUS__READY)
-            TRY(play_one(&maker, &items[i], rows, row_count, &played[i]));
+            ids[ready++] = items[i].id;
+    TRY(media_store_playable(rq, items, count, &rows, &maker.row_count));
+    TRY(media_store_captions(rq, ids, ready, &captions, &maker.caption_count));
+    maker.rows = rows;
+    maker.captions = captions;
+    for (size_t i = 0; i < count; i++)
+        if (items[i].status == MEDIA__V1__ITEM_STATUS__READY)
+            TRY(play_one(&maker, &items[i], &played[i]));
     return OK;
 }

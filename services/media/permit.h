@@ -30,5 +30,5 @@ typedef struct Played {
     const char *download_url;
     Media__V1__Playback *playback; /* NULL none */
 } Played;
-/* Of each of the items; all but ready ones get nothing. One question to the database, however many. */
+/* Of each of the items; all but ready ones get nothing. Two questions to the database, however many. */
 Err permit_play(Request *rq, const ItemRow *items, size_t count, const CollectionRow *share, Played **out) MUST_CHECK;

@@ -23,14 +23,8 @@ static Err presign(Request *rq, const UploadRow *u, Media__V1__SignUploadReply *
 
     TRY(blob_presign(media->blob, rq->mem, &what, &done));
     out->upload_url = arena_strdup(rq->mem, done.url);
+    out->headers = uploads_headers(rq->mem, &done);
     out->n_headers = done.header_count;
-    out->headers = ARENA_ARRAY(rq->mem, Media__V1__UploadHeader *, done.header_count + 1);
-    for (size_t i = 0; i < done.header_count; i++) {
-        out->headers[i] = ARENA_NEW(rq->mem, Media__V1__UploadHeader);
-        media__v1__upload_header__init(out->headers[i]);
-        out->headers[i]->name = arena_strdup(rq->mem, done.headers[i].name);
-        out->headers[i]->value = arena_strdup(rq->mem, done.headers[i].value);
-    }
     return OK;
 }
 

@@ -117,21 +117,20 @@ static Err list_plain(Request *rq, const ItemFilter *f, DbRows *rows)
 /* ---------------------------------------------------------------------------------------------------- with filters */
 /* What matches is found first: by words or tags through their indexes, else among all that the owner has. Then it is
  * sorted by (text, number, ordinal), of which a cursor holds the last. */
-#define MATCHING(first_condition)                                                                                      \
+#define MATCHING(which)                                                                                                \
     "WITH matching AS MATERIALIZED ("                                                                                  \
     "  SELECT id, CASE $12 WHEN 'title' THEN left(lower(title), 100) ELSE '' END COLLATE \"C\" AS text,"               \
     "   CASE $12 WHEN 'size' THEN size_bytes WHEN 'duration' THEN coalesce(duration_ms, -1) ELSE 0 END AS number,"     \
     "   ordinal"                                                                                                       \
-    "  FROM item WHERE owner_id = $1 AND deleted_at IS NULL" first_condition                                           \
-    "   AND ($2 = '' OR words @@ item_query($1, $2))"                                                                  \
+    "  FROM item WHERE deleted_at IS NULL AND " which "   AND ($2 = '' OR words @@ item_query($1, $2))"                \
     "   AND ($3 = '' OR status = $3)"                                                                                  \
     "   AND ($4 = '' OR CASE WHEN $4 = 'other' THEN mime_type !~ '^(video|audio|image)/'"                              \
     "                   ELSE starts_with(mime_type, $4 || '/') END)"                                                   \
     "   AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6)"                                      \
     "   AND ($7 < 0 OR duration_ms >= $7) AND ($8 < 0 OR duration_ms <= $8)"                                           \
     ")"
-#define PAGE_OF_MATCHING(first_condition, compare, direction)                                                          \
-    MATCHING(first_condition)                                                                                          \
+#define PAGE_OF_MATCHING(which, compare, direction)                                                                    \
+    MATCHING(which)                                                                                                    \
     ", page AS ("                                                                                                      \
     "  SELECT * FROM matching WHERE NOT $13 OR (text, number, ordinal) " compare " ($14, $15, $16)"                    \
     "  ORDER BY text " direction ", number " direction ", ordinal " direction " OFFSET $10 LIMIT $9"                   \
@@ -140,12 +139,14 @@ static Err list_plain(Request *rq, const ItemFilter *f, DbRows *rows)
     " LEFT JOIN (page JOIN item i ON i.id = page.id) ON true"                                                          \
     " ORDER BY page.text " direction ", page.number " direction ", page.ordinal " direction
 
-#define WITH_TAGS " AND item_tag_keys(owner_id, tags) && $11"
-#define ANY_TAGS " AND $11::text[] IS NOT NULL" /* which it is: an argument has to be used */
-static const char MATCHING_UP[] = PAGE_OF_MATCHING(ANY_TAGS, ">", "ASC");
-static const char MATCHING_DOWN[] = PAGE_OF_MATCHING(ANY_TAGS, "<", "DESC");
-static const char TAGGED_UP[] = PAGE_OF_MATCHING(WITH_TAGS, ">", "ASC");
-static const char TAGGED_DOWN[] = PAGE_OF_MATCHING(WITH_TAGS, "<", "DESC");
+/* Tags are looked up without the owner, who is part of their keys: so there is one index that serves, and the planner
+ * takes it whatever its statistics say; just after many items came they know neither him nor his tags. */
+#define ALL_ITEMS "owner_id = $1 AND $11::text[] IS NOT NULL" /* an argument has to be used */
+#define TAGGED_ITEMS "item_tag_keys(owner_id, tags) && $11"
+static const char MATCHING_UP[] = PAGE_OF_MATCHING(ALL_ITEMS, ">", "ASC");
+static const char MATCHING_DOWN[] = PAGE_OF_MATCHING(ALL_ITEMS, "<", "DESC");
+static const char TAGGED_UP[] = PAGE_OF_MATCHING(TAGGED_ITEMS, ">", "ASC");
+static const char TAGGED_DOWN[] = PAGE_OF_MATCHING(TAGGED_ITEMS, "<", "DESC");
 
 static DbValue tag_keys(Arena *mem, const ItemFilter *f)
 {

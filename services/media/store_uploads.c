@@ -5,7 +5,7 @@
 #define UPLOAD_COLUMNS                                                                                                 \
     "id, owner_id, media_id, kind, state = 'complete', object_key, blob_state, coalesce(size_bytes, -1), "             \
     "content_type,"                                                                                                    \
-    " sha256, title, tus_metadata, tus_concat, reserved_bytes, created_at, expires_at"
+    " sha256, title, tus_metadata, tus_concat, reserved_bytes, created_at, expires_at, coalesce(part_bytes, 0)"
 
 static void read_upload(Arena *mem, const DbRows *rows, int row, UploadRow *out)
 {
@@ -28,13 +28,14 @@ static void read_upload(Arena *mem, const DbRows *rows, int row, UploadRow *out)
         .reserved_bytes = db_get_int64(rows, row, 13),
         .created_us = db_get_time_us(rows, row, 14),
         .expires_us = db_get_time_us(rows, row, 15),
+        .part_bytes = db_get_int64(rows, row, 16),
     };
 }
 
 static const char INSERT_UPLOAD[] =
     "INSERT INTO upload (id, owner_id, media_id, kind, object_key, blob_state, size_bytes, content_type, sha256, title,"
-    " tus_metadata, tus_concat, reserved_bytes, created_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    " tus_metadata, tus_concat, reserved_bytes, created_at, expires_at, part_bytes)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 Err media_store_insert_upload(DbTx *tx, const UploadRow *row)
 {
@@ -46,7 +47,7 @@ Err media_store_insert_upload(DbTx *tx, const UploadRow *row)
                            db_text(slice(row->content_type)), row->sha256.len ? db_bytes(row->sha256) : db_null(),
                            db_text(slice(row->title)), db_text(slice(row->tus_metadata)),
                            db_text(slice(row->tus_concat)), db_int64(row->reserved_bytes), db_time_us(row->created_us),
-                           db_time_us(row->expires_us)));
+                           db_time_us(row->expires_us), row->part_bytes > 0 ? db_int64(row->part_bytes) : db_null()));
 }
 
 static const char UPLOAD[] = "SELECT " UPLOAD_COLUMNS " FROM upload WHERE id = $1";
@@ -139,11 +140,20 @@ Err media_store_disclaim_upload(DbTx *tx, Uuid id, Uuid writer)
     return db_exec(tx, DISCLAIM_UPLOAD, DB_ARGS(db_uuid(id), db_uuid(writer)));
 }
 
-static const char TOUCH_UPLOAD[] = "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'";
+static const char TOUCH_UPLOAD[] =
+    "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'"
+    " AND (media_id IS NULL OR EXISTS (SELECT 1 FROM item WHERE item.id = upload.media_id))";
 
 Err media_store_touch_upload(DbTx *tx, Uuid id, int64_t expires_us)
 {
     return db_exec(tx, TOUCH_UPLOAD, DB_ARGS(db_uuid(id), db_time_us(expires_us)));
+}
+
+static const char EXPIRE_UPLOAD[] = "UPDATE upload SET expires_at = $2 WHERE id = $1 AND state = 'open'";
+
+Err media_store_expire_upload(DbTx *tx, Uuid id, int64_t now_us)
+{
+    return db_exec(tx, EXPIRE_UPLOAD, DB_ARGS(db_uuid(id), db_time_us(now_us)));
 }
 
 static const char COMPLETE_UPLOAD[] = "UPDATE upload SET state = 'complete', size_bytes = $2, reserved_bytes = $3,"

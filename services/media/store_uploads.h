@@ -6,10 +6,11 @@ typedef struct UploadRow {
     Uuid id; /* nil: there is none */
     int64_t owner_id;
     Uuid media_id;    /* nil: a part of a tus concatenation */
-    const char *kind; /* "put", "tus", "form" */
+    const char *kind; /* "put", "tus", "form", "parts" */
     bool complete;
     const char *object_key, *blob_state;
     int64_t size_bytes; /* -1: nobody said */
+    int64_t part_bytes; /* of "parts": all but the last are so long; else 0 */
     const char *content_type;
     Slice sha256; /* 32 bytes, or empty */
     const char *title;
@@ -26,7 +27,10 @@ Err media_store_upload_of_item(Request *rq, Uuid media_id, UploadRow *out) MUST_
 Err media_store_lock_upload(DbTx *tx, Arena *mem, Uuid id, UploadRow *out) MUST_CHECK;
 Err media_store_set_upload_size(DbTx *tx, Uuid id, int64_t size_bytes) MUST_CHECK;
 Err media_store_set_upload_reserved(DbTx *tx, Uuid id, int64_t reserved_bytes) MUST_CHECK;
+/* Unless there is nothing any more that it could become: its item is gone. */
 Err media_store_touch_upload(DbTx *tx, Uuid id, int64_t expires_us) MUST_CHECK;
+/* Nobody begins with it any more; the sweeper takes it. */
+Err media_store_expire_upload(DbTx *tx, Uuid id, int64_t now_us) MUST_CHECK;
 /* Nothing is reserved any more; of a part of a concatenation `reserved_bytes` stay. */
 Err media_store_complete_upload_row(DbTx *tx, Uuid id, int64_t size_bytes, int64_t reserved_bytes,
                                     int64_t expires_us) MUST_CHECK;

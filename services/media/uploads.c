@@ -92,7 +92,8 @@ static Err create_in_blob(Request *rq, const UploadWish *wish, UploadRow *u)
     };
     char *state = arena_alloc(rq->mem, BLOB_STATE_BYTES, 1);
 
-    if (strcmp(wish->kind, "tus") != 0 || wish->part_count)
+    if (strcmp(wish->kind, "parts") == 0 ? !blob_presigns(media_of(rq)->blob)
+                                         : strcmp(wish->kind, "tus") != 0 || wish->part_count)
         return OK;
     TRY(blob_upload_create(media_of(rq)->blob, &options, state));
     u->blob_state = state;
@@ -123,6 +124,7 @@ Err uploads_open(Request *rq, const UploadWish *wish, UploadRow *out)
         .kind = wish->kind,
         .blob_state = "",
         .size_bytes = wish->size_bytes,
+        .part_bytes = wish->part_bytes,
         .content_type = wish->content_type,
         .sha256 = wish->sha256,
         .title = wish->title,
@@ -378,6 +380,8 @@ static Err discard_objects(Request *rq, DbTx *tx, const UploadRow *u)
 {
     int64_t at_us = now_us(rq);
 
+    if (strcmp(u->kind, "parts") == 0)
+        TRY(media_store_discard(tx, name_parts_key(rq->mem, u->owner_id, u->id, 0), at_us));
     if (!u->complete || is_part(u) || strcmp(u->kind, "put") == 0)
         TRY(media_store_discard(tx, u->object_key, at_us));
     if (!u->complete && !is_part(u)) /* a finish that a crash ended may have made it */
@@ -409,25 +413,40 @@ Err uploads_drop(Request *rq, const UploadRow *u)
     return OK;
 }
 
-/* What the store has of it goes. CONFLICT while somebody writes. */
-static Err forget_alone(Request *rq, const UploadRow *u)
+/* As one of those that may write to it; those that come to nothing, at least. CONFLICT while another one does. */
+static Err drop_alone(Request *rq, const UploadRow *u)
 {
-    const Media *media = media_of(rq);
-    Err e = writers_take(media->writers, rq, u->id);
+    Writers *writers = media_of(rq)->writers;
+    Err e;
 
-    if (err_failed(e))
-        return e;
-    e = blob_upload_forget(media->blob, u->blob_state);
-    writers_leave(media->writers, rq, u->id);
+    if (u->complete || !writers)
+        return uploads_drop(rq, u);
+    TRY(writers_take(writers, rq, u->id));
+    e = uploads_drop(rq, u);
+    writers_leave(writers, rq, u->id);
     return e;
+}
+
+/* Nobody begins with it any more, and the sweeper takes it when who has it now is through. */
+static Err expire(Request *rq, const UploadRow *u)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+
+    TRY(db_tx_begin(rq, &tx));
+    TRY(media_store_expire_upload(&tx, u->id, now_us(rq)));
+    return db_tx_commit(&tx);
 }
 
 Err uploads_drop_of_item(Request *rq, Uuid media_id)
 {
     UploadRow u;
+    Err e;
 
     TRY(media_store_upload_of_item(rq, media_id, &u));
-    return uuid_is_nil(u.id) ? OK : uploads_drop(rq, &u);
+    if (uuid_is_nil(u.id))
+        return OK;
+    e = drop_alone(rq, &u);
+    return e.reason == &CONFLICT ? expire(rq, &u) : e;
 }
 
 Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
@@ -439,7 +458,7 @@ Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
     do {
         TRY(media_store_uploads_of_owner(rq, owner_id, &rows, &count));
         for (size_t i = 0; i < count; i++)
-            TRY(uploads_drop(rq, &rows[i]));
+            TRY(drop_alone(rq, &rows[i]));
         *out_count += (int64_t)count;
     } while (count == EXPIRED_UPLOADS_MAX);
     return OK;
@@ -448,23 +467,22 @@ Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count)
 static Err sweep_expired(Request *rq, bool *out_more)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
+    size_t count, dropped = 0;
     UploadRow *rows;
-    size_t count;
 
     TRY(db_tx_begin(rq, &tx));
     TRY(media_store_expired_uploads(&tx, rq->mem, now_us(rq), &rows, &count));
     TRY(db_tx_commit(&tx));
     for (size_t i = 0; i < count; i++) {
-        Err e = OK;
+        Err e = drop_alone(rq, &rows[i]);
 
-        if (!rows[i].complete && *rows[i].blob_state)
-            e = forget_alone(rq, &rows[i]);
         if (e.reason == &CONFLICT)
-            TRY(uploads_touch(rq, &rows[i])); /* somebody is at it right now */
+            e = uploads_touch(rq, &rows[i]); /* somebody is at it right now */
         else
-            TRY(uploads_drop(rq, &rows[i]));
+            dropped++;
+        TRY(e);
     }
-    *out_more = count == EXPIRED_UPLOADS_MAX;
+    *out_more = count == EXPIRED_UPLOADS_MAX && dropped > 0;
     return OK;
 }
 
@@ -508,9 +526,30 @@ Err uploads_sweep(Request *rq, bool *out_more)
 
 /* ---------------------------------------------------------------------------------------- tickets */
 
-Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *kind, int64_t expires_ms, char **out)
+Media__V1__UploadHeader **uploads_headers(Arena *mem, const BlobSigned *what)
+{
+    Media__V1__UploadHeader **headers = ARENA_ARRAY(mem, Media__V1__UploadHeader *, what->header_count + 1);
+
+    for (size_t i = 0; i < what->header_count; i++) {
+        headers[i] = MESSAGE_NEW(mem, Media__V1__UploadHeader, media__v1__upload_header__init);
+        headers[i]->name = arena_strdup(mem, what->headers[i].name);
+        headers[i]->value = arena_strdup(mem, what->headers[i].value);
+    }
+    return headers;
+}
+
+Err uploads_ticket_url(Request *rq, const char *path, const Ticket *ticket, char **out)
 {
     const Media *media = media_of(rq);
+    char *text;
+
+    TRY(ticket_sign(media->tickets, rq->mem, ticket, &text));
+    *out = ticket_url(rq->mem, media->bytes_url, path, text, "");
+    return OK;
+}
+
+Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *kind, int64_t expires_ms, char **out)
+{
     const Ticket ticket = {
         .kind = kind,
         .user_id = u->owner_id,
@@ -518,24 +557,26 @@ Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *k
         .resource = uuid_text(rq->mem, u->id),
         .expires_ms = expires_ms,
     };
-    char *text;
 
-    TRY(ticket_sign(media->tickets, rq->mem, &ticket, &text));
-    *out = ticket_url(rq->mem, media->bytes_url, path, text, "");
+    return uploads_ticket_url(rq, path, &ticket, out);
+}
+
+Err uploads_of_owner(Request *rq, Slice id, int64_t owner_id, UploadRow *out)
+{
+    Uuid uuid;
+
+    if (!uuid_parse(id, &uuid))
+        return err_make(&NOT_FOUND, "no such upload");
+    TRY(media_store_upload(rq, uuid, out));
+    if (uuid_is_nil(out->id) || out->owner_id != owner_id || out->expires_us <= now_us(rq))
+        return err_make(&NOT_FOUND, "no such upload, or not any more");
     return OK;
 }
 
 Err uploads_of_ticket(BytesExchange *x, Slice text, const char *kind, UploadRow *out)
 {
-    Request *rq = bytes_request(x);
     Ticket ticket;
-    Uuid id;
 
     TRY(bytes_take_ticket(x, text, kind, &ticket));
-    if (!uuid_parse(slice(ticket.resource), &id))
-        return err_make(&NOT_FOUND, "no such upload");
-    TRY(media_store_upload(rq, id, out));
-    if (uuid_is_nil(out->id) || out->owner_id != ticket.user_id || out->expires_us <= now_us(rq))
-        return err_make(&NOT_FOUND, "no such upload, or not any more");
-    return OK;
+    return uploads_of_owner(bytes_request(x), slice(ticket.resource), ticket.user_id, out);
 }

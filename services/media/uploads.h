@@ -1,8 +1,9 @@
-/* uploads: what all ways of bringing bytes have in common (put, tus, form). An upload is opened: an item in
+/* uploads: what all ways of bringing bytes have in common (put, tus, form, parts). An upload is opened: an item in
  * `uploading`, a row, bytes of the quota set aside. Bytes go to the object store, how is the way's own business. It is
  * finished: the item has its object and waits to be processed. What is neither finished nor heard of any more, is swept
  * away. */
 #pragma once
+#include "atrium/media/v1/uploads.pb-c.h"
 #include "services/media/store_uploads.h"
 #include "shared/blob.h"
 
@@ -20,6 +21,7 @@ typedef struct UploadWish {
     Slice filename;
     const char *content_type, *title; /* "" nothing was said */
     int64_t size_bytes;               /* or UPLOAD_NO_SIZE */
+    int64_t part_bytes;               /* of kind "parts"; else 0 */
     Slice sha256;                     /* 32 bytes, or empty */
     int64_t ttl_ms;
     const char *tus_metadata, *tus_concat;
@@ -48,9 +50,10 @@ Err uploads_finish_part(Request *rq, UploadRow *u, const BlobInfo *info) MUST_CH
 /* Row, item, reserved bytes, and what the store has of it; of complete ones only what is not the item's. */
 Err uploads_drop(Request *rq, const UploadRow *u) MUST_CHECK;
 
-/* Of an item that is deleted before it had its bytes. None is fine. */
+/* Of an item that is deleted before it had its bytes: at once, or when who writes to it is through. None is fine. */
 Err uploads_drop_of_item(Request *rq, Uuid media_id) MUST_CHECK;
-/* All of an account that goes. Stopped anywhere, the next call goes on. */
+/* All of an account that goes. Stopped anywhere, the next call goes on. CONFLICT: somebody writes still; his login has
+ * ended, so that is over within a second. */
 Err uploads_drop_of_owner(Request *rq, int64_t owner_id, int64_t *out_count) MUST_CHECK;
 /* A transfer came to nothing: no more stays set aside than was said beforehand, or lies in the store. Another transfer
  * of the same upload may have been counting on more; what it brings is granted anew when it is confirmed. */
@@ -59,9 +62,15 @@ Err uploads_give_back(Request *rq, const UploadRow *u) MUST_CHECK;
 /* What nobody goes on with. Under a lease, now and then. Stops after a bounded number: `*out_more`. */
 Err uploads_sweep(Request *rq, bool *out_more) MUST_CHECK;
 
+/* Headers that a client must send along with bytes for the store itself. */
+Media__V1__UploadHeader **uploads_headers(Arena *mem, const BlobSigned *what);
 /* "/media/upload/put/", kind "put": a URL for this upload, for as long as the caller's login lasts. */
 Err uploads_url(Request *rq, const UploadRow *u, const char *path, const char *kind, int64_t expires_ms,
                 char **out) MUST_CHECK;
+/* The same with a ticket of the caller's own making. */
+Err uploads_ticket_url(Request *rq, const char *path, const Ticket *ticket, char **out) MUST_CHECK;
+/* An upload of this owner that goes on, by its id. NOT_FOUND. */
+Err uploads_of_owner(Request *rq, Slice id, int64_t owner_id, UploadRow *out) MUST_CHECK;
 /* The upload that a ticket of this kind is for. NOT_FOUND: there is none any more. */
 struct BytesExchange;
 Err uploads_of_ticket(struct BytesExchange *x, Slice text, const char *kind, UploadRow *out) MUST_CHECK;

@@ -56,7 +56,7 @@ static Err put_cues(Run *run, const Board *b, Transcode__V1__StepResult *out)
         double end_s =
             i + 1 == b->tiles ? MAX(run->probe.duration_s, i * b->interval_s + 0.001) : (i + 1.0) * b->interval_s;
 
-        strbuf_printf(&text, "\n%s --> %s\nsprite-%d.jpg#xywh=%d,%d,%d,%d\n",
+        strbuf_printf(&text, "\n%s --> %s\nstoryboard-%d.jpg#xywh=%d,%d,%d,%d\n",
                       cue_time(run->mem, (double)i * b->interval_s), cue_time(run->mem, end_s), i / TILES_PER_SHEET,
                       on_sheet % TILES_ACROSS * TILE_WIDTH, on_sheet / TILES_ACROSS * b->height, TILE_WIDTH, b->height);
     }
@@ -92,7 +92,7 @@ static Err put_sheet(Run *run, const Board *b, int sheet, Transcode__V1__StepRes
     }
     return run_put_file(run,
                         &(NewAsset){.kind = TRANSCODE__V1__ASSET_KIND__STORYBOARD_SPRITE,
-                                    .name = arena_printf(run->mem, "sprite-%d.jpg", sheet),
+                                    .name = arena_printf(run->mem, "storyboard-%d.jpg", sheet),
                                     .content_type = "image/jpeg",
                                     .width = TILES_ACROSS * TILE_WIDTH,
                                     .height = rows * b->height},

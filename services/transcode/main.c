@@ -89,6 +89,7 @@ static Err open_transcode(Service *service, void **out_context)
     const TranscodeSettings *s = service->settings;
     BlobOptions blob = {BLOB_OPTIONS(s), .clock = service->clock, .log = service->log};
     int cores = MAX((int)sysconf(_SC_NPROCESSORS_ONLN), 1);
+    Err e;
 
     *t = (Transcode){.settings = s,
                      .ids = service->ids,
@@ -111,7 +112,11 @@ static Err open_transcode(Service *service, void **out_context)
     TRY(look_at_confinement(service, t));
     TRY(workshop_open(s->work_dir, service->log, &running->workshop));
     t->work_dir = workshop_dir(running->workshop);
-    TRY(err_wrap(blob_open(&blob, &t->blob), "BLOB_DRIVER"));
+    e = err_wrap(blob_open(&blob, &t->blob), "BLOB_DRIVER");
+    if (err_failed(e)) {
+        workshop_close(running->workshop);
+        return e;
+    }
     *out_context = running;
     return OK;
 }

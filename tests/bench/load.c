@@ -1,10 +1,10 @@
 /* load: what the bench needs beside wrk: requests at a constant rate, a certain number of them, several kinds in turn,
  * connections that stand idle.
  *
- *   load [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY] PORT KIND…
+ *   load [-k] [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY] PORT KIND…
  *   load -i CONNECTIONS [-H HEADER] PORT KIND       each asks once and is kept, until SIGTERM; says "ready" before
  *
- * A KIND is [anonymous:]PATH=STATUS: a GET, or a POST when there is a body; anonymous leaves HEADER out. Any other
+ * Kinds take turns; with -k each connection keeps to one. A KIND is [anonymous:]PATH=STATUS: a GET, or a POST when there is a body; anonymous leaves HEADER out. Any other
  * status is a failure. With a rate the loop is open: request k is due at k / RATE, whatever became of those before, and
  * its latency counts from then; so one that waited behind a slow server (or a slow client) is not forgotten. Prints one
  * line: requests, failed, seconds, rate, and p50, p99 and max in microseconds. */
@@ -41,6 +41,7 @@ typedef struct Conn {
 
 static struct {
     int port, connections, idle;
+    bool kept; /* each connection has one kind, and stays with it */
     double seconds, rate;
     int64_t limit; /* requests; 0: none */
     const char *header, *body;
@@ -189,9 +190,10 @@ static void send_due(void)
 {
     while (the.free && !is_over() && due_us() <= now_us()) {
         Conn *c = the.free;
+        int64_t turn = the.kept ? c - the.conns : the.sent;
 
         the.free = c->next;
-        if (!ask(c, &the.kinds[the.sent % the.kind_count], due_us()))
+        if (!ask(c, &the.kinds[turn % the.kind_count], due_us()))
             c->have = 0; /* receive will find it lost, and says so */
         the.sent++;
     }
@@ -298,7 +300,7 @@ static bool take_arguments(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "c:d:n:r:i:H:b:")) != -1)
+    while ((option = getopt(argc, argv, "c:d:n:r:i:H:b:k")) != -1)
         switch (option) {
         case 'c':
             the.connections = (int)strtol(optarg, NULL, 10);
@@ -314,6 +316,9 @@ static bool take_arguments(int argc, char **argv)
             break;
         case 'i':
             the.idle = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'k':
+            the.kept = true;
             break;
         case 'H':
             the.header = optarg;

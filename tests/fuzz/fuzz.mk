@@ -42,6 +42,11 @@ gateway_reply_FUZZ_LDFLAGS := -Wl,--wrap=MHD_create_response_from_buffer
 gateway_answer_FUZZ := services/gateway/answer_fuzz.c services/gateway/answer.c
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
+gateway_socket_FUZZ := services/gateway/socket_fuzz.c \
+	$(addprefix services/gateway/,socket.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
+	stream_reader.c tables.c rates.c dialect.c)
+# The bus is the script's, and pauses are over at once.
+gateway_socket_FUZZ_LDFLAGS := -lwslay $(addprefix -Wl$(comma)--wrap=,bus_instance bus_publish_lossy loop_timer_set)
 auth_requests_FUZZ := services/auth/requests_fuzz.c \
 	$(addprefix services/auth/,$(auth_HANDLERS) $(auth_STORES) store_fake.c) $(auth_PROTOS:%.proto=$(G)/%.service.c)
 auth_requests_FUZZ_LDFLAGS := $(auth_LIBS)
@@ -50,6 +55,11 @@ auth_oidc_FUZZ := services/auth/oidc_fuzz.c $(filter-out services/auth/requests_
 auth_oidc_FUZZ_LDFLAGS := $(auth_LIBS)
 auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
+media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
+media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
+chat_command_FUZZ := services/chat/command_fuzz.c $(addprefix services/chat/,command.c session.c status.c)
+chat_livekit_FUZZ := services/chat/livekit_fuzz.c services/chat/livekit.c
+chat_mentions_FUZZ := services/chat/mentions_fuzz.c $(addprefix services/chat/,mentions.c terms.c)
 transcode_boxes_FUZZ := services/transcode/boxes_fuzz.c services/transcode/boxes.c services/transcode/hls.c
 transcode_boxes_FUZZ_LDFLAGS := -lm
 transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/transcode/,probe.c encode.c sniff.c child.c)

@@ -77,6 +77,12 @@ Err features_v1_import(Request *rq, const Atrium__HttpBody *in, Atrium__HttpBody
     return OK;
 }
 
+Err features_v1_talk(Request *rq, const Atrium__SocketRequest *in, Atrium__SocketReply *out)
+{
+    (void)rq, (void)in, (void)out;
+    return OK;
+}
+
 Err features_v1_watch_things(Request *rq, const Features__V1__GetThingRequest *in, RpcStream *out)
 {
     (void)rq, (void)out;
@@ -160,7 +166,7 @@ static int check_handlers(void)
     Features__V1__Thing out = FEATURES__V1__THING__INIT;
 
     CHECK(strcmp(service->name, "atrium.features.v1.FeatureService") == 0);
-    CHECK(strcmp(service->domain, "features") == 0 && service->handler_count == 9);
+    CHECK(strcmp(service->domain, "features") == 0 && service->handler_count == 10);
     CHECK(FEATURES_V1_OTHER_SERVICE.handler_count == 1);
     in.thing_id = 41;
     CHECK(!handler(service, "GetThing")->call(NULL, &in.base, &out.base).reason && out.id == 42);

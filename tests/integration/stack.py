@@ -1,4 +1,5 @@
 """A private stack for tests, by bin/atrium; or a deployed one, by ATRIUM_URL and NATS_URL."""
+import contextlib
 import json
 import os
 import pathlib
@@ -103,3 +104,17 @@ class Stack:
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not complaints, "\n".join(complaints)
         assert stopped.returncode == wiped.returncode == 0, stopped.stderr + wiped.stderr
+
+
+# What is taken is small, and what is left behind soon gone, so that a test can meet both.
+SMALL_UPLOADS = {"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "50M", "MEDIA_SWEEP_INTERVAL": "1s", "BLOB_MIN_FREE_BYTES": "0"}
+
+
+@contextlib.contextmanager
+def running(**options):
+    """A private stack, from its start to its end."""
+    own = Stack(**options)
+    try:
+        yield own.up()
+    finally:
+        own.destroy()

@@ -7,7 +7,7 @@ import pytest
 
 from api import PASSWORD, Api, claims
 from polling import PATIENCE, poll
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.local
 AT_ONCE_S = 0.2 * PATIENCE
@@ -17,11 +17,8 @@ PROBLEM = "https://sel.events/problems/"
 @pytest.fixture(scope="module")
 def stack():
     """Behind a proxy that is believed, so that there may be TLS."""
-    own = Stack(gateways=2, settings={"TRUSTED_PROXY_CIDRS": "127.0.0.0/8", "JWT_EXPIRY_HOURS": "3"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(gateways=2, settings={"TRUSTED_PROXY_CIDRS": "127.0.0.0/8", "JWT_EXPIRY_HOURS": "3"}) as own:
+        yield own
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from api import PASSWORD, Api
 from nats_client import Nats
 from polling import PATIENCE, poll
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.local
 DOMAIN = "ops"
@@ -19,11 +19,8 @@ CUT_S = 1.0 * PATIENCE
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=2, settings={"ERASURE_DOMAINS": f"{DOMAIN}, auth"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(gateways=2, settings={"ERASURE_DOMAINS": f"{DOMAIN}, auth"}) as own:
+        yield own
 
 
 @pytest.fixture

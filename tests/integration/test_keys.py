@@ -165,6 +165,10 @@ def test_an_administrators_key_is_exchanged_for_a_token(api, api2, admin):
     assert said["role"] == "admin" and said["exp"] - said["iat"] == 3600
     assert statuses(ADMIN_KEYS, token, api, api2) == 200
     assert api.me(token).status_code == 200
+    other = api.post("/api/v1/auth/token", token=key["api_key"]).json()["token"]
+    assert api.post("/api/v1/auth/logout", {}, other).status_code in (200, 204)
+    poll(lambda: statuses(ADMIN_KEYS, other, api, api2) == 401, SOON_S, "the token that was logged out ends")
+    assert statuses(ADMIN_KEYS, token, api, api2) == statuses(ADMIN_KEYS, key["api_key"], api, api2) == 200
     assert api.call("DELETE", f"{ADMIN_KEYS}/{key['id']}", admin).status_code == 204
     poll(lambda: statuses(ADMIN_KEYS, token, api, api2) == 401, SOON_S, "the token ends with its key")
 

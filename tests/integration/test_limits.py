@@ -80,3 +80,47 @@ def test_a_profile_by_host_name(limited):
                                 headers={"Host": "chat.test", "X-Forwarded-For": "192.0.2.7"})
     assert bad.status_code == 400
     assert re.search("INVALID_TOKEN", bad.text)
+
+
+def test_a_route_of_chat_is_counted_for_all_its_methods(limited):
+    """Contract 2.4: the bucket is caller and route template, whatever the method and the ids."""
+    user = Api(limited.url).post("/api/v1/auth/register", {"username": "pathuser", "password": "long enough"},
+                                 headers={"X-Forwarded-For": "192.0.2.8"}).json()["access_token"]
+    codes = [Api(limited.url).call(("GET", "PATCH", "DELETE")[i % 3], f"/api/v1/guilds/{i + 1}", user).status_code
+             for i in range(60)]
+    assert 45 <= codes.count(404) <= 55 and set(codes) == {404, 429}
+    assert Api(limited.url).get("/api/v1/users/@me/guilds", user).status_code == 200
+    public = [Api(limited.url).get("/api/v1/invites/00000000") for _ in range(60)]
+    assert {a.status_code for a in public} == {404}
+
+
+def test_dialect_w_of_guilds(limited):
+    """What the original's browser client reads (contract section 15): W1, W4, W5, W6, W8, W9."""
+    api = Api(limited.url)
+
+    def web(method, path, token=None, body=None, root="/api/v1"):
+        answer = api.call(method, root + path, token, json=body, headers={"Host": "chat.test", "X-Forwarded-For": "192.0.2.9"})
+        assert answer.status_code in (200, 201), answer.text
+        assert set(answer.json()) == {"data"}, answer.text
+        return answer.json()["data"]
+
+    ann, bob = (web("POST", "/auth/register", None, {"username": name, "password": "long enough"})["access_token"]
+                for name in ("webann", "webbob"))
+    guild = web("POST", "/guilds", ann, {"name": "Web"})
+    channels = web("GET", f"/guilds/{guild['id']}/channels", ann)
+    assert all(c["parent_id"] is None for c in channels)
+    assert web("POST", f"/guilds/{guild['id']}/channels", ann, {"name": "new", "type": 0})["parent_id"] is None
+    role = web("POST", f"/guilds/{guild['id']}/roles", ann, {"name": "r", "color": 0, "permissions": "0", "position": 1})
+    code = web("POST", f"/guilds/{guild['id']}/invites", ann, {"max_uses": 0, "max_age_seconds": 86400})["code"]
+    joined = web("POST", f"/invites/{code}", bob, {})
+    assert joined["guild_id"] == joined["id"] == guild["id"]
+    members = web("GET", f"/guilds/{guild['id']}/members", bob)
+    assert [m["roles"] for m in members][1] == [] and all(isinstance(r, str) for r in members[0]["roles"])
+    assert [g["id"] for g in web("GET", "/users/@me/guilds", bob)] == [guild["id"]]
+    assert len(web("GET", f"/guilds/{guild['id']}/roles", ann)) == 3
+    for method, path, token, root in [("DELETE", f"/invites/{code}", ann, ""),
+                                      ("DELETE", f"/guilds/{guild['id']}/roles/{role['id']}", ann, "/api/v1"),
+                                      ("DELETE", f"/channels/{channels[0]['id']}", ann, "/api/v1"),
+                                      ("DELETE", f"/guilds/{guild['id']}/members/@me", bob, "/api/v1"),
+                                      ("DELETE", f"/guilds/{guild['id']}", ann, "/api/v1")]:
+        assert web(method, path, token, root=root) is None

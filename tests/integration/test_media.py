@@ -506,3 +506,16 @@ def test_confirming_without_bytes_is_refused(mine):
     media_id = mine.sign()["media_id"]
     error(mine.call("POST", "/media/upload/confirm", {"media_id": media_id}), 400, "failed_precondition")
     assert mine.item(media_id)["status"] == "uploading"
+
+
+def test_tags_are_each_users_own(api):
+    one, two = Library(api), Library(api)
+    ids = [int(library.user["user"]["id"]) for library in (one, two)]
+    tags = ["same", f"{ids[1]}:same", ":", "a:b"]
+    item = one.upload()
+    one.ok("PATCH", f"/media/{item}/tags", {"add_tags": tags})
+    for tag in tags:
+        assert [i["id"] for i in one.list(tags=tag)["items"]] == [item]
+        assert one.list(tags=[tag, "other"], sort="title")["total_count"] == 1
+        for wish in (tag, f"{ids[0]}:{tag}", f":{ids[0]}:{tag}"):
+            assert two.list(tags=wish)["items"] == []

@@ -14,7 +14,7 @@ from api import Api
 from lab import ffprobe, make
 from media_api import Library, error
 from polling import poll
-from stack import ROOT, Stack
+from stack import ROOT, running
 
 pytestmark = pytest.mark.local
 
@@ -24,11 +24,8 @@ CLIP = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=3", "-f", "lavfi", "-i",
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack()
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

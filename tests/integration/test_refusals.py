@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from api import PASSWORD, Api
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.local
 STRONG = "Correct horse 9!"
@@ -233,11 +233,8 @@ OPEN = {
 @pytest.fixture(scope="module")
 def stack():
     """Without mail and providers; one may act in another's name."""
-    own = Stack(settings={"ALLOW_IMPERSONATION": "true"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(settings={"ALLOW_IMPERSONATION": "true"}) as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

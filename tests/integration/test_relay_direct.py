@@ -1,8 +1,10 @@
 """Large bodies, which the gateway moves from socket to socket past libmicrohttpd: what test_relay.py asks of all, at their
 sizes, and what is theirs alone."""
 import base64
+import email.utils
 import hashlib
 import os
+import re
 import threading
 import time
 
@@ -150,6 +152,8 @@ def test_answers_of_uploads_in_every_form(edge, text, body):
         client.send(f"PUT {path} HTTP/1.1\r\nContent-Length: {MB}", pattern(MB))
         head = client.head()
         assert head.startswith(b"HTTP/1.1 204" if body is None else b"HTTP/1.1 200") and b"Connection: close" in head
+        date = re.search(rb"\r\nDate: ([^\r]+ GMT)\r\n", head).group(1).decode()
+        assert abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time()) < 60
         assert client.source.read() == b"a" * (body or 0)
 
 

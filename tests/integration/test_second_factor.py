@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api import PASSWORD, Api
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.local
 STEP_S = 30
@@ -22,12 +22,9 @@ STEP_S = 30
 @pytest.fixture(scope="module")
 def stack():
     """With back-off, which the other suites switch off; who calls is told by X-Forwarded-For."""
-    own = Stack(settings={"LOGIN_BACKOFF": "on", "TRUSTED_PROXY_CIDRS": "127.0.0.0/8",
-                          "GATEWAY_HOSTS": "chat.test=chat,web.test=chat-web,sessions.test=sessions"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(settings={"LOGIN_BACKOFF": "on", "TRUSTED_PROXY_CIDRS": "127.0.0.0/8",
+                 "GATEWAY_HOSTS": "chat.test=chat,web.test=chat-web,sessions.test=sessions"}) as own:
+        yield own
 
 
 class From(Api):

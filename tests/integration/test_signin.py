@@ -10,7 +10,7 @@ import pytest
 
 from api import PASSWORD, Api
 from polling import PATIENCE, poll
-from stack import Stack
+from stack import running
 from standin_provider import Provider
 from test_five_apis import ACCOUNT, DOORS, SHOWN, sign_in_everywhere
 
@@ -30,11 +30,8 @@ def provider():
 
 @pytest.fixture(scope="module")
 def stack(provider):
-    own = Stack(gateways=1, settings={**provider.settings(), "FRONTEND_URL": FRONTEND, "SIGN_IN_RETURN_URLS": APP})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(gateways=1, settings={**provider.settings(), "FRONTEND_URL": FRONTEND, "SIGN_IN_RETURN_URLS": APP}) as own:
+        yield own
 
 
 @pytest.fixture

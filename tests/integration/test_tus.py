@@ -10,33 +10,16 @@ import urllib.parse
 import pytest
 from api import Api
 from polling import poll
-from stack import Stack
-from uploads import OFFSET, TUS, Database, Uploads, finished, kill, metadata, sha256, start, stored, tuspy
+from stack import SMALL_UPLOADS, running
+from uploads import OFFSET, TUS, Uploads, finished, kill, metadata, sha256, start, stored, tuspy
 
 MAX_BYTES = 40 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=2, settings={"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "120M", "MEDIA_SWEEP_INTERVAL": "1s",
-                                      "BLOB_MIN_FREE_BYTES": "0"})
-    try:
-        own.up()
+    with running(gateways=2, settings={**SMALL_UPLOADS, "MEDIA_QUOTA": "120M"}) as own:
         yield own
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
-
-
-@pytest.fixture
-def mine(api, user):
-    return Uploads(api, user["access_token"])
 
 
 def digest(algorithm, data):
@@ -252,20 +235,46 @@ def slow_patch(url, offset, length, first):
     return s
 
 
-def test_one_writes_at_a_time(mine):
-    url = mine.create(1000).headers["Location"]
+def wait_for_writer(database, media_id):
+    """Until a request has this upload: one that comes earlier would be the first."""
+    poll(lambda: database.rows("SELECT 1 FROM media.upload WHERE media_id = %s AND writer IS NOT NULL", media_id), 20,
+         "a writer")
+
+
+def test_one_writes_at_a_time(database, mine):
+    made = mine.create(1000)
+    url = made.headers["Location"]
     with slow_patch(url, 0, 1000, b"x" * 100) as first:
-        poll(lambda: mine.patch(url, 0, b"y" * 1000).status_code == 423, 20, what="423")
+        wait_for_writer(database, made.headers["Media-Id"])
+        assert mine.patch(url, 0, b"y" * 1000).status_code == 423
         first.sendall(b"x" * 900)
         assert first.recv(100).startswith(b"HTTP/1.1 204")
     assert mine.head(url).headers["Upload-Offset"] == "1000"
 
 
-def test_what_came_before_the_client_left_stays(mine):
+def test_an_item_that_is_deleted_while_it_is_written_leaves_nothing(stack, database, mine, user):
+    made = mine.create(1000)
+    url, media_id = made.headers["Location"], made.headers["Media-Id"]
+    with slow_patch(url, 0, 1000, b"x" * 100) as first:
+        wait_for_writer(database, media_id)
+        assert mine.api.call("DELETE", f"/media/{media_id}", mine.token).status_code == 200
+        assert mine.item(media_id) is None
+        assert mine.patch(url, 0, b"y" * 1000).status_code == 404  # nobody begins with it any more
+        # Who writes has it still: nothing is taken away under his hands.
+        assert database.rows("SELECT 1 FROM media.upload WHERE media_id = %s", media_id)
+        first.sendall(b"x" * 900)
+        assert first.recv(100).startswith(b"HTTP/1.1 404")
+    poll(lambda: not database.rows("SELECT 1 FROM media.upload WHERE media_id = %s", media_id), 20, "the upload to go")
+    assert database.reserved(user["user"]["id"]) == 0
+    folder = stored(stack, "")
+    poll(lambda: not any(media_id in str(p) for p in folder.rglob("*")), 20, "the bytes to go")
+
+
+def test_what_came_before_the_client_left_stays(database, mine):
     made = mine.create(1000)
     url = made.headers["Location"]
     with slow_patch(url, 0, 1000, b"x" * 400):
-        pass
+        wait_for_writer(database, made.headers["Media-Id"])
     assert poll(lambda: int(mine.head(url).headers["Upload-Offset"]), what="what came") == 400
     assert mine.patch(url, 400, b"x" * 600).status_code == 204
     assert mine.item(made.headers["Media-Id"])["sha256"] == sha256(b"x" * 1000)

@@ -12,8 +12,8 @@ import zipfile
 import pytest
 from api import PASSWORD, Api
 from polling import poll
-from stack import Stack
-from uploads import Database, Uploads, kill, sha256, start, stored
+from stack import SMALL_UPLOADS, running
+from uploads import Uploads, kill, sha256, start, stored
 
 # As libmagic knows them.
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
@@ -24,25 +24,8 @@ PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
 
 @pytest.fixture(scope="module")
 def stack():
-    own = Stack(gateways=1, settings={"MEDIA_UPLOAD_MAX": "40M", "MEDIA_QUOTA": "50M", "MEDIA_SWEEP_INTERVAL": "1s",
-                                      "BLOB_MIN_FREE_BYTES": "0"})
-    try:
-        own.up()
+    with running(gateways=1, settings=SMALL_UPLOADS) as own:
         yield own
-    finally:
-        own.destroy()
-
-
-@pytest.fixture
-def database(stack):
-    own = Database(stack)
-    yield own
-    own.close()
-
-
-@pytest.fixture
-def mine(api, user):
-    return Uploads(api, user["access_token"])
 
 
 def problem(answer, status, code=None):
@@ -341,7 +324,7 @@ def test_a_form_is_taken_whole_or_not_at_all(database, mine, user):
     problem(form(mine, {"x": (None, "1")}), 400, "invalid_argument")
     problem(mine.api.call("POST", "/media/upload/form", mine.token, data=b"--b\r\n",
                           headers={"Content-Type": "multipart/form-data; boundary=b"}), 400, "invalid_argument")
-    problem(mine.api.call("POST", "/media/upload/form", mine.token, json={}), 415)
+    problem(mine.api.call("POST", "/media/upload/form", mine.token, json={}), 415, "invalid_argument")
     # What is thrown away goes after the answer.
     poll(lambda: mine.api.get("/media", mine.token).json()["total_count"] == before, what="the items to go")
     poll(lambda: database.reserved(user["user"]["id"]) == 0, what="what was set aside to come back")

@@ -41,4 +41,5 @@ VARIABLES = {
     "WatchProcessing.media_id": lambda s: str(uuid.uuid4()),
     "GetUserUsage.user_id": account,
     "SetUserQuota.user_id": account,
+    "GetAvatar.user_id": account,
 }

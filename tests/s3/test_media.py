@@ -90,6 +90,32 @@ def test_clients_put_to_the_store_itself(mine, database):
     assert database.original(signed["media_id"]) == (key, digest)
 
 
+def test_parts_are_put_to_the_store_itself(mine, database):
+    data = random.Random(4).randbytes(2 * PART_BYTES + 12345)
+    made = mine.api.post("/media/upload/multipart", {"filename": "film.bin", "size_bytes": len(data),
+                                                     "part_size_bytes": PART_BYTES, "sha256": sha256(data)}, mine.token).json()
+    path = f"/media/upload/multipart/{made['upload']}"
+    signed = mine.api.post(path + "/parts", {"part_numbers": [3, 1, 2]}, mine.token).json()["parts"]
+    parts = []
+    for part in signed:
+        assert part["upload_url"].startswith(ENDPOINT)
+        piece = data[(part["part_number"] - 1) * PART_BYTES:][:part["size_bytes"]]
+        headers = {h["name"]: h["value"] for h in part.get("headers", [])}
+        answer = requests.put(part["upload_url"], data=piece, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        parts.append({"part_number": part["part_number"], "etag": answer.headers["ETag"]})
+    listed = mine.api.get(path + "/parts", mine.token).json()["parts"]
+    assert [(p["part_number"], p["size_bytes"]) for p in listed] == [(1, PART_BYTES), (2, PART_BYTES), (3, 12345)]
+    parts.sort(key=lambda p: p["part_number"])
+    for _ in range(2):
+        done = mine.api.post(path + "/complete", {"parts": parts}, mine.token)
+        assert done.status_code == 200, done.text
+    key, digest = database.original(made["media_id"])
+    assert digest == sha256(data) and content(key) == data
+    given_up = mine.api.post("/media/upload/multipart", {"filename": "b.bin", "size_bytes": 100}, mine.token).json()
+    assert mine.api.call("DELETE", f"/media/upload/multipart/{given_up['upload']}", mine.token).status_code == 200
+
+
 def test_a_resumable_upload_in_many_sittings(mine, database):
     data = random.Random(3).randbytes(3 * PART_BYTES + 12345)
     url = mine.create(len(data), filename="film.bin").headers["Location"]

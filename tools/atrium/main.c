@@ -65,6 +65,14 @@ static const ToolCommand COMMANDS[] = {
      "goes on where it was. ATRIUM_TOKEN says who you are; or --user, with the password in ATRIUM_PASSWORD or on\n"
      "standard input. The server is --server, or ATRIUM_URL, or the local stack's.",
      media_put_command},
+    {"chat tail", "chat tail [--channel ID] [--json] [--server URL] [--user NAME]",
+     "Prints what happens in chat as it happens, a line each: of all channels that the user sees, or of one. Broken\n"
+     "connections are resumed: nothing is missed. --json prints the frames as they come. Who you are and which server\n"
+     "is meant: as for media put.",
+     chat_tail_command},
+    {"chat send", "chat send CHANNEL TEXT…|- [--server URL] [--user NAME]",
+     "Posts a message to the channel of this id, and prints the message's id. '-' reads it from standard input.",
+     chat_send_command},
     {"bus setup", "bus setup [--quiet]",
      "Makes the streams of all domains, or changes what differs from what this release wants. Services start only "
      "when\n"

@@ -20,7 +20,6 @@ enum {
     DRAW_MS = 100,
     BAR_COLUMNS = 30,
     STATE_MAX_BYTES = 8192,
-    PASSWORD_MAX_BYTES = 1024,
     DEFAULT_WAIT_S = 3600
 };
 
@@ -313,45 +312,12 @@ static Err put_file(Web *web, const char *path, int64_t wait_ms)
     return OK;
 }
 
-/* ATRIUM_TOKEN; or --user with a password of ATRIUM_PASSWORD, or of standard input's next line. */
-static Err log_in(Web *web, const char *user)
-{
-    const char *password = tool_setting(web->tool, "ATRIUM_PASSWORD", NULL);
-    char line[PASSWORD_MAX_BYTES];
-    StrBuf body = strbuf_new(web->tool->mem, 2 * PASSWORD_MAX_BYTES + STATE_MAX_BYTES);
-    static const char *const HEADERS[] = {"Content-Type: application/json", NULL};
-    json_t *answer;
-    WebReply reply;
-
-    if (!password) {
-        if (!fgets(line, sizeof(line), stdin))
-            return err_make(&UNAUTHENTICATED, "no password: set ATRIUM_PASSWORD");
-        line[strcspn(line, "\r\n")] = '\0';
-        password = line;
-    }
-    strbuf_append_cstr(&body, "{\"username\":");
-    strbuf_append_json(&body, slice(user));
-    strbuf_append_cstr(&body, ",\"password\":");
-    strbuf_append_json(&body, slice(password));
-    strbuf_append_cstr(&body, "}");
-    TRY(web_call(web, "POST", "/api/v1/auth/login", HEADERS, strbuf_slice(&body), &reply));
-    answer = reply.status == 200 ? json_loadb(reply.body.ptr, reply.body.len, 0, NULL) : NULL;
-    web->token = answer ? text_of(web->tool, answer, "access_token") : NULL;
-    json_decref(answer);
-    return web->token && *web->token ? OK : err_make(&UNAUTHENTICATED, "%s: the server answers %d", user, reply.status);
-}
-
 static Err put_files(Tool *tool, const char *server, const char *user, int64_t wait_ms)
 {
-    const char *path = tool_argument(tool), *token = tool_setting(tool, "ATRIUM_TOKEN", NULL);
+    const char *path = tool_argument(tool);
     Web web = {0};
-    Err e = web_open(tool, server, token, &web);
+    Err e = web_log_in(tool, server, user, &web);
 
-    if (!err_failed(e) && user)
-        e = log_in(&web, user);
-    if (!err_failed(e) && !web.token)
-        e = err_make(&UNAUTHENTICATED, "who are you? Set ATRIUM_TOKEN to an access token, or give --user NAME and the "
-                                       "password in ATRIUM_PASSWORD");
     for (; path && !err_failed(e); path = tool_argument(tool))
         e = put_file(&web, path, wait_ms);
     web_done(&web);

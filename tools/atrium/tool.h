@@ -27,6 +27,8 @@ int bus_setup_command(Tool *tool);
 int bus_user_add_command(Tool *tool);
 int bus_user_remove_command(Tool *tool);
 int call_command(Tool *tool);
+int chat_send_command(Tool *tool);
+int chat_tail_command(Tool *tool);
 int media_put_command(Tool *tool);
 int migrate_command(Tool *tool);
 int srv_ping_command(Tool *tool);

@@ -17,6 +17,9 @@ typedef struct Web {
 } Web;
 Err web_open(Tool *tool, const char *base, const char *token, Web *out) MUST_CHECK;
 void web_done(Web *web);
+/* The same as who ATRIUM_TOKEN says; or as `user` (NULL: none), with the password in ATRIUM_PASSWORD or on standard
+ * input. web_done in any case. */
+Err web_log_in(Tool *tool, const char *server, const char *user, Web *out) MUST_CHECK;
 
 typedef struct WebReply {
     int status;

@@ -1,10 +1,12 @@
 /* check: what protoc lets pass and the platform does not. Every problem names its file and line. */
 #include "product.h"
 
-enum { RPC_MAX_BYTES = 10 * 1024 * 1024 };
+enum { RPC_MAX_BYTES = 10 * 1024 * 1024, SOCKET_FRAME_MAX_BYTES = 1024 * 1024 };
 
 #define BYTES_REQUEST "atrium.BytesRequest"
 #define BYTES_REPLY "atrium.BytesReply"
+#define SOCKET_REQUEST "atrium.SocketRequest"
+#define SOCKET_REPLY "atrium.SocketReply"
 
 /* ------------------------------------------------------------------------------------------- messages, enums */
 
@@ -15,12 +17,14 @@ static void check_field(Model *m, const Message *message, const Field *f)
                       f->name);
     if (f->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP)
         model_problem(m, f->place, "%s.%s: groups are not used here: say message", message->full_name, f->name);
-    if (f->rules->null == ATRIUM__NULL_INPUT__CLEAR) {
+    if (f->rules->null == ATRIUM__NULL_INPUT__EMPTY_CLEARS && !f->repeated) {
+        model_problem(m, f->place, "%s.%s: null: EMPTY_CLEARS is for lists", message->full_name, f->name);
+    } else if (f->rules->null == ATRIUM__NULL_INPUT__CLEAR || f->rules->null == ATRIUM__NULL_INPUT__EMPTY_CLEARS) {
         const Field *cleared = message_field(message, "cleared");
         if (!cleared || !cleared->message || cleared->message->well_known != ATRIUM__WELL_KNOWN__FIELD_MASK)
-            model_problem(m, f->place,
-                          "%s.%s: null: CLEAR needs a field google.protobuf.FieldMask cleared in the message",
-                          message->full_name, f->name);
+            model_problem(m, f->place, "%s.%s: null: %s needs a field google.protobuf.FieldMask cleared in the message",
+                          message->full_name, f->name,
+                          f->rules->null == ATRIUM__NULL_INPUT__CLEAR ? "CLEAR" : "EMPTY_CLEARS");
     }
 }
 
@@ -198,6 +202,65 @@ static void check_bytes(Model *m, const Rpc *rpc)
     }
 }
 
+static bool is_close_code(uint32_t code)
+{
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* What RFC 6455 lets a sub-protocol's name be: a token of HTTP. */
+static bool is_token(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+              strchr("!#$%&'*+-.^_`|~", *c)))
+            return false;
+    return *text != '\0';
+}
+
+static void check_socket_rules(Model *m, const Rpc *rpc)
+{
+    const Atrium__SocketRules *s = rpc->rules->socket;
+    const struct {
+        const char *name;
+        uint32_t code;
+    } codes[] = {{"flood_close", s->flood_close}, {"slow_close", s->slow_close}, {"revoked_close", s->revoked_close}};
+
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (!is_close_code(codes[i].code))
+            model_problem(m, rpc->rules_place, "rpc %s: socket: %s: %u is no close code", rpc->name, codes[i].name,
+                          codes[i].code);
+    if (s->max_frame_bytes == 0 || s->max_frame_bytes > SOCKET_FRAME_MAX_BYTES)
+        model_problem(m, rpc->rules_place, "rpc %s: socket: max_frame_bytes: 1 to %d", rpc->name,
+                      SOCKET_FRAME_MAX_BYTES);
+    for (size_t i = 0; i < s->n_protocols; i++)
+        if (!is_token(s->protocols[i]))
+            model_problem(m, rpc->rules_place, "rpc %s: socket: \"%s\" is no name of a protocol", rpc->name,
+                          s->protocols[i]);
+}
+
+/* Its requests come from the edge, whatever the client sends. */
+static void check_socket(Model *m, const Rpc *rpc)
+{
+    if (!message_is(rpc->request, SOCKET_REQUEST) || !message_is(rpc->reply, SOCKET_REPLY) || rpc->streams)
+        model_problem(m, rpc->place, "rpc %s: socket: has to be (%s) returns (%s)", rpc->name, SOCKET_REQUEST,
+                      SOCKET_REPLY);
+    if (rpc->binding_count == 0)
+        model_problem(m, rpc->place, "rpc %s: socket: there is no way to it but HTTP, and no path", rpc->name);
+    for (size_t i = 0; i < rpc->binding_count; i++) {
+        const Binding *b = &rpc->bindings[i];
+        if (strcmp(b->method, "GET") != 0 || *b->body || *b->response_body)
+            model_problem(m, b->place, "%s %s: socket: is bound to a GET alone", b->method, b->path);
+        if (b->pattern.variable_count > 0)
+            model_problem(m, b->place, "%s %s: socket: its path has no variables: the query says what there is to say",
+                          b->method, b->path);
+    }
+    if (rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY || rpc->rules->data_envelope || rpc->rules->has_status)
+        model_problem(m, rpc->rules_place, "rpc %s: socket: idempotency, status and envelopes mean nothing here",
+                      rpc->name);
+    check_socket_rules(m, rpc);
+}
+
 static void check_stream(Model *m, const Rpc *rpc)
 {
     if (rpc->rules->idempotency == ATRIUM__IDEMPOTENCY__KEY)
@@ -233,6 +296,11 @@ static void check_rpc(Model *m, const File *file, const Rpc *rpc)
     else if (message_is(rpc->request, BYTES_REQUEST) || message_is(rpc->reply, BYTES_REPLY))
         model_problem(m, rpc->place, "rpc %s: %s and %s are for rpcs with option bytes", rpc->name, BYTES_REQUEST,
                       BYTES_REPLY);
+    if (rpc->rules->socket)
+        check_socket(m, rpc);
+    else if (message_is(rpc->request, SOCKET_REQUEST) || message_is(rpc->reply, SOCKET_REPLY))
+        model_problem(m, rpc->place, "rpc %s: %s and %s are for rpcs with option socket", rpc->name, SOCKET_REQUEST,
+                      SOCKET_REPLY);
     if (rpc->streams)
         check_stream(m, rpc);
     check_headers(m, rpc);
@@ -396,6 +464,32 @@ static bool domain_known(const Domain *domains, size_t count, const char *name)
     return false;
 }
 
+static bool has_name(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* A data plane cuts what is transferred for a login that ends: it has to hear of the ends, where somebody tells them.
+ */
+static void check_bytes_hear_auth(Model *m, const Domain *domains, size_t count)
+{
+    static const char TELLS[] = "auth";
+
+    if (!domain_known(domains, count, TELLS))
+        return;
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        for (size_t i = 0; i < count; i++) {
+            const Domain *d = &domains[i];
+            if (at.rpc->rules->bytes && strcmp(d->name, at.file->domain) == 0 && strcmp(d->name, TELLS) != 0 &&
+                !has_name(d->consumes, d->consume_count, TELLS))
+                model_problem(m, at.rpc->place, "rpc %s: bytes: domain %s has to say consumes: \"%s\"", at.rpc->name,
+                              d->name, TELLS);
+        }
+}
+
 static void check_domains(Model *m)
 {
     static const char *const TAKEN[] = {"gateway", "ops"}; /* users of the bus that are no domains */
@@ -416,6 +510,7 @@ static void check_domains(Model *m)
                 model_problem(m, d->place, "domain %s: consumes events of \"%s\", which is no domain", d->name,
                               d->consumes[j]);
     }
+    check_bytes_hear_auth(m, domains, count);
 }
 
 void check_platform(Model *m)

@@ -1,4 +1,4 @@
-/* AsyncAPI 3.0 of the domain events: a channel per event. */
+/* AsyncAPI 3.0 of the domain events, a channel per event, and of WebSockets, a channel per path. */
 #include "product.h"
 #include "schema.h"
 
@@ -105,7 +105,114 @@ static void put_message(const Document *d, const Message *e)
     json_end_object(d->json);
 }
 
-static void put_head(JsonOut *j)
+/* --- WebSockets: what is said on them is between the client and the service, so any JSON ------------------------- */
+static const char *socket_name(Arena *mem, const RpcAt *at, size_t number)
+{
+    return number ? arena_printf(mem, "%s.%s%zu", at->file->domain, at->rpc->name, number + 1)
+                  : arena_printf(mem, "%s.%s", at->file->domain, at->rpc->name);
+}
+
+static void put_reference(JsonOut *j, const char *name, const char *to)
+{
+    json_object(j, name);
+    json_text(j, "$ref", to);
+    json_end_object(j);
+}
+
+static void put_socket_channel(const Document *d, const RpcAt *at, size_t number)
+{
+    const char *name = socket_name(d->mem, at, number);
+    JsonOut *j = d->json;
+
+    json_object(j, name);
+    json_text(j, "address", at->rpc->bindings[number].path);
+    put_description(j, d->mem, at->rpc->comment);
+    json_array(j, "servers");
+    put_reference(j, NULL, "#/servers/edge");
+    json_end_array(j);
+    json_object(j, "messages");
+    put_reference(j, "frame", "#/components/messages/SocketFrame");
+    json_end_object(j);
+    json_object(j, "bindings");
+    json_object(j, "ws");
+    json_text(j, "method", "GET");
+    json_text(j, "bindingVersion", "0.1.0");
+    json_end_object(j);
+    json_end_object(j);
+    json_end_object(j);
+}
+
+static void put_socket_operations(const Document *d, const RpcAt *at, size_t number)
+{
+    static const char *const ACTIONS[] = {"send", "receive"};
+    const char *name = socket_name(d->mem, at, number);
+
+    for (size_t i = 0; i < ARRAY_LEN(ACTIONS); i++) {
+        json_object(d->json, arena_printf(d->mem, "%s.%s", ACTIONS[i], name));
+        json_text(d->json, "action", ACTIONS[i]);
+        put_reference(d->json, "channel", arena_printf(d->mem, "#/channels/%s", name));
+        json_text(d->json, "summary", comment_summary(d->mem, at->rpc->comment));
+        json_array(d->json, "messages");
+        put_reference(d->json, NULL, arena_printf(d->mem, "#/channels/%s/messages/frame", name));
+        json_end_array(d->json);
+        json_end_object(d->json);
+    }
+}
+
+static void put_socket_message(JsonOut *j)
+{
+    json_object(j, "SocketFrame");
+    json_text(j, "name", "frame");
+    json_text(j, "title", "A frame");
+    json_text(j, "summary", "One JSON document in a text frame.");
+    json_text(j, "contentType", "application/json");
+    json_object(j, "payload");
+    json_text(j, "type", "object");
+    json_text(j, "description", "As the contract of the path has it.");
+    json_end_object(j);
+    json_array(j, "examples");
+    json_object(j, NULL);
+    json_object(j, "payload");
+    json_end_object(j);
+    json_end_object(j);
+    json_end_array(j);
+    json_end_object(j);
+}
+
+static bool has_sockets(const Model *m)
+{
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        if (at.rpc->rules->socket)
+            return true;
+    return false;
+}
+
+static void each_socket(const Document *d, const Model *m, void (*put)(const Document *, const RpcAt *, size_t number))
+{
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        for (size_t i = 0; at.rpc->rules->socket && i < at.rpc->binding_count; i++)
+            put(d, &at, i);
+}
+
+static void put_servers(JsonOut *j, bool sockets)
+{
+    json_object(j, "servers");
+    json_object(j, "bus");
+    json_text(j, "host", "localhost:4222");
+    json_text(j, "protocol", "nats");
+    json_text(j, "description", "nats-server with JetStream.");
+    json_end_object(j);
+    if (sockets) {
+        json_object(j, "edge");
+        json_text(j, "host", "localhost:8080");
+        json_text(j, "protocol", "ws");
+        json_text(j, "description", "The gateway: WebSocket, RFC 6455.");
+        json_end_object(j);
+    }
+    json_end_object(j);
+}
+
+static void put_head(JsonOut *j, bool sockets)
 {
     json_text(j, "asyncapi", "3.0.0");
     json_object(j, "info");
@@ -120,13 +227,7 @@ static void put_head(JsonOut *j)
     json_end_object(j);
     json_end_object(j);
     json_text(j, "defaultContentType", "application/protobuf");
-    json_object(j, "servers");
-    json_object(j, "bus");
-    json_text(j, "host", "localhost:4222");
-    json_text(j, "protocol", "nats");
-    json_text(j, "description", "nats-server with JetStream.");
-    json_end_object(j);
-    json_end_object(j);
+    put_servers(j, sockets);
 }
 
 /* Calls `put` for each event of the files to generate. */
@@ -156,16 +257,20 @@ void emit_asyncapi(const Model *m, Products *out)
     Reach reach = reach_events(m);
 
     json_object(&json, NULL);
-    put_head(&json);
+    put_head(&json, has_sockets(m));
     json_object(&json, "channels");
     each_event(&d, m, put_channel);
+    each_socket(&d, m, put_socket_channel);
     json_end_object(&json);
     json_object(&json, "operations");
     each_event(&d, m, put_operation);
+    each_socket(&d, m, put_socket_operations);
     json_end_object(&json);
     json_object(&json, "components");
     json_object(&json, "messages");
     each_event(&d, m, put_message);
+    if (has_sockets(m))
+        put_socket_message(&json);
     json_end_object(&json);
     json_object(&json, "schemas");
     schema_put_all(&json, m->mem, &reach);

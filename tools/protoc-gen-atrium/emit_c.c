@@ -233,8 +233,11 @@ static void put_method(StrBuf *b, Arena *mem, const File *file, const Rpc *rpc)
                   c_literal(mem, file->version), c_literal(mem, rpc->name));
     strbuf_printf(b, "    .request = &%s__descriptor,\n", c_lower(mem, rpc->request));
     strbuf_printf(b, "    .reply = &%s__descriptor,\n", c_lower(mem, rpc->reply));
-    strbuf_printf(b, "    .caller = %s,\n", caller_constant(rpc->caller));
-    strbuf_printf(b, "    .permission = %s,\n", c_literal(mem, rpc->rules->permission ? rpc->rules->permission : ""));
+    /* The edge asks for credentials at a socket's handshake; some of its requests are of no person. */
+    strbuf_printf(b, "    .caller = %s,\n",
+                  caller_constant(rpc->rules->socket ? ATRIUM__CALLER_POLICY__OPTIONAL : rpc->caller));
+    strbuf_printf(b, "    .permission = %s,\n",
+                  c_literal(mem, rpc->rules->permission && !rpc->rules->socket ? rpc->rules->permission : ""));
     strbuf_printf(b, "    .timeout_ms = %u,\n    .lane = %s,\n", rpc->timeout_ms, c_literal(mem, rpc->rules->lane));
     strbuf_printf(b, "    .idempotency = %s,\n    .max_bytes = %u,\n    .streams = %s,\n};\n",
                   idempotency_constant(rpc->rules->idempotency), rpc->rules->max_bytes,

@@ -36,7 +36,11 @@ void emit_callers(const Model *m, Products *out)
         strbuf_printf(&b, "%s,%s,%s,%s,", at.file->domain, at.rpc->name, policy_name(at.rpc->caller),
                       at.rpc->rules->permission ? at.rpc->rules->permission : "");
         put_cell(&b, strbuf_finish(&routes, &text) ? text.ptr : "");
-        strbuf_printf(&b, ",%s\n", at.rpc->rules->bytes ? "bytes" : at.rpc->streams ? "stream" : "call");
+        strbuf_printf(&b, ",%s\n",
+                      at.rpc->rules->bytes    ? "bytes"
+                      : at.rpc->rules->socket ? "socket"
+                      : at.rpc->streams       ? "stream"
+                                              : "call");
     }
     product_end(out, "callers.csv", &b);
 }

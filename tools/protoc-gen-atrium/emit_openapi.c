@@ -54,7 +54,7 @@ static const char *openapi_path(Arena *mem, const Template *t, const char *const
     for (size_t i = 0; i < t->segment_count; i++)
         path = t->segments[i].kind == SEGMENT_LITERAL ? arena_printf(mem, "%s/%s", path, t->segments[i].text)
                                                       : arena_printf(mem, "%s/{%s}", path, names[count++]);
-    return t->verb ? arena_printf(mem, "%s:%s", path, t->verb) : path;
+    return t->suffix ? arena_printf(mem, "%s%s", path, t->suffix) : path;
 }
 
 /* ------------------------------------------------------------------------------------------- parameters */
@@ -164,7 +164,7 @@ static void put_parameters(const Document *d, const Operation *o)
 
     json_array(d->json, "parameters");
     put_path_parameters(d, o);
-    if (rpc->rules->bytes) {
+    if (rpc->rules->bytes || rpc->rules->socket) {
         json_end_array(d->json);
         return;
     }
@@ -265,7 +265,7 @@ static void put_reply(const Document *d, const Operation *o)
     const Rpc *rpc = o->at.rpc;
     const Field *f = *o->binding->response_body ? message_field(rpc->reply, o->binding->response_body) : NULL;
 
-    if (o->binding->status == 204)
+    if (o->binding->status == 204 || rpc->rules->socket)
         return;
     if (rpc->rules->bytes || is_raw(f && f->message ? f->message : rpc->reply)) {
         put_raw_content(d->json);
@@ -287,8 +287,13 @@ static void put_responses(const Document *d, const Operation *o)
     const char *failure = arena_printf(d->mem, "#/components/responses/%s", dialect_error_name(o->binding->dialect));
 
     json_object(d->json, "responses");
-    json_object(d->json, o->at.rpc->rules->bytes ? "2XX" : arena_printf(d->mem, "%u", o->binding->status));
-    json_text(d->json, "description", o->binding->status == 204 ? "Done; there is nothing to say" : "Done");
+    json_object(d->json, o->at.rpc->rules->bytes    ? "2XX"
+                         : o->at.rpc->rules->socket ? "101"
+                                                    : arena_printf(d->mem, "%u", o->binding->status));
+    json_text(d->json, "description",
+              o->at.rpc->rules->socket    ? "From here on a WebSocket; the AsyncAPI document has its channel"
+              : o->binding->status == 204 ? "Done; there is nothing to say"
+                                          : "Done");
     put_reply(d, o);
     json_end_object(d->json);
     for (size_t i = 0; i < ARRAY_LEN(FAILURES); i++) {
@@ -399,7 +404,7 @@ static void reach_bodies(Reach *reach, const Rpc *rpc, const Binding *b)
 {
     const Field *in = message_field(rpc->request, b->body), *out = message_field(rpc->reply, b->response_body);
 
-    if (rpc->rules->bytes)
+    if (rpc->rules->bytes || rpc->rules->socket)
         return;
     if (*b->body)
         reach_add(reach, in ? in->message : rpc->request);

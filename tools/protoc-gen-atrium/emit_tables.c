@@ -107,6 +107,9 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     SET(row, streams, rpc->streams);
     if (rpc->rules->bytes)
         SET(row, bytes, true);
+    if (rpc->rules->lenient_body)
+        SET(row, lenient_body, true);
+    row->socket = rpc->rules->socket;
     row->permission = rpc->rules->permission;
     row->cookie = rpc->rules->cookie;
     return row;
@@ -122,6 +125,35 @@ static void add_routes(const Model *m, const Reach *reach, Atrium__Tables *table
     for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
         for (size_t i = 0; i < at.rpc->binding_count; i++)
             tables->routes[tables->n_routes++] = route_row(m->mem, reach, at.file, at.rpc, &at.rpc->bindings[i]);
+}
+
+static bool has_socket(const Model *m, const char *domain)
+{
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        if (at.rpc->rules->socket && strcmp(at.file->domain, domain) == 0)
+            return true;
+    return false;
+}
+
+static void add_streams(const Model *m, const Reach *reach, Atrium__Tables *tables)
+{
+    size_t count = 0;
+
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+        count += at.rpc->streams;
+    tables->streams = ARENA_ARRAY(m->mem, Atrium__StreamRow *, count);
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at)) {
+        Atrium__StreamRow *row;
+        if (!at.rpc->streams || !has_socket(m, at.file->domain))
+            continue;
+        row = NEW(m->mem, Atrium__StreamRow, atrium__stream_row__init);
+        row->domain = TEXT(at.file->domain);
+        row->version = TEXT(at.file->version);
+        row->rpc = TEXT(at.rpc->name);
+        SET(row, reply, reach_message(reach, at.rpc->reply));
+        SET(row, timeout_ms, at.rpc->timeout_ms);
+        tables->streams[tables->n_streams++] = row;
+    }
 }
 
 static Atrium__ReasonRow *reason_row(Arena *mem, const File *file, const EnumValue *v)
@@ -194,6 +226,11 @@ static Reach reach_all(const Model *m)
     }
     for (size_t i = 0; i < ARRAY_LEN(ALWAYS); i++)
         reach_add(&reach, model_message(m, ALWAYS[i]));
+    /* Frames name any message of their domain (atrium.FrameMessage). */
+    for (size_t i = 0; i < m->file_count; i++)
+        for (size_t j = 0; m->files[i].generate && has_socket(m, m->files[i].domain) && j < m->files[i].message_count;
+             j++)
+            reach_add(&reach, m->files[i].messages[j]);
     return reach;
 }
 
@@ -213,6 +250,7 @@ void emit_tables(const Model *m, Products *out)
     for (size_t i = 0; i < reach.enum_count; i++)
         tables->enums[tables->n_enums++] = enum_row(m->mem, reach.enums[i]);
     add_routes(m, &reach, tables);
+    add_streams(m, &reach, tables);
     add_reasons(m, tables);
     add_rates(m, tables);
     add_domains(m, tables);

@@ -77,7 +77,7 @@ typedef struct Template {
     size_t segment_count;
     const char **variables; /* dotted field paths */
     size_t variable_count;
-    const char *verb;    /* "cancel", or NULL */
+    const char *suffix;  /* ":cancel", ".jpg", or NULL */
     const char *shape;   /* what a request line can tell apart: /v1/rooms/x/messages:cancel with * for variables */
     const char *problem; /* why it is no template, or NULL */
 } Template;

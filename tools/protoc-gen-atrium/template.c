@@ -2,7 +2,8 @@
 
 /* Reads a path template by the grammar of google.api.http:
  *   Template = "/" Segments [ ":" verb ];  Segments = Segment { "/" Segment };
- *   Segment = "*" | "**" | literal | "{" path [ "=" Segments ] "}" */
+ *   Segment = "*" | "**" | literal | "{" path [ "=" Segments ] "}"
+ * and beyond it, an ending of names behind a variable that is last: "{sheet}.jpg". */
 typedef struct Reader {
     Arena *mem;
     const char *at;
@@ -87,7 +88,7 @@ static const char *shape_of(Arena *mem, const Template *t)
         const char *text = s->kind == SEGMENT_LITERAL ? s->text : s->kind == SEGMENT_ONE ? "*" : "**";
         shape = arena_printf(mem, "%s/%s", shape, text);
     }
-    return t->verb ? arena_printf(mem, "%s:%s", shape, t->verb) : shape;
+    return t->suffix ? arena_printf(mem, "%s%s", shape, t->suffix) : shape;
 }
 
 Template template_parse(Arena *mem, const char *path)
@@ -106,9 +107,9 @@ Template template_parse(Arena *mem, const char *path)
     r.at++;
     if (*r.at) /* "/" alone is a template without segments */
         read_segments(&r);
-    if (!out.problem && *r.at == ':') {
-        r.at++;
-        out.verb = read_word(&r, "/:{}*=");
+    if (!out.problem && (*r.at == ':' || (*r.at == '.' && r.at[-1] == '}'))) {
+        char sign = *r.at++;
+        out.suffix = arena_printf(mem, "%c%s", sign, read_word(&r, "/:{}*="));
     }
     if (!out.problem && *r.at)
         out.problem = "something after its end";

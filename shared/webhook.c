@@ -1,0 +1,373 @@
+/* webhook: signing, secrets, webhooks and their messages in the database; see webhook.h. Sending: webhook_sender.c. */
+#include "shared/webhook.h"
+
+#include <curl/curl.h>
+#include <sodium.h>
+
+#include "atrium/reasons.atrium.h"
+#include "shared/http_client.h"
+#include "shared/rpc.h"
+#include "shared/webhook_internal.h"
+
+#define SECRET_PREFIX "whsec_"
+enum { SECRET_MAX_BYTES = 64, KEYS_MAX = 8 };
+
+/* ---------------------------------------------------------------------------------------------------- signing */
+
+char *webhook_sign(Arena *mem, Slice secret, Slice id, int64_t timestamp_s, Slice body)
+{
+    uint8_t mac[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state;
+    char *head = arena_printf(mem, SLICE_FMT ".%" PRId64 ".", SLICE_ARG(id), timestamp_s);
+
+    crypto_auth_hmacsha256_init(&state, (const uint8_t *)secret.ptr, secret.len);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)head, strlen(head));
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)body.ptr, body.len);
+    crypto_auth_hmacsha256_final(&state, mac);
+    sodium_memzero(&state, sizeof(state));
+    return arena_printf(mem, "v1,%s", base64_encode(mem, slice_of(mac, sizeof(mac))));
+}
+
+void webhook_new_secret(char out[WEBHOOK_SECRET_TEXT_BYTES])
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(512);
+    uint8_t bytes[WEBHOOK_SECRET_BYTES];
+    char *text;
+
+    random_bytes(bytes, sizeof(bytes));
+    text = base64_encode(mem, slice_of(bytes, sizeof(bytes)));
+    (void)snprintf(out, WEBHOOK_SECRET_TEXT_BYTES, SECRET_PREFIX "%s", text); /* there is room for 44 letters */
+    sodium_memzero(text, strlen(text));
+    sodium_memzero(bytes, sizeof(bytes));
+}
+
+bool webhook_secret_bytes(Arena *mem, Slice text, Slice *out)
+{
+    return slice_starts_with(text, SLICE_LIT(SECRET_PREFIX)) &&
+           base64_decode(mem, slice_skip(text, sizeof(SECRET_PREFIX) - 1), out) && out->len > 0 &&
+           out->len <= SECRET_MAX_BYTES;
+}
+
+/* ---------------------------------------------------------------------------------------------------- sealing */
+
+struct WebhookKeys {
+    uint8_t keys[KEYS_MAX][crypto_secretbox_KEYBYTES];
+    size_t count;
+};
+
+static Err add_key(WebhookKeys *keys, Arena *mem, Slice text)
+{
+    Slice bytes;
+
+    if (!hex_decode(mem, slice_trim(text), &bytes) || bytes.len != crypto_secretbox_KEYBYTES)
+        return err_make(&INVALID_ARGUMENT, "WEBHOOK_KEY: 64 hex digits each");
+    if (keys->count == KEYS_MAX)
+        return err_make(&INVALID_ARGUMENT, "WEBHOOK_KEY: %d keys at most", KEYS_MAX);
+    memcpy(keys->keys[keys->count++], bytes.ptr, bytes.len);
+    return OK;
+}
+
+Err webhook_keys_new(const char *list, WebhookKeys **out)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(webhook_keys_free_at) WebhookKeys *keys = NULL;
+    Slice rest = slice(list), item;
+    bool more = true;
+
+    *out = NULL;
+    if (!rest.len)
+        return OK;
+    keys = xcalloc(1, sizeof(*keys));
+    while (more) {
+        more = slice_cut(rest, ',', &item, &rest);
+        TRY(add_key(keys, mem, item));
+    }
+    *out = MOVE(keys);
+    return OK;
+}
+
+Err webhook_keys_check(const char *list)
+{
+    CLEANUP(webhook_keys_free_at) WebhookKeys *keys = NULL;
+
+    return webhook_keys_new(list, &keys);
+}
+
+void webhook_keys_free(WebhookKeys *keys)
+{
+    if (!keys)
+        return;
+    sodium_memzero(keys, sizeof(*keys));
+    free(keys);
+}
+
+static Slice seal(const WebhookKeys *keys, Arena *mem, Slice plain)
+{
+    size_t len = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + plain.len;
+    uint8_t *out = ARENA_ARRAY(mem, uint8_t, len);
+
+    random_bytes(out, crypto_secretbox_NONCEBYTES);
+    crypto_secretbox_easy(out + crypto_secretbox_NONCEBYTES, (const uint8_t *)plain.ptr, plain.len, out, keys->keys[0]);
+    return slice_of(out, len);
+}
+
+bool webhook_unseal(const WebhookKeys *keys, Arena *mem, Slice sealed, Slice *out)
+{
+    const uint8_t *in = (const uint8_t *)sealed.ptr;
+    uint8_t *plain = ARENA_ARRAY(mem, uint8_t, sealed.len + 1);
+
+    if (sealed.len < crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES)
+        return false;
+    for (size_t i = 0; i < keys->count; i++)
+        if (crypto_secretbox_open_easy(plain, in + crypto_secretbox_NONCEBYTES,
+                                       sealed.len - crypto_secretbox_NONCEBYTES, in, keys->keys[i]) == 0) {
+            *out = slice_of(plain, sealed.len - crypto_secretbox_NONCEBYTES - crypto_secretbox_MACBYTES);
+            return true;
+        }
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------------------- URLs */
+
+static void free_url(CURLU *u)
+{
+    curl_url_cleanup(u);
+}
+CLEANUP_FN(CURLU, free_url)
+
+/* A part of a URL, borrowed from `mem`; "" when it has none. */
+static char *url_part(Arena *mem, CURLU *u, CURLUPart part, unsigned flags)
+{
+    char *text = NULL, *copy;
+
+    if (curl_url_get(u, part, &text, flags) != CURLUE_OK)
+        return arena_strdup(mem, "");
+    copy = arena_strdup(mem, text);
+    curl_free(text);
+    return copy;
+}
+
+static bool is_listed(const char *list, const char *word)
+{
+    Slice rest = slice(list), item;
+
+    while (rest.len) {
+        (void)slice_cut(rest, ',', &item, &rest);
+        if (slice_eq_cstr(slice_trim(item), word))
+            return true;
+    }
+    return false;
+}
+
+/* Addresses in figures are refused at once, in whatever form curl would take them ("0x7f.1" is one, too). */
+static bool host_is_refused(Arena *mem, CURLU *u, const char *allowed)
+{
+    Slice host = slice(url_part(mem, u, CURLUPART_HOST, 0));
+    char *port = url_part(mem, u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    bool six = host.len > 2 && host.ptr[0] == '[';
+    char *bare = slice_cstr(mem, six ? slice_take(slice_skip(host, 1), host.len - 2) : host);
+    bool figures = six || (*bare && strspn(bare, "0123456789.") == strlen(bare));
+
+    if (slice_eq_nocase(slice(bare), SLICE_LIT("localhost")))
+        return !is_listed(allowed, arena_printf(mem, "127.0.0.1:%s", port));
+    return figures && !http_address_public(bare) &&
+           !is_listed(allowed, arena_printf(mem, SLICE_FMT ":%s", SLICE_ARG(host), port));
+}
+
+Err webhook_check_url(Arena *mem, const char *url, const char *allowed)
+{
+    CLEANUP(free_url_at) CURLU *u = curl_url();
+    char *scheme;
+
+    if (!u)
+        abort();
+    if (strlen(url) > WEBHOOK_URL_MAX_BYTES ||
+        curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
+        return err_make(&INVALID_ARGUMENT, "url: not a URL of http or https, %d bytes at most", WEBHOOK_URL_MAX_BYTES);
+    scheme = url_part(mem, u, CURLUPART_SCHEME, 0);
+    if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+        return err_make(&INVALID_ARGUMENT, "url: not a URL of http or https, %d bytes at most", WEBHOOK_URL_MAX_BYTES);
+    if (*url_part(mem, u, CURLUPART_USER, 0) || *url_part(mem, u, CURLUPART_PASSWORD, 0) ||
+        *url_part(mem, u, CURLUPART_FRAGMENT, 0))
+        return err_make(&INVALID_ARGUMENT, "url: no user, password or fragment");
+    if (host_is_refused(mem, u, allowed))
+        return err_make(&INVALID_ARGUMENT, "url: the address is not one of the public internet");
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- webhooks */
+
+#define WEBHOOK_COLUMNS                                                                                                \
+    "id, owner_id, url, cardinality(types), array_to_string(types, E'\\x01'), enabled, disabled_why, failing_since,"   \
+    " created_at"
+
+static void read_webhook(Arena *mem, const DbRows *rows, int row, Webhook *out)
+{
+    size_t count = (size_t)db_get_int64(rows, row, 3);
+    Slice *types = ARENA_ARRAY(mem, Slice, count + 1), rest = slice(db_get_cstr(mem, rows, row, 4));
+
+    for (size_t i = 0; i < count; i++)
+        (void)slice_cut(rest, '\x01', &types[i], &rest);
+    *out = (Webhook){.id = db_get_uuid(rows, row, 0),
+                     .owner_id = db_get_int64(rows, row, 1),
+                     .url = db_get_cstr(mem, rows, row, 2),
+                     .types = types,
+                     .type_count = count,
+                     .enabled = db_get_bool(rows, row, 5),
+                     .disabled_why = db_get_cstr(mem, rows, row, 6),
+                     .failing_since_us = db_get_time_us(rows, row, 7),
+                     .created_us = db_get_time_us(rows, row, 8)};
+}
+
+static const char COUNT_WEBHOOKS[] = "SELECT count(*) FROM webhook WHERE owner_id = $1";
+static const char INSERT_WEBHOOK[] = "INSERT INTO webhook (id, owner_id, url, types, secret, enabled)"
+                                     " VALUES ($1, $2, $3, $4, $5, $6)";
+
+static Slice seal_text(const WebhookKeys *keys, Arena *mem, const char *secret_text)
+{
+    Slice bytes;
+
+    if (!webhook_secret_bytes(mem, slice(secret_text), &bytes))
+        abort(); /* it is of our own making */
+    return seal(keys, mem, bytes);
+}
+
+Err webhook_insert(DbTx *tx, const WebhookKeys *keys, const Webhook *webhook, const char *secret_text)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, COUNT_WEBHOOKS, DB_ARGS(db_int64(webhook->owner_id)), &rows));
+    if (db_get_int64(&rows, 0, 0) >= WEBHOOKS_MAX)
+        return err_make(&INVALID_ARGUMENT, "at most %d webhooks", WEBHOOKS_MAX);
+    return db_exec(tx, INSERT_WEBHOOK,
+                   DB_ARGS(db_uuid(webhook->id), db_int64(webhook->owner_id), db_text(slice(webhook->url)),
+                           db_text_array(webhook->types, webhook->type_count),
+                           db_bytes(seal_text(keys, mem, secret_text)), db_bool(webhook->enabled)));
+}
+
+static const char LIST_WEBHOOKS[] =
+    "SELECT " WEBHOOK_COLUMNS " FROM webhook WHERE owner_id = $1 ORDER BY created_at, id LIMIT $2";
+
+Err webhook_list(struct Request *rq, int64_t owner_id, Webhook **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, LIST_WEBHOOKS, DB_ARGS(db_int64(owner_id), db_int64(WEBHOOKS_MAX)), &rows));
+    *out = ARENA_ARRAY(rq->mem, Webhook, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        read_webhook(rq->mem, &rows, i, *out + i);
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
+static const char FIND_WEBHOOK[] = "SELECT " WEBHOOK_COLUMNS " FROM webhook WHERE owner_id = $1 AND id = $2";
+
+Err webhook_find(struct Request *rq, int64_t owner_id, Uuid id, Webhook *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    *out = (Webhook){.owner_id = 0};
+    TRY(db_read(rq, FIND_WEBHOOK, DB_ARGS(db_int64(owner_id), db_uuid(id)), &rows));
+    if (rows.count)
+        read_webhook(rq->mem, &rows, 0, out);
+    return OK;
+}
+
+static const char UPDATE_WEBHOOK[] =
+    "UPDATE webhook SET url = $2, types = $3, enabled = $4, disabled_why = CASE WHEN $4 THEN '' ELSE disabled_why END,"
+    " failing_since = CASE WHEN $4 AND NOT enabled THEN NULL ELSE failing_since END WHERE id = $1";
+
+Err webhook_update(DbTx *tx, const Webhook *webhook)
+{
+    return db_exec(tx, UPDATE_WEBHOOK,
+                   DB_ARGS(db_uuid(webhook->id), db_text(slice(webhook->url)),
+                           db_text_array(webhook->types, webhook->type_count), db_bool(webhook->enabled)));
+}
+
+static const char SET_SECRET[] = "UPDATE webhook SET secret = $2 WHERE id = $1";
+
+Err webhook_set_secret(DbTx *tx, const WebhookKeys *keys, Uuid id, const char *secret_text)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
+
+    return db_exec(tx, SET_SECRET, DB_ARGS(db_uuid(id), db_bytes(seal_text(keys, mem, secret_text))));
+}
+
+static const char DELETE_WEBHOOK[] = "DELETE FROM webhook WHERE id = $1";
+
+Err webhook_delete(DbTx *tx, Uuid id)
+{
+    return db_exec(tx, DELETE_WEBHOOK, DB_ARGS(db_uuid(id)));
+}
+
+static const char ERASE_WEBHOOKS[] = "DELETE FROM webhook WHERE owner_id = $1";
+
+Err webhook_erase(DbTx *tx, int64_t owner_id, int64_t *out_count)
+{
+    return db_exec_count(tx, ERASE_WEBHOOKS, DB_ARGS(db_int64(owner_id)), out_count);
+}
+
+/* ---------------------------------------------------------------------------------------------------- messages */
+
+static const char EMIT[] = "SELECT webhook_emit($1, $2, $3::text::jsonb)::text";
+
+Err webhook_emit(DbTx *tx, int64_t owner_id, const char *type, const char *data)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    return db_query(tx, EMIT, DB_ARGS(db_int64(owner_id), db_text(slice(type)), db_text(slice(data))), &rows);
+}
+
+static const char EMIT_TO[] = "INSERT INTO webhook_delivery (id, webhook_id, message_id, type, body)"
+                              " SELECT gen_random_uuid(), $1, 'msg_' || replace(gen_random_uuid()::text, '-', ''), $2,"
+                              " jsonb_build_object('type', $2, 'data', $3::text::jsonb, 'timestamp',"
+                              " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))::text";
+
+Err webhook_emit_to(DbTx *tx, Uuid webhook_id, const char *type, const char *data)
+{
+    return db_exec(tx, EMIT_TO, DB_ARGS(db_uuid(webhook_id), db_text(slice(type)), db_text(slice(data))));
+}
+
+static const char LIST_DELIVERIES[] =
+    "SELECT id, message_id, type, state, attempts, last_status, last_error, due_at, created_at, finished_at"
+    " FROM webhook_delivery WHERE webhook_id = $1 AND ($2 = '' OR state = $2)"
+    " AND ($3 IS NULL OR (created_at, id) < ($3, $4)) ORDER BY created_at DESC, id DESC LIMIT $5";
+
+Err webhook_deliveries(struct Request *rq, Uuid webhook_id, const char *state, int64_t before_us, Uuid before_id,
+                       int64_t limit, WebhookDelivery **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, LIST_DELIVERIES,
+                DB_ARGS(db_uuid(webhook_id), db_text(slice(state)), db_time_us_or_null(before_us), db_uuid(before_id),
+                        db_int64(MIN(limit, WEBHOOK_PAGE_MAX + 1))),
+                &rows));
+    *out = ARENA_ARRAY(rq->mem, WebhookDelivery, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        (*out)[i] = (WebhookDelivery){.id = db_get_uuid(&rows, i, 0),
+                                      .message_id = db_get_cstr(rq->mem, &rows, i, 1),
+                                      .type = db_get_cstr(rq->mem, &rows, i, 2),
+                                      .state = db_get_cstr(rq->mem, &rows, i, 3),
+                                      .attempts = (int32_t)db_get_int64(&rows, i, 4),
+                                      .last_status = (int32_t)db_get_int64(&rows, i, 5),
+                                      .last_error = db_get_cstr(rq->mem, &rows, i, 6),
+                                      .due_us = db_get_time_us(&rows, i, 7),
+                                      .created_us = db_get_time_us(&rows, i, 8),
+                                      .finished_us = db_get_time_us(&rows, i, 9)};
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
+static const char REDELIVER[] =
+    "UPDATE webhook_delivery SET state = 'pending', attempts = 0, due_at = now(), finished_at = NULL, last_error = '',"
+    " last_status = 0 WHERE webhook_id = $1 AND id = $2 AND state <> 'pending'";
+
+Err webhook_redeliver(DbTx *tx, Uuid webhook_id, Uuid delivery_id, bool *out_found)
+{
+    int64_t count;
+
+    TRY(db_exec_count(tx, REDELIVER, DB_ARGS(db_uuid(webhook_id), db_uuid(delivery_id)), &count));
+    *out_found = count > 0;
+    return OK;
+}
