@@ -71,26 +71,30 @@ Err chat_announce_left(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id)
         });
 }
 
-/* Two dispatches: changes apply before what stands beside them is written. */
-static Err nobody_follows(DbTx *tx, Arena *mem, ChatTopic topic)
+/* A dispatch of its own: changes apply before what stands beside them is written. `users`: those who followed it, by
+ * name, so that who comes back from a gap in which that was is known not to be up to date; NULL where they follow
+ * something above it still. */
+static Err nobody_follows(DbTx *tx, Arena *mem, ChatTopic topic, const int64_t *users, size_t user_count)
 {
     const char *text = chat_topic_text(mem, topic);
+    const ChatAudienceChange changes[] = {{.topic = text, .leave = &text, .leave_count = 1},
+                                          {.users = users, .user_count = user_count, .leave = &text, .leave_count = 1}};
 
-    return chat_dispatch(
-        tx, mem,
-        &(ChatDispatch){.topic = topic,
-                        .changes = &(ChatAudienceChange){.topic = text, .leave = &text, .leave_count = 1},
-                        .change_count = 1});
+    return chat_dispatch(tx, mem,
+                         &(ChatDispatch){.topic = topic, .changes = changes, .change_count = user_count ? 2 : 1});
 }
 
 Err chat_announce_guild_deleted(DbTx *tx, Arena *mem, int64_t guild_id)
 {
     ChatTopic topic = chat_guild_topic(guild_id);
+    int64_t *members;
+    size_t count;
 
+    TRY(chat_store_member_ids(tx, mem, guild_id, &members, &count));
     TRY(voice_end_guild(tx, guild_id));
     TRY(chat_dispatch(tx, mem,
                       &(ChatDispatch){.topic = topic, .event = "GUILD_DELETE", .data = guild_gone(mem, guild_id)}));
-    return nobody_follows(tx, mem, topic);
+    return nobody_follows(tx, mem, topic, members, count);
 }
 
 /* --- channels ---------------------------------------------------------------------------------------------------- */
@@ -133,7 +137,7 @@ Err chat_announce_channel_deleted(DbTx *tx, Arena *mem, int64_t guild_id, int64_
     SET(gone, guild_id, guild_id);
     TRY(voice_end_channel(tx, mem, guild_id, channel_id));
     TRY(chat_dispatch(tx, mem, &(ChatDispatch){.topic = topic, .event = "CHANNEL_DELETE", .data = &gone->base}));
-    return nobody_follows(tx, mem, topic);
+    return nobody_follows(tx, mem, topic, NULL, 0);
 }
 
 Err chat_announce_visibility(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id)

@@ -230,6 +230,18 @@ Err chat_store_session_view(Request *rq, int64_t user_id, bool whole, SessionVie
 
 /* --- who may view what ----------------------------------------------------------------------------------------------
  */
+Err chat_store_member_ids(DbTx *tx, Arena *mem, int64_t guild_id, int64_t **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, "SELECT user_id FROM member WHERE guild_id = $1", DB_ARGS(db_int64(guild_id)), &rows));
+    *out = ARENA_ARRAY(mem, int64_t, rows.count);
+    for (int i = 0; i < rows.count; i++)
+        (*out)[i] = db_get_int64(&rows, i, 0);
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
 Err chat_store_channel_views(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id,
                              ChannelView **out, size_t *out_count)
 {

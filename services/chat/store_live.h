@@ -68,6 +68,9 @@ typedef struct ChannelView {
     int64_t channel_id;
     bool sees;
 } ChannelView;
+/* Who is in a guild. */
+Err chat_store_member_ids(DbTx *tx, Arena *mem, int64_t guild_id, int64_t **out, size_t *out_count) MUST_CHECK;
+
 /* Of one member, each channel of the guild or one of them; nothing when he is no member. */
 Err chat_store_channel_views(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id,
                              ChannelView **out, size_t *out_count) MUST_CHECK;

@@ -40,7 +40,7 @@ bool rings_ready(Rings *all);
 /* --- for sockets -------------------------------------------------------------------------------------------------- */
 typedef struct RingLook {
     uint64_t position; /* of the last dispatch that was written to who follows it */
-    uint64_t oldest;   /* this one and all after it are in the ring, or will be */
+    uint64_t oldest;   /* this one and all after it can be given to this socket: see ring_takes */
     const char *epoch; /* borrowed until the loop's next turn */
     uint32_t generation;
 } RingLook;
@@ -59,6 +59,11 @@ typedef struct RingChange {
     char **marks;
     size_t n_marks;
 } RingChange;
+/* Before anything of a reply is done. False: ask again. Between `from` and the question the audience of what the socket
+ * is to follow changed, and what of it the client should have seen, nobody knows any more: it would see what was said
+ * before it was let in, and miss how it was let out. RingLook.oldest is beyond that now, so the service begins afresh.
+ */
+bool ring_takes(Socket *s, const RingChange *c);
 /* What frames_before are written at: with joins, before what the socket gets out of the ring, so that a client which
  * breaks off in between loses nothing. */
 uint64_t ring_position_before(Socket *s, const RingChange *c);

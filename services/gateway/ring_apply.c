@@ -56,8 +56,10 @@ bool ring_look(Socket *s, RingLook *out)
 
     if (!ring || !ring->filled || (of_socket(s) && of_socket(s)->lagging))
         return false;
-    *out = (RingLook){
-        .position = ring->position, .oldest = ring->oldest, .epoch = ring->epoch, .generation = ring->generation};
+    *out = (RingLook){.position = ring->position,
+                      .oldest = MAX(ring->oldest, of_socket(s) ? of_socket(s)->oldest : 0),
+                      .epoch = ring->epoch,
+                      .generation = ring->generation};
     return true;
 }
 
@@ -152,8 +154,100 @@ void ring_change_audience(Ring *ring, const RingEntry *entry)
     }
 }
 
+/* --- a gap
+ * ------------------------------------------------------------------------------------------------------------
+ */
+/* What has been passed of the stream while a gap is looked over. */
+typedef struct Walk {
+    const Ring *ring;
+    const RingChange *reply;
+    int64_t user;
+    Topic **passed;
+    size_t count, room;
+} Walk;
+
+static void pass(Walk *w, Topic *topic)
+{
+    if (topic->walk == w->ring->walks)
+        return;
+    topic->walk = w->ring->walks;
+    if (w->count == w->room) {
+        w->room = w->room ? w->room * 2 : 64;
+        w->passed = xrealloc(w->passed, w->room * sizeof(Topic *));
+    }
+    w->passed[w->count++] = topic;
+}
+
+/* Is it about a topic that the reply joins, or one below such a topic? */
+static bool is_near(const Walk *w, const char *topic)
+{
+    for (size_t i = 0; topic && i < w->reply->n_join; i++)
+        if (topic_is_of(slice(topic), slice(w->reply->join[i]->topic)))
+            return true;
+    return false;
+}
+
+static bool may_mean(const Walk *w, const Atrium__AudienceChange *change)
+{
+    if (ring_users_have(change->except_users, change->n_except_users, w->user))
+        return false;
+    return change->n_users ? ring_users_have(change->users, change->n_users, w->user) : is_near(w, change->topic);
+}
+
+/* Nothing was said before on what it is about: then it makes no difference since when. */
+static bool is_harmless(const Walk *w, const Atrium__AudienceChange *change)
+{
+    for (size_t i = 0; i < change->n_join; i++) {
+        const Topic *topic = topics_find(w->ring->topics, slice(change->join[i]));
+
+        if (topic && topic->walk == w->ring->walks)
+            return false;
+    }
+    for (size_t i = 0; i < change->n_leave; i++)
+        for (size_t j = 0; j < w->count; j++)
+            if (topic_is_of(slice_of(w->passed[j]->name, w->passed[j]->name_len), slice(change->leave[i])))
+                return false;
+    return true;
+}
+
+/* The first change in the gap that matters; 0: there is none. */
+static uint64_t find_change(Ring *ring, const RingChange *c, int64_t user)
+{
+    Walk w = {.ring = ring, .reply = c, .user = user};
+    uint64_t found = 0;
+
+    ring->walks++;
+    for (uint64_t at = MAX(from_of(c) + 1, ring->oldest); !found && at <= MIN(c->asked, ring->position); at++) {
+        const RingEntry *entry = ring_entry_at(ring, at);
+
+        for (size_t i = 0; !found && i < entry->dispatch->n_changes; i++)
+            if (may_mean(&w, entry->dispatch->changes[i]) && !is_harmless(&w, entry->dispatch->changes[i]))
+                found = at;
+        pass(&w, entry->topic);
+    }
+    free(w.passed);
+    return found;
+}
+
+bool ring_takes(Socket *s, const RingChange *c)
+{
+    Ring *ring = ring_of(s);
+    RingSocket *rs = of_socket(s);
+    uint64_t found;
+
+    if (!ring || c->n_join == 0 || from_of(c) >= c->asked || c->generation != ring->generation ||
+        (rs && (rs->begun || rs->oldest)))
+        return true;
+    found = find_change(ring, c, socket_user(s));
+    if (!found)
+        return true;
+    known_socket(ring, s)->oldest = found + 1;
+    return false;
+}
+
 /* --- a reply
- * ---------------------------------------------------------------------------------------------------------- */
+ * -----------------------------------------------------------------------------------------------------------
+ */
 /* What it follows already it has got so far. While a reply is applied, what was left is only marked so: when it is
  * joined again, `since` still tells what the socket has got of it. Topics know their Follow (topics_mark), so that a
  * look at an entry costs nothing. */
@@ -277,7 +371,7 @@ void ring_go_on(void *data)
 static bool is_whole(const Ring *ring, const RingSocket *rs, const RingChange *c)
 {
     return c->generation == ring->generation && !rs->lagging && c->asked + 1 >= ring->oldest &&
-           (c->n_join == 0 || from_of(c) + 1 >= ring->oldest);
+           (c->n_join == 0 || from_of(c) + 1 >= MAX(ring->oldest, rs->oldest));
 }
 
 static void change_topics(Ring *ring, RingSocket *rs, const RingChange *c)

@@ -54,8 +54,9 @@ struct RingSocket {
     struct Ring *ring;
     struct RingSocket *next, *previous; /* of the ring */
     Socket *socket;
-    bool begun;     /* it has joined once: changes mean it */
-    uint64_t floor; /* its client saw all up to here before, on another edge perhaps */
+    bool begun;      /* it has joined once: changes mean it */
+    uint64_t oldest; /* see ring_takes; 0: as the ring's */
+    uint64_t floor;  /* its client saw all up to here before, on another edge perhaps */
     /* Being filled in, as fast as its client reads: nothing else is done for it until it has come to the end. */
     bool lagging;
     uint64_t at, asked; /* the next number, and RingChange.asked */
@@ -91,6 +92,7 @@ typedef struct Ring {
     size_t bytes;
     char epoch[24];
     uint32_t generation; /* grows with each loss */
+    uint32_t walks;      /* see ring_takes */
     bool begun;          /* the stream is known */
     atomic_bool filled;  /* what was there has been taken */
     RingEntry *marks;    /* of entries */

@@ -565,6 +565,54 @@ static void what_is_read_again_is_passed_over(void **state)
     ring_forget(s);
 }
 
+/* Of what the database says at the end nobody knows since when it was so. */
+static void a_gap_in_which_the_audience_changed_is_not_filled_in(void **state)
+{
+    static const struct {
+        const char *what, *said_before; /* on which topic */
+        int64_t user;
+        const char *topic, *join, *leave; /* of the change */
+        bool takes;
+    } cases[] = {
+        {"let in", "g.1.c.2", 1, NULL, "g.1.c.2", "", false},
+        {"let in where nothing was said", "g.1.c.3", 1, NULL, "g.1.c.2", "", true},
+        {"somebody else let in", "g.1.c.2", 2, NULL, "g.1.c.2", "", true},
+        {"let out of all", "g.9.c.2", 1, NULL, "", "g.9", false},
+        {"all of a guild let in", "g.1.c.2", 0, "g.1", "g.1.c.2", "", false},
+        {"all of another", "g.2.c.2", 0, "g.2", "g.2.c.2", "", true},
+        {"a channel that ended", "g.1.c.2", 0, "g.1.c.2", "", "g.1.c.2", false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Socket *s = socket_of(1);
+        RingChange c;
+        RingLook look;
+        Atrium__TopicJoin joins[] = {ATRIUM__TOPIC_JOIN__INIT, ATRIUM__TOPIC_JOIN__INIT};
+        Atrium__TopicJoin *list[] = {&joins[0], &joins[1]};
+        uint64_t from = ring->position;
+
+        joins[0].topic = (char *)(uintptr_t) "g.1";
+        joins[1].topic = (char *)(uintptr_t) "g.1.c.2";
+        tell(cases[i].said_before);
+        tell_change("x", change(cases[i].user, cases[i].topic, cases[i].join, cases[i].leave));
+        c = ask(s);
+        c.has_from = true;
+        c.from = from;
+        c.join = list;
+        c.n_join = 2;
+        if (ring_takes(s, &c) != cases[i].takes)
+            fail_msg("%s", cases[i].what);
+        assert_true(ring_look(s, &look));
+        assert_int_equal(look.oldest, cases[i].takes ? ring->oldest : from + 3);
+        c.from = c.asked; /* afresh */
+        assert_true(ring_takes(s, &c));
+        ring_apply(s, &c);
+        assert_int_equal(s->broken, 0);
+        ring_forget(s);
+    }
+}
+
 /* Some tens of thousands at once would fill any queue. */
 static void what_was_missed_comes_as_fast_as_it_is_read(void **state)
 {
@@ -881,6 +929,7 @@ int main(void)
         RING_TEST(what_cannot_be_read_keeps_its_place),
         RING_TEST(a_client_that_is_ahead_of_us_gets_nothing_twice),
         RING_TEST(what_is_read_again_is_passed_over),
+        RING_TEST(a_gap_in_which_the_audience_changed_is_not_filled_in),
         RING_TEST(what_was_missed_comes_as_fast_as_it_is_read),
         RING_TEST(who_reads_too_slowly_for_the_ring_comes_again),
         RING_TEST(a_jump_ends_all_who_may_have_missed_something),

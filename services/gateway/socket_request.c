@@ -268,20 +268,33 @@ static void take_close(Socket *s, const Atrium__SocketClose *close)
     socket_close(s, (uint16_t)code, slice(close->reason), SOCKET_END_SERVICE);
 }
 
+static RingChange change_of(const Socket *s, const Atrium__SocketReply *r)
+{
+    return (RingChange){.asked = s->ask->look.position,
+                        .generation = s->ask->look.generation,
+                        .has_from = r->has_from,
+                        .from = r->from,
+                        .leave = r->leave,
+                        .n_leave = r->n_leave,
+                        .join = r->join,
+                        .n_join = r->n_join,
+                        .marks = r->marks,
+                        .n_marks = r->n_marks};
+}
+
+/* May it be done? Else the service is asked again, and begins afresh. */
+static bool ring_allows(Socket *s, const Atrium__SocketReply *r)
+{
+    const RingChange change = change_of(s, r);
+
+    return !socket_is_open(s) || ring_takes(s, &change);
+}
+
 /* In the order that realtime.proto gives, up to what the ring has of the joins. False: there is something in it that
  * cannot be done. */
 static bool apply(Socket *s, const Atrium__SocketReply *r)
 {
-    const RingChange change = {.asked = s->ask->look.position,
-                               .generation = s->ask->look.generation,
-                               .has_from = r->has_from,
-                               .from = r->from,
-                               .leave = r->leave,
-                               .n_leave = r->n_leave,
-                               .join = r->join,
-                               .n_join = r->n_join,
-                               .marks = r->marks,
-                               .n_marks = r->n_marks};
+    const RingChange change = change_of(s, r);
 
     if (!take_state(s, r))
         return false;
@@ -408,6 +421,8 @@ static void take_reply(Socket *s, natsMsg *msg)
             fail(s, CODE_FAILED, "asked for a token a second time", SOCKET_END_FAILED);
         else
             verify(s, reply->authenticate);
+    } else if (!ring_allows(s, reply)) {
+        ask_now(s);
     } else if (!apply(s, reply)) {
         end_reply(s, false);
     } else if (catches_up(s)) {

@@ -25,6 +25,7 @@ struct Topic {
     uint32_t count, room;
     uint32_t holds; /* of those who keep it though nobody follows it */
     Follow *mark;   /* see topics_mark */
+    uint32_t walk;  /* the ring's: something of it was passed on this walk */
     uint32_t name_len;
     char name[];
 };
