@@ -17,10 +17,11 @@ char *attachment_url(Request *rq, const char *path)
 Err chat_v1_authorize_attachment(Request *rq, const Chat__V1__AuthorizeAttachmentRequest *in,
                                  Chat__V1__AuthorizeAttachmentReply *out)
 {
-    ChannelAccess access;
+    Place place;
 
     (void)out;
-    return permissions_require_channel(rq, NULL, in->channel_id, PERMISSION_ATTACH_FILES, &access);
+    TRY(place_look(rq, in->channel_id, PERMISSION_ATTACH_FILES, &place));
+    return place.blocked ? err_make(&PERMISSION_DENIED, "you cannot write to this user") : OK;
 }
 
 static Err check_text(const char *text, size_t max_bytes, const char *name)

@@ -80,6 +80,8 @@ Err chat_v1_edit_message(Request *rq, const Chat__V1__EditMessageRequest *in, Ch
     out->content = in->content ? in->content : (char *)"";
     out->edited_at = chat_time(rq->mem, now_us);
     TRY(messages_find_mentions(&tx, rq, &place, out));
+    if (out->has_reply_to)
+        TRY(messages_mention_answered(&tx, rq, out));
     TRY(chat_store_update_message(&tx, &old, out, now_us));
     TRY(chat_dispatch(&tx, rq->mem,
                       &(ChatDispatch){.topic = place_topic(&place), .event = "MESSAGE_UPDATE", .data = &out->base}));

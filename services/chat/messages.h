@@ -35,5 +35,7 @@ Err messages_erase(Request *rq, int64_t channel_id, int64_t guild_id, const int6
 Err messages_check_content(const char *content, bool attached) MUST_CHECK;
 /* Fills in whom `message` means by its text: users, roles and everyone, as far as there are such and its author may. */
 Err messages_find_mentions(DbTx *tx, Request *rq, const Place *place, Chat__V1__Message *message) MUST_CHECK;
+/* … and, after that, whom a reply answers, if that is there still. */
+Err messages_mention_answered(DbTx *tx, Request *rq, Chat__V1__Message *message) MUST_CHECK;
 /* As rpc SendMessage, for whoever posts for somebody. */
 Err messages_post(Request *rq, const Chat__V1__SendMessageRequest *in, Chat__V1__Message *out) MUST_CHECK;

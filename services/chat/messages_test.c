@@ -324,6 +324,21 @@ static void authors_edit_and_others_do_not(void **state)
     assert_int_equal(number(f, "SELECT count(*) FROM mention"), 0);
 }
 
+static void an_edited_reply_means_the_same_one(void **state)
+{
+    Chat__V1__Message first = said(*state, OWNER, OPEN, "question"), answer, edited;
+    Chat__V1__SendMessageRequest in = CHAT__V1__SEND_MESSAGE_REQUEST__INIT;
+
+    SET(&in, channel_id, OPEN);
+    SET(&in, reply_to, first.id);
+    in.content = "answer";
+    assert_ok(say_more(*state, MEMBER, &in, &answer));
+    assert_ok(edit(*state, MEMBER, &answer, "another answer", &edited));
+    assert_int_equal(edited.n_mentions, 1);
+    assert_int_equal(edited.mentions[0], OWNER);
+    assert_int_equal(number(*state, "SELECT count(*) FROM mention"), 1);
+}
+
 static void in_dms_only_ones_own_is_deleted(void **state)
 {
     Chat__V1__Message m = said(*state, MEMBER, DM, "hello");
@@ -779,6 +794,7 @@ int main(void)
         cmocka_unit_test_setup(pages_go_in_both_directions, places),
         cmocka_unit_test_setup(history_needs_its_permission, places),
         cmocka_unit_test_setup(authors_edit_and_others_do_not, places),
+        cmocka_unit_test_setup(an_edited_reply_means_the_same_one, places),
         cmocka_unit_test_setup(in_dms_only_ones_own_is_deleted, places),
         cmocka_unit_test_setup(many_are_deleted_at_once, places),
         cmocka_unit_test_setup(reactions_are_counted_and_told_once, places),

@@ -30,6 +30,8 @@ static Err enter_to_pin(DbTx *tx, Request *rq, const Chat__V1__PinRequest *in, P
     TRY(place_enter(tx, rq, in->channel_id, PERMISSION_VIEW_CHANNEL | PERMISSION_READ_MESSAGE_HISTORY, out));
     if (out->guild_id)
         TRY(place_require(out, PERMISSION_MANAGE_MESSAGES));
+    if (out->blocked)
+        return err_make(&PERMISSION_DENIED, "you cannot write to this user");
     TRY(chat_store_author_of(tx, in->channel_id, in->message_id, &author_id));
     return author_id ? OK : err_make(&NOT_FOUND, "message not found");
 }

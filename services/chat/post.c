@@ -49,6 +49,16 @@ static void add_mention(Arena *mem, Chat__V1__Message *message, int64_t user_id)
     message->mentions = list;
 }
 
+Err messages_mention_answered(DbTx *tx, Request *rq, Chat__V1__Message *message)
+{
+    int64_t author_id;
+
+    TRY(chat_store_author_of(tx, message->channel_id, message->reply_to, &author_id));
+    if (author_id && author_id != message->author_id)
+        add_mention(rq->mem, message, author_id);
+    return OK;
+}
+
 static Err answer_to(DbTx *tx, Request *rq, int64_t reply_to, Chat__V1__Message *message)
 {
     int64_t author_id;

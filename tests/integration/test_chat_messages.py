@@ -336,6 +336,7 @@ def test_parallel_adds_keep_the_limit(api):
 def test_the_blocked_neither_open_nor_write(api):
     ann, bob = Person(api), Person(api)
     dm = bob.dm(ann)
+    said = bob.say(dm, "before")
     assert code(ann, "PUT", "/users/@me/blocks/" + ann.id) == (400, "INVALID_USER")
     assert code(ann, "PUT", "/users/@me/blocks/4503599627370496") == (404, "NOT_FOUND")
     ann.call("PUT", "/users/@me/blocks/" + bob.id, status=204)
@@ -343,6 +344,7 @@ def test_the_blocked_neither_open_nor_write(api):
     assert [b["user"]["id"] for b in ann.call("GET", "/users/@me/blocks")] == [bob.id]
     assert code(bob, "POST", messages(dm), {"content": "x"}) == (403, "FORBIDDEN")
     assert code(bob, "POST", f"/channels/{dm['id']}/typing") == (403, "FORBIDDEN")
+    assert code(bob, "PUT", f"/channels/{dm['id']}/pins/{said['id']}") == (403, "FORBIDDEN")
     assert code(bob, "POST", "/users/@me/channels", {"recipient_id": ann.id}) == (403, "FORBIDDEN")
     assert code(bob, "POST", "/users/@me/channels", {"recipient_ids": [ann.id]}) == (403, "FORBIDDEN")
     ann.say(dm, "I may")
