@@ -158,6 +158,12 @@ bool ring_look(Socket *s, RingLook *out)
     return true;
 }
 
+bool ring_takes(Socket *s, const RingChange *c)
+{
+    (void)s;
+    return !c->has_from || c->from >= 3;
+}
+
 uint64_t ring_position_before(Socket *s, const RingChange *c)
 {
     (void)s;

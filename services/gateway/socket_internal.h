@@ -10,6 +10,7 @@ enum {
     SOCKET_WRITE_VECTORS = 64,
     SOCKET_WAITING_MAX = 16, /* messages that wait while the service is asked; then reading pauses. What was read by
                               * then (4 KiB) is still taken */
+    SOCKET_REFUSED_MAX = 8,  /* answers to one question that go on from where the ring cannot; see ring_takes */
     SOCKET_RAW_FRAMES_FACTOR = 16, /* fragments, pings and pongs: so many times frames_per_minute */
     SOCKET_WINDOW_MS = 60000,
     SOCKET_STATE_MAX_BYTES = 4096,

@@ -29,6 +29,7 @@ struct SocketAsk {
     SocketMessage *message; /* of FRAME */
     SocketEnded *ended;     /* told with it */
     int tries;
+    int refused; /* answers that the ring could not do */
     int64_t began_ms;
     LoopTimer *again;
     RingLook look;
@@ -422,7 +423,10 @@ static void take_reply(Socket *s, natsMsg *msg)
         else
             verify(s, reply->authenticate);
     } else if (!ring_allows(s, reply)) {
-        ask_now(s);
+        if (++s->ask->refused > SOCKET_REFUSED_MAX)
+            fail(s, CODE_TRY_AGAIN, "the service does not begin afresh", SOCKET_END_FAILED);
+        else
+            ask_now(s);
     } else if (!apply(s, reply)) {
         end_reply(s, false);
     } else if (catches_up(s)) {
