@@ -17,10 +17,7 @@
 #include "shared/clock.h"
 #include "shared/memory.h"
 
-enum {
-    SOCKET_FD = 3, /* in the process */
-    PATIENCE_MS = 300 /* standing back, for one computation */
-};
+enum { SOCKET_FD = 3 /* in the process */ };
 
 typedef struct Process {
     struct Process *next; /* that is free */
@@ -30,6 +27,7 @@ typedef struct Process {
 
 struct Aside {
     Log *log;
+    int64_t patience_ms;
     int process_count;
     Process *processes;
     pthread_mutex_t lock; /* guards the list of the free */
@@ -105,6 +103,7 @@ Aside *aside_new(const AsideOptions *options)
     pthread_condattr_t attributes;
 
     aside->log = options->log;
+    aside->patience_ms = options->patience_ms;
     aside->process_count = MAX(options->processes, 1);
     aside->processes = xcalloc((size_t)aside->process_count, sizeof *aside->processes);
     pthread_mutex_init(&aside->lock, NULL);
@@ -177,15 +176,16 @@ static Err hand_over(Process *p, Slice in)
     return OK;
 }
 
-static Err exchange(Process *p, int64_t deadline_ms, Slice in, uint8_t *answer, size_t *out_len)
+static Err exchange(const Aside *aside, Process *p, int64_t deadline_ms, Slice in, uint8_t *answer, size_t *out_len)
 {
-    int64_t patient_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + PATIENCE_MS;
+    int64_t patient_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + aside->patience_ms;
     ssize_t got;
 
     TRY(start(p));
-    stand_back(p->pid);
+    if (aside->patience_ms > 0)
+        stand_back(p->pid);
     TRY(hand_over(p, in));
-    if (!wait_for_answer(p, MIN(patient_ms, deadline_ms)) && patient_ms < deadline_ms) {
+    if (aside->patience_ms > 0 && !wait_for_answer(p, MIN(patient_ms, deadline_ms)) && patient_ms < deadline_ms) {
         end(p); /* what it has done so far is little */
         TRY(hand_over(p, in));
     }
@@ -211,10 +211,10 @@ Err aside_run(Aside *aside, int64_t deadline_ms, Slice in, Arena *mem, Slice *ou
     if (!p)
         return err_make(&DEADLINE_EXCEEDED, "no time left to compute");
     was_there = p->pid != 0;
-    e = exchange(p, deadline_ms, in, answer, &len);
+    e = exchange(aside, p, deadline_ms, in, answer, &len);
     if (was_there && e.reason == &UNAVAILABLE) { /* killed while it had nothing to do */
         end(p);
-        e = exchange(p, deadline_ms, in, answer, &len);
+        e = exchange(aside, p, deadline_ms, in, answer, &len);
     }
     if (err_failed(e)) {
         LOG_WARN(aside->log, "aside_lost", "pid", (int64_t)p->pid, "error", e.text);

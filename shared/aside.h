@@ -22,7 +22,8 @@ enum { ASIDE_BYTES_MAX = 4096 };
 typedef size_t (*AsideFunction)(Slice in, uint8_t out[ASIDE_BYTES_MAX]);
 
 typedef struct AsideOptions {
-    int processes; /* at most so many computations at a time */
+    int processes;       /* at most so many computations at a time */
+    int64_t patience_ms; /* a computation stands back for so long; 0: never */
     Log *log;
 } AsideOptions;
 

@@ -49,7 +49,7 @@ static int open_world(void **state)
     World *w = xcalloc(1, sizeof *w);
 
     w->mem = arena_new(4096);
-    w->aside = aside_new(&(AsideOptions){.processes = 2});
+    w->aside = aside_new(&(AsideOptions){.processes = 2, .patience_ms = BRIEF_MS});
     *state = w;
     return 0;
 }

@@ -133,7 +133,8 @@ static Err open_auth(Service *service, void **out_context)
     auth->breach = running->breach;
     TRY(providers_new(auth->settings, service->log, &running->providers));
     auth->providers = running->providers;
-    auth->aside = running->aside = aside_new(&(AsideOptions){.processes = hash_threads(), .log = service->log});
+    auth->aside = running->aside = aside_new(&(AsideOptions){
+        .processes = hash_threads(), .patience_ms = auth->settings->hash_patience_ms, .log = service->log});
     TRY(bootstrap(service, running));
     *out_context = running;
     return OK;
