@@ -47,11 +47,19 @@ def good_history():
         at(19, 19.1, op("item", "M1", "gateway", value="ready", safe=True)),
         at(20, 20.1, op("settled", "M1", "gateway", value="ready", safe=True)),
     ]
+    h.ops += [
+        at(1, 1.1, op("guild", "G1", "gateway", good=(201,)), 201),
+        at(2, 2.1, op("post", "C1", "gateway", value=1, good=(201,)), 201),
+        at(10, 10.1, op("post", "C1", "gateway-2", value=2, good=(201,)), 503),
+        at(17, 17.1, op("post", "C1", "gateway", value=3, good=(201,)), 201),
+        at(20, 20.1, op("read_back", "C1", "", value=[1, 2, 3])),
+    ]
     for asked in h.ops:
         asked.retry_after = asked.status == 503
     h.events = [Event("evt.auth.user.registered.7", "7", "e1", T + 1.2),
                 Event("evt.auth.login.ended.L1", "L1", "e2", T + 6.1),
                 *(Event("evt.auth.chaos.ticked.key0", "key0", f"t{n}", T + 8 + n, n) for n in (1, 2, 3)),
+                Event("evt.chat.guild.created.G1", "G1", "g1", T + 1.2),
                 Event("evt.media.item.uploaded.M1", "M1", "m1", T + 3.2),
                 *(Event("evt.transcode.job.finished.M1", "M1", f"j{n}", T + 5 + n, job=f"J{n}") for n in (1, 2)),
                 *(Event("evt.transcode.job.progressed.M1", "M1", "", T + 5) for _ in range(2))]
@@ -126,6 +134,26 @@ def stay_ill(h):
     h.faults[0].healthy = float("inf")
 
 
+def lose_message(h):
+    find(h, "read_back").value = [2, 3]
+
+
+def double_message(h):
+    find(h, "read_back").value = [1, 2, 2, 3]
+
+
+def invent_message(h):
+    find(h, "read_back").value = [1, 2, 3, 4]
+
+
+def swap_messages(h):
+    find(h, "read_back").value = [3, 2, 1]
+
+
+def not_read_back(h):
+    h.ops.remove(find(h, "read_back"))
+
+
 def lose_event(h):
     h.events = [e for e in h.events if e.key != "L1"]
 
@@ -195,7 +223,9 @@ PLANTED = [
     (give_up_early, "wrong 504"), (wait_for_a_lost_bus, "wrong 504"), (break_connection, "connection lost"),
     (refuse_live_token, "failed without a fault"), (stay_ill, "not healthy again"), (lose_event, "event lost"),
     (delay_event, "event late"), (double_event, "event twice"), (swap_events, "events out of order"),
-    (leave_gap, "event lost"), (lose_last, "event lost"),
+    (leave_gap, "event lost"), (lose_last, "event lost"), (lose_message, "acknowledged write lost"),
+    (double_message, "message twice"), (invent_message, "value from nowhere"), (swap_messages, "out of order"),
+    (not_read_back, "not read back"),
 ]
 
 
