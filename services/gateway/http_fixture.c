@@ -281,9 +281,7 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
         reply_failure(nc, msg);
     } else if (strcmp(rpc, "Baker") == 0) {
         reply_cookies(nc, msg);
-    } else if (strcmp(rpc, "Empty") == 0) {
-        reply_wire(nc, msg, "", 0);
-    } else if (strcmp(rpc, "GetGrants") == 0) {
+    } else if (strcmp(rpc, "Empty") == 0 || strcmp(rpc, "GetGrants") == 0) {
         reply_wire(nc, msg, "", 0); /* no role grants anything */
     } else if (strcmp(rpc, "ReportKeyUsage") == 0) {
         take_report(nc, msg);

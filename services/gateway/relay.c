@@ -637,8 +637,7 @@ static void begin_answer(Relay *r)
     r->answer_complete = a->body == ANSWER_NO_BODY || (a->body == ANSWER_LENGTH && a->length == 0);
     if (r->direct.past) {
         relay_direct_begin_down(r, exchange_answer_past(x, a->status, past_size(a)));
-    } else if (a->body == ANSWER_NO_BODY && a->status != 204 &&
-               (a->has_length ? a->length > 0 : a->status != 304)) {
+    } else if (a->body == ANSWER_NO_BODY && a->status != 204 && (a->has_length ? a->length > 0 : a->status != 304)) {
         /* What it would be: told, not sent. */
         relay_give_back(r);
         (void)exchange_answer_from(x, a->status, a->has_length ? a->length : MHD_SIZE_UNKNOWN, 1, read_answer);

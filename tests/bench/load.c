@@ -4,10 +4,11 @@
  *   load [-k] [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY] PORT KIND…
  *   load -i CONNECTIONS [-H HEADER] PORT KIND       each asks once and is kept, until SIGTERM; says "ready" before
  *
- * Kinds take turns; with -k each connection keeps to one. A KIND is [anonymous:]PATH=STATUS: a GET, or a POST when there is a body; anonymous leaves HEADER out. Any other
- * status is a failure. With a rate the loop is open: request k is due at k / RATE, whatever became of those before, and
- * its latency counts from then; so one that waited behind a slow server (or a slow client) is not forgotten. Prints one
- * line: requests, failed, seconds, rate, and p50, p99 and max in microseconds. */
+ * Kinds take turns; with -k each connection keeps to one. A KIND is [anonymous:]PATH=STATUS: a GET, or a POST when
+ * there is a body; anonymous leaves HEADER out. Any other status is a failure. With a rate the loop is open: request k
+ * is due at k / RATE, whatever became of those before, and its latency counts from then; so one that waited behind a
+ * slow server (or a slow client) is not forgotten. Prints one line: requests, failed, seconds, rate, and p50, p99 and
+ * max in microseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
