@@ -395,7 +395,7 @@ static void reactions_are_counted_and_told_once(void **state)
     Fixture *f = *state;
     Chat__V1__Message m = said(f, OWNER, OPEN, "look");
     Chat__V1__MessageList page;
-    char emoji[8];
+    char emoji[16];
 
     test_schema_script(&f->schema, "TRUNCATE outbox");
     assert_ok(react(f, OWNER, "AddReaction", &m, "\xf0\x9f\x91\x8d"));
