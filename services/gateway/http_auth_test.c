@@ -113,6 +113,16 @@ static void callers_are_known_by_their_tokens(void **state)
 }
 
 /* After callers_are_known_by_their_tokens: by then credentials can be judged. */
+/* 503 says that who knows could not be asked just now, as may be on a busy machine: then another time. */
+static int decided(const char *path, const char *token)
+{
+    int status = 503;
+
+    for (int i = 0; i < 5 && status == 503; i++)
+        status = ask_as(path, token).status;
+    return status;
+}
+
 static void a_token_waits_for_the_key_that_it_names(void **state)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(1024);
@@ -136,8 +146,8 @@ static void a_token_waits_for_the_key_that_it_names(void **state)
     /* Names that nobody knows are refused when the keys are there anew, not before. */
     assert_ok(jws_signer_new(JWS_EDDSA, slice_of(KEY_SEED, JWS_PRIVATE_BYTES), "stale", &stranger));
     other = jws_sign(stranger, mem, slice(jwt_claims_write(mem, &claims)));
-    assert_int_equal(ask_as("/who", other).status, 401);
-    assert_int_equal(ask_as("/who", other).status, 401);
+    assert_int_equal(decided("/who", other), 401);
+    assert_int_equal(decided("/who", other), 401);
 }
 
 /* --- cookies ----------------------------------------------------------------------------------------------------- */
