@@ -10,8 +10,8 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry CASCADE; DELETE FROM role WHERE NOT builtin;"
-                           "DELETE FROM user_group WHERE id <> 'all-users'; DELETE FROM group_role");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry CASCADE; DELETE FROM role WHERE NOT builtin;"
+                                   "DELETE FROM user_group WHERE id <> 'all-users'; DELETE FROM group_role");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_OPERATOR);
     store_schema_person(s, CLEO, "cleo", ROLE_USER);
@@ -85,9 +85,10 @@ static bool may(StoreSchema *s, int64_t user_id, const char *permission)
 
 static int64_t announced(StoreSchema *s, int64_t user_id)
 {
-    return store_schema_count(
-        s, arena_printf(s->mem, "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.access.changed.%" PRId64 "'",
-                        user_id));
+    return test_schema_count(
+        &s->schema,
+        arena_printf(s->schema.mem, "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.access.changed.%" PRId64 "'",
+                     user_id));
 }
 
 /* ---------------------------------------------------------------------------------------------------- what one may */
@@ -95,14 +96,14 @@ static void a_rank_has_what_those_below_it_have(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "INSERT INTO role_permission VALUES ('user', 'chat.write') ON CONFLICT DO NOTHING");
+    test_schema_script(&s->schema, "INSERT INTO role_permission VALUES ('user', 'chat.write') ON CONFLICT DO NOTHING");
     assert_true(may(s, CLEO, "chat.write"));
     assert_false(may(s, CLEO, "auth.users.read"));
     assert_true(may(s, BOB, "chat.write"));
     assert_true(may(s, BOB, "auth.users.read"));
     assert_true(may(s, ADA, "*"));
     assert_int_equal(access_now(s, DAN).rank, ROLE_NONE);
-    store_schema_script(s, "DELETE FROM role_permission WHERE role = 'user'");
+    test_schema_script(&s->schema, "DELETE FROM role_permission WHERE role = 'user'");
 }
 
 static void roles_come_from_the_account_its_groups_and_everybody(void **state)
@@ -112,9 +113,9 @@ static void roles_come_from_the_account_its_groups_and_everybody(void **state)
 
     assert_ok(grant(s, CLEO, "curator"));
     assert_ok(grant(s, CLEO, "curator")); /* twice is once */
-    store_schema_script(s, "INSERT INTO user_group VALUES ('g1', 'reviewers', 'Reviewers', '', 'team');"
-                           "INSERT INTO group_member VALUES ('g1', 3, 'member', now());"
-                           "INSERT INTO group_role VALUES ('g1', 'editor'), ('all-users', 'viewer')");
+    test_schema_script(&s->schema, "INSERT INTO user_group VALUES ('g1', 'reviewers', 'Reviewers', '', 'team');"
+                                   "INSERT INTO group_member VALUES ('g1', 3, 'member', now());"
+                                   "INSERT INTO group_role VALUES ('g1', 'editor'), ('all-users', 'viewer')");
     access = access_now(s, CLEO);
     assert_int_equal(access.role_count, 3);
     assert_true(has(access.roles, access.role_count, "curator"));
@@ -154,9 +155,9 @@ static void every_change_is_announced(void **state)
     assert_int_equal(announced(s, CLEO), 2);
     assert_ok(put_role(s, &rq, "helper", (char[]){"rag.help"}));
     assert_int_equal(announced(s, 0), 1);
-    assert_int_equal(store_schema_count(s,
-                                        "SELECT count(*) FROM audit_entry WHERE actor_id = 1 AND (target_id = 'helper'"
-                                        " OR (target_id = '3' AND detail ->> 'role' = 'curator'))"),
+    assert_int_equal(test_schema_count(&s->schema,
+                                       "SELECT count(*) FROM audit_entry WHERE actor_id = 1 AND (target_id = 'helper'"
+                                       " OR (target_id = '3' AND detail ->> 'role' = 'curator'))"),
                      3);
 }
 
@@ -184,9 +185,9 @@ static void the_last_administrator_stays(void **state)
 
     assert_reason(revoke(s, ADA, "admin"), &LAST_ADMIN);
     assert_ok(grant(s, CLEO, "admin"));
-    store_schema_script(s, "UPDATE account SET active = false WHERE id = 3");
+    test_schema_script(&s->schema, "UPDATE account SET active = false WHERE id = 3");
     assert_reason(revoke(s, ADA, "admin"), &LAST_ADMIN);
-    store_schema_script(s, "UPDATE account SET active = true WHERE id = 3");
+    test_schema_script(&s->schema, "UPDATE account SET active = true WHERE id = 3");
     assert_ok(revoke(s, ADA, "admin"));
     assert_reason(revoke(s, CLEO, "admin"), &LAST_ADMIN);
 }
@@ -282,11 +283,12 @@ static void a_live_login_is_resolved_to_what_its_owner_holds_now(void **state)
     Atrium__ResolveTokenReply out = ATRIUM__RESOLVE_TOKEN_REPLY__INIT;
 
     rq.caller.kind = CALLER_GATEWAY;
-    store_schema_script(s, arena_printf(s->mem,
-                                        "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
-                                        "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', 3, 'all', '', '',"
-                                        "  now(), now(), now() + interval '10 years')",
-                                        ID, ID));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
+                                    "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', 3, 'all', '', '',"
+                                    "  now(), now(), now() + interval '10 years')",
+                                    ID, ID));
     assert_ok(grant(s, CLEO, "curator"));
     in.login_id = (char *)(uintptr_t)ID;
     assert_ok(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "ResolveLogin", &in.base, &out.base));
@@ -294,8 +296,8 @@ static void a_live_login_is_resolved_to_what_its_owner_holds_now(void **state)
     assert_int_equal(out.role, ROLE_USER);
     assert_int_equal(out.n_roles, 1);
     assert_string_equal(out.roles[0], "curator");
-    assert_true(out.expires_ms > s->now_us / 1000);
-    store_schema_script(s, "UPDATE account SET active = false WHERE id = 3");
+    assert_true(out.expires_ms > s->schema.now_us / 1000);
+    test_schema_script(&s->schema, "UPDATE account SET active = false WHERE id = 3");
     assert_reason(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "ResolveLogin", &in.base, &out.base), &UNAUTHENTICATED);
     in.login_id = (char[]){"nonsense"};
     assert_reason(rpc_call(&AUTH_V1_ACCESS_SERVICE, &rq, "ResolveLogin", &in.base, &out.base), &UNAUTHENTICATED);

@@ -11,7 +11,7 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, audit_entry, outbox CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, audit_entry, outbox CASCADE");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_USER);
     return 0;
@@ -44,12 +44,12 @@ static void entries_tell_who_did_what_to_whom(void **state)
     Auth__V1__ListAuditRequest in = AUTH__V1__LIST_AUDIT_REQUEST__INIT;
     Auth__V1__AuditReply out;
 
-    note(s, &rq, AUDIT_USER_UPDATED, BOB, audit_detail(s->mem, "role", "edi\"tor", "email", NULL));
+    note(s, &rq, AUDIT_USER_UPDATED, BOB, audit_detail(s->schema.mem, "role", "edi\"tor", "email", NULL));
     out = list(s, &in);
     assert_int_equal(out.n_items, 1);
     assert_string_equal(out.items[0]->action, "user.updated");
-    assert_string_equal(out.items[0]->actor_id, user_id_text(s->mem, ADA));
-    assert_string_equal(out.items[0]->target_id, user_id_text(s->mem, BOB));
+    assert_string_equal(out.items[0]->actor_id, user_id_text(s->schema.mem, ADA));
+    assert_string_equal(out.items[0]->target_id, user_id_text(s->schema.mem, BOB));
     assert_string_equal(out.items[0]->address, "192.0.2.7");
     assert_string_equal(out.items[0]->request_id, "test");
     assert_null(out.items[0]->actor_key_id);
@@ -75,7 +75,7 @@ static void keys_are_named_and_services_are_nobody(void **state)
     out = list(s, &in);
     assert_null(out.items[0]->actor_id);
     assert_string_equal(out.items[1]->actor_key_id, KEY);
-    assert_string_equal(out.items[1]->actor_id, user_id_text(s->mem, ADA));
+    assert_string_equal(out.items[1]->actor_id, user_id_text(s->schema.mem, ADA));
 }
 
 static void long_logs_come_in_parts(void **state)
@@ -90,11 +90,11 @@ static void long_logs_come_in_parts(void **state)
     SET(&in, limit, 3);
     first = list(s, &in);
     assert_int_equal(first.n_items, 3);
-    assert_string_equal(first.items[0]->target_id, user_id_text(s->mem, 14));
+    assert_string_equal(first.items[0]->target_id, user_id_text(s->schema.mem, 14));
     in.after = first.next_cursor;
     second = list(s, &in);
     assert_int_equal(second.n_items, 2);
-    assert_string_equal(second.items[1]->target_id, user_id_text(s->mem, 10));
+    assert_string_equal(second.items[1]->target_id, user_id_text(s->schema.mem, 10));
     assert_string_equal(second.next_cursor, "");
 }
 
@@ -112,7 +112,7 @@ static void filters_narrow_it(void **state)
     assert_int_equal(list(s, &by_action).n_items, 1);
     by_actor.actor_id = (char[]){"2"};
     assert_int_equal(list(s, &by_actor).n_items, 1);
-    by_target.target_id = user_id_text(s->mem, BOB);
+    by_target.target_id = user_id_text(s->schema.mem, BOB);
     assert_int_equal(list(s, &by_target).n_items, 2);
 }
 
@@ -126,7 +126,7 @@ static void activity_is_what_one_did_and_what_was_done_to_him(void **state)
     note(s, &ada, AUDIT_USER_UPDATED, BOB, NULL);
     note(s, &ada, AUDIT_USER_UPDATED, CLEO, NULL);
     note(s, &bob, AUDIT_INVITATION_CREATED, CLEO, NULL);
-    in.user_id = user_id_text(s->mem, BOB);
+    in.user_id = user_id_text(s->schema.mem, BOB);
     assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &ada, "AdminUserActivity", &in.base, &out.base));
     assert_int_equal(out.n_items, 2);
     in.user_id = (char[]){"nonsense"};
@@ -170,7 +170,7 @@ static void user_ids_are_read_in_both_forms(void **state)
 
     assert_true(user_id_parse(slice("17"), &id));
     assert_int_equal(id, 17);
-    assert_true(user_id_parse(slice(user_id_text(s->mem, 18)), &id));
+    assert_true(user_id_parse(slice(user_id_text(s->schema.mem, 18)), &id));
     assert_int_equal(id, 18);
     assert_false(user_id_parse(slice("0"), &id));
     assert_false(user_id_parse(slice("-1"), &id));

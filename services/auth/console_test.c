@@ -7,7 +7,7 @@ static int begin(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, login_failure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, login_failure CASCADE");
     return 0;
 }
 
@@ -31,7 +31,7 @@ static Err call_without_body(Request *rq, const char *rpc, Auth__V1__MessageRepl
 
 static int64_t live_logins(StoreSchema *s)
 {
-    return store_schema_count(s, "SELECT count(*) FROM login WHERE ended_at IS NULL");
+    return test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE ended_at IS NULL");
 }
 
 static void the_console_gets_a_token_and_the_same_as_a_cookie(void **state)
@@ -47,7 +47,7 @@ static void the_console_gets_a_token_and_the_same_as_a_cookie(void **state)
     assert_int_equal(claims.user_id, ann.id);
     assert_string_equal(claims.issuer, "sel.events");
     assert_int_equal(out.expires_at->seconds, claims.expires_s);
-    assert_string_equal(out.user->id, arena_printf(s->mem, "%" PRId64, ann.id));
+    assert_string_equal(out.user->id, arena_printf(s->schema.mem, "%" PRId64, ann.id));
     assert_string_equal(out.user->username, "ann");
     assert_string_equal(out.user->email, "ann@example.com");
     assert_string_equal(out.user->role, "user");
@@ -55,7 +55,7 @@ static void the_console_gets_a_token_and_the_same_as_a_cookie(void **state)
     assert_string_equal(rq.reply.headers[0].name, "Set-Cookie");
     assert_string_equal(
         rq.reply.headers[0].value,
-        arena_printf(s->mem, "auth_token=%s; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax", out.token));
+        arena_printf(s->schema.mem, "auth_token=%s; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax", out.token));
 }
 
 static void whoever_is_wrong_gets_no_cookie(void **state)
@@ -102,7 +102,7 @@ static void the_console_tells_the_highest_role(void **state)
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
         Request rq = store_schema_request(s);
 
-        store_schema_script(s, CASES[i].sql);
+        test_schema_script(&s->schema, CASES[i].sql);
         assert_ok(log_in(&rq, "ConsoleLogin", "ann", "secret1", &out));
         assert_string_equal(out.user->role, CASES[i].role);
     }
@@ -118,8 +118,8 @@ static void the_portal_is_for_developers(void **state)
     assert_reason(log_in(&rq, "PortalLogin", "ann", "secret1", &out), &PERMISSION_DENIED);
     assert_int_equal(live_logins(s), 0);
     assert_int_equal(rq.reply.header_count, 0);
-    store_schema_script(
-        s, "INSERT INTO account_role (user_id, role, granted_at) SELECT id, 'developer', now() FROM account");
+    test_schema_script(
+        &s->schema, "INSERT INTO account_role (user_id, role, granted_at) SELECT id, 'developer', now() FROM account");
     assert_ok(log_in(&rq, "PortalLogin", "ann", "secret1", &out));
     assert_true(slice_starts_with(slice(rq.reply.headers[0].value), SLICE_LIT("dev_auth_token=")));
     assert_int_equal(live_logins(s), 1);
@@ -167,14 +167,15 @@ static void media_shows_the_linked_face(void **state)
     assert_string_equal(out.username, "ann");
     assert_string_equal(out.discord_id, "");
     assert_string_equal(out.avatar_url, "");
-    store_schema_script(s, "INSERT INTO identity (id, user_id, provider, subject, name, avatar_url, created_at)"
-                           " SELECT gen_random_uuid(), id, p, p || '-7', 'Ann.', 'https://cdn.example/' || p, now()"
-                           " FROM account, unnest(ARRAY['github', 'discord']) p");
+    test_schema_script(&s->schema,
+                       "INSERT INTO identity (id, user_id, provider, subject, name, avatar_url, created_at)"
+                       " SELECT gen_random_uuid(), id, p, p || '-7', 'Ann.', 'https://cdn.example/' || p, now()"
+                       " FROM account, unnest(ARRAY['github', 'discord']) p");
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultMe", &in.base, &out.base));
     assert_string_equal(out.discord_id, "discord-7");
     assert_string_equal(out.username, "Ann.");
     assert_string_equal(out.avatar_url, "https://cdn.example/discord");
-    store_schema_script(s, "DELETE FROM account");
+    test_schema_script(&s->schema, "DELETE FROM account");
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultMe", &in.base, &out.base), &UNAUTHENTICATED);
 }
 
@@ -200,7 +201,7 @@ static void media_logs_out_everywhere_unless_told(void **state)
     begin_vault_login(s, &ann);
     begin_vault_login(s, &ann);
     begin_vault_login(s, &bob);
-    rq.caller.login_id = uuid_text(s->mem, present.login_id);
+    rq.caller.login_id = uuid_text(s->schema.mem, present.login_id);
     SET(&in, all, false);
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultLogout", &in.base, &out.base));
     assert_int_equal(live_logins(s), 3);
@@ -225,9 +226,9 @@ static void media_lists_and_ends_single_logins(void **state)
     begin_vault_login(s, &ann);
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultSessions", &list.base, &sessions.base));
     assert_int_equal(sessions.n_sessions, 2);
-    end.login_id = uuid_text(s->mem, others.login_id);
+    end.login_id = uuid_text(s->schema.mem, others.login_id);
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultEndSession", &end.base, &ended.base), &NOT_FOUND);
-    end.login_id = uuid_text(s->mem, first.login_id);
+    end.login_id = uuid_text(s->schema.mem, first.login_id);
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultEndSession", &end.base, &ended.base));
     assert_true(ended.success);
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "VaultEndSession", &end.base, &ended.base), &NOT_FOUND);

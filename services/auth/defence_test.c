@@ -11,7 +11,7 @@ static int empty_tables(void **state)
     StoreSchema *s = *state;
 
     s->settings.login_backoff = true;
-    store_schema_script(s, "TRUNCATE account, login_failure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, login_failure CASCADE");
     return 0;
 }
 
@@ -39,7 +39,7 @@ static void fail_times(StoreSchema *s, const char *address, const char *name, in
         Defence defence;
 
         rq.client_address = address;
-        s->now_us += (int64_t)wait_for(s, address, name, 0) * SECOND_US;
+        s->schema.now_us += (int64_t)wait_for(s, address, name, 0) * SECOND_US;
         assert_ok(defence_enter(&rq, DEFENCE_PASSWORD, name, 0, &defence));
         assert_ok(defence_failed(&rq, &defence));
     }
@@ -72,13 +72,13 @@ static void waiting_ends(void **state)
 
     fail_times(s, HERE, "ann", 8);
     assert_int_equal(wait_for(s, HERE, "ann", 0), 4);
-    s->now_us += 3 * SECOND_US + 1;
+    s->schema.now_us += 3 * SECOND_US + 1;
     assert_int_equal(wait_for(s, HERE, "ann", 0), 1);
-    s->now_us += SECOND_US;
+    s->schema.now_us += SECOND_US;
     assert_int_equal(wait_for(s, HERE, "ann", 0), 0);
     fail_times(s, HERE, "ann", 1);
     assert_int_equal(wait_for(s, HERE, "ann", 0), 8);
-    s->now_us += DEFENCE_MEMORY_US;
+    s->schema.now_us += DEFENCE_MEMORY_US;
     fail_times(s, HERE, "ann", 5);
     assert_int_equal(wait_for(s, HERE, "ann", 0), 0);
 }
@@ -104,10 +104,10 @@ static void nobody_locks_another_out(void **state)
     int64_t began;
 
     pass(s, HERE, "ann", ann.id);
-    began = s->now_us;
+    began = s->schema.now_us;
     for (int i = 0; i < 20; i++) /* from many networks: none of them has to wait for itself */
-        fail_times(s, arena_printf(s->mem, "203.0.%d.1", i), "ann", 1);
-    assert_int_equal(s->now_us, began);
+        fail_times(s, arena_printf(s->schema.mem, "203.0.%d.1", i), "ann", 1);
+    assert_int_equal(s->schema.now_us, began);
     assert_int_equal(wait_for(s, HERE, "ann", ann.id), 0);
     assert_int_equal(wait_for(s, AWAY, "ann", ann.id), 1);
     /* Who fails at a network that the owner is known at waits there, and the owner with him: but not elsewhere. */
@@ -134,7 +134,7 @@ static void guessing_at_many_names_slows_the_network(void **state)
 
     pass(s, HERE, "ann", ann.id);
     for (int i = 0; i < 30; i++)
-        fail_times(s, HERE, arena_printf(s->mem, "name%d", i), 1);
+        fail_times(s, HERE, arena_printf(s->schema.mem, "name%d", i), 1);
     assert_int_equal(wait_for(s, NEAR, "other", 0), 1);
     assert_int_equal(wait_for(s, NEAR, "ann", ann.id), 0); /* known here */
     assert_int_equal(wait_for(s, AWAY, "other", 0), 0);
@@ -150,7 +150,7 @@ static void a_success_forgives_what_was_mistyped(void **state)
         pass(s, HERE, "ann", ann.id);
     }
     assert_int_equal(wait_for(s, HERE, "ann", ann.id), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM known_network"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM known_network"), 1);
 }
 
 static void who_came_in_without_guessing_is_known_too(void **state)
@@ -162,7 +162,7 @@ static void who_came_in_without_guessing_is_known_too(void **state)
     rq.client_address = HERE;
     assert_ok(defence_know(&rq, ann.id));
     for (int i = 0; i < 20; i++)
-        fail_times(s, arena_printf(s->mem, "203.0.%d.1", i), "ann", 1);
+        fail_times(s, arena_printf(s->schema.mem, "203.0.%d.1", i), "ann", 1);
     assert_int_equal(wait_for(s, NEAR, "ann", ann.id), 0);
     assert_int_equal(wait_for(s, AWAY, "ann", ann.id), 1);
 }
@@ -181,9 +181,9 @@ static void no_name_and_no_address_is_stored(void **state)
     StoreSchema *s = *state;
 
     fail_times(s, HERE, "ann", 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login_failure WHERE length(key) = 32"), 3);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login_failure WHERE position('ann' IN key) > 0"
-                                           "  OR key = sha256('ann')"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login_failure WHERE length(key) = 32"), 3);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login_failure WHERE position('ann' IN key) > 0"
+                                                   "  OR key = sha256('ann')"),
                      0);
 }
 
@@ -196,11 +196,11 @@ static void what_counts_no_more_is_deleted(void **state)
 
     pass(s, HERE, "ann", ann.id);
     fail_times(s, HERE, "bob", 1);
-    assert_ok(defence_store_purge(&rq, s->now_us, 100, &deleted));
+    assert_ok(defence_store_purge(&rq, s->schema.now_us, 100, &deleted));
     assert_int_equal(deleted, 0);
-    assert_ok(defence_store_purge(&rq, s->now_us + DEFENCE_MEMORY_US + 1, 100, &deleted));
+    assert_ok(defence_store_purge(&rq, s->schema.now_us + DEFENCE_MEMORY_US + 1, 100, &deleted));
     assert_int_equal(deleted, 3);
-    assert_ok(defence_store_purge(&rq, s->now_us + KNOWN_NETWORK_US + 1, 100, &deleted));
+    assert_ok(defence_store_purge(&rq, s->schema.now_us + KNOWN_NETWORK_US + 1, 100, &deleted));
     assert_int_equal(deleted, 1);
 }
 

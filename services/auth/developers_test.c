@@ -9,7 +9,7 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry CASCADE");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_USER);
     return 0;
@@ -75,8 +75,8 @@ static void others_are_no_developers(void **state)
     StoreSchema *s = *state;
     Auth__V1__Developer dev;
 
-    assert_reason(look(s, user_id_text(s->mem, BOB), &dev), &USER_NOT_FOUND);
-    assert_reason(look(s, user_id_text(s->mem, 77), &dev), &USER_NOT_FOUND);
+    assert_reason(look(s, user_id_text(s->schema.mem, BOB), &dev), &USER_NOT_FOUND);
+    assert_reason(look(s, user_id_text(s->schema.mem, 77), &dev), &USER_NOT_FOUND);
     assert_reason(look(s, (char[]){"nonsense"}, &dev), &INVALID_ARGUMENT);
 }
 
@@ -91,9 +91,9 @@ static void lists_show_what_each_has(void **state)
     assert_ok(invite(s, "one@example.org", -1, &first));
     assert_ok(invite(s, "two@example.org", 0, &second));
     assert_true(user_id_parse(slice(first.user_id), &id));
-    store_schema_script(
-        s,
-        arena_printf(s->mem,
+    test_schema_script(
+        &s->schema,
+        arena_printf(s->schema.mem,
                      "INSERT INTO api_key (id, hash, prefix, owner_id, name, kind, role, created_at, revoked_at) VALUES"
                      " (gen_random_uuid(), '1', 'x', %" PRId64 ", 'k', 'developer', 'agent', now(), NULL),"
                      " (gen_random_uuid(), '2', 'x', %" PRId64 ", 'k', 'developer', 'agent', now(), now());"
@@ -143,18 +143,18 @@ static void who_is_removed_keeps_his_account(void **state)
 
     assert_ok(invite(s, "one@example.org", -1, &made));
     assert_true(user_id_parse(slice(made.user_id), &id));
-    store_schema_script(
-        s, arena_printf(s->mem,
-                        "INSERT INTO api_key (id, hash, prefix, owner_id, name, kind, role, created_at) VALUES"
-                        " (gen_random_uuid(), '1', 'x', %" PRId64 ", 'k', 'developer', 'agent', now())",
-                        id));
+    test_schema_script(
+        &s->schema, arena_printf(s->schema.mem,
+                                 "INSERT INTO api_key (id, hash, prefix, owner_id, name, kind, role, created_at) VALUES"
+                                 " (gen_random_uuid(), '1', 'x', %" PRId64 ", 'k', 'developer', 'agent', now())",
+                                 id));
     in.user_id = made.user_id;
     assert_ok(call(s, "DeleteDeveloper", &in.base, &out.base));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account"), 3);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account_role"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM api_key WHERE revoked_at IS NULL"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'"),
-                     1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account"), 3);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account_role"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM api_key WHERE revoked_at IS NULL"), 0);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'"), 1);
     assert_reason(call(s, "DeleteDeveloper", &in.base, &out.base), &USER_NOT_FOUND);
 }
 

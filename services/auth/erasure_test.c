@@ -14,11 +14,11 @@ static int fill_tables(void **state)
     StoreSchema *s = *state;
 
     s->settings.erasure_domains = "";
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, erasure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry, erasure CASCADE");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_USER);
-    store_schema_script(s, "INSERT INTO audit_entry (id, at, actor_id, action, target_kind, target_id, address)"
-                           " VALUES (gen_random_uuid(), now(), 2, 'user.updated', 'user', '2', '192.0.2.1')");
+    test_schema_script(&s->schema, "INSERT INTO audit_entry (id, at, actor_id, action, target_kind, target_id, address)"
+                                   " VALUES (gen_random_uuid(), now(), 2, 'user.updated', 'user', '2', '192.0.2.1')");
     return 0;
 }
 
@@ -34,7 +34,7 @@ static Err delete_user(StoreSchema *s, int64_t id)
     Auth__V1__AdminUserId in = AUTH__V1__ADMIN_USER_ID__INIT;
     Auth__V1__AdminNothing out = AUTH__V1__ADMIN_NOTHING__INIT;
 
-    in.user_id = user_id_text(s->mem, id);
+    in.user_id = user_id_text(s->schema.mem, id);
     return admin(s, "AdminDeleteUser", &in.base, &out.base);
 }
 
@@ -42,9 +42,9 @@ static char *only_erasure(StoreSchema *s)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM erasure", DB_NO_ARGS, &rows));
+    assert_ok(db_read_with(s->schema.db, 5000, "SELECT id FROM erasure", DB_NO_ARGS, &rows));
     assert_int_equal(rows.count, 1);
-    return uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+    return uuid_text(s->schema.mem, db_get_uuid(&rows, 0, 0));
 }
 
 static Auth__V1__ErasureInfo look(StoreSchema *s)
@@ -77,13 +77,15 @@ static void nothing_of_the_account_stays_but_its_number(void **state)
     Auth__V1__ErasureInfo info;
 
     assert_ok(delete_user(s, BOB));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE id = 2"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE id = 2"), 0);
     assert_int_equal(
-        store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE actor_id = 2 OR address = '192.0.2.1'"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'user.deleted'"
-                                           " AND actor_id = 1 AND target_id = '2'"),
+        test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE actor_id = 2 OR address = '192.0.2.1'"),
+        0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'user.deleted'"
+                                                   " AND actor_id = 1 AND target_id = '2'"),
                      1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.user.deleted.2'"), 1);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.user.deleted.2'"), 1);
     info = look(s);
     assert_non_null(info.completed_at);
     assert_int_equal(info.n_reports, 1);
@@ -145,10 +147,10 @@ static void one_erases_himself_by_his_password(void **state)
     assert_reason(delete_me(s, eve.id, ROLE_USER, "wrong"), &NOT_PROVED);
     assert_reason(delete_me(s, eve.id, ROLE_USER, NULL), &NOT_PROVED);
     assert_ok(delete_me(s, eve.id, ROLE_USER, "secret1"));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'eve'"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM erasure WHERE requested_by IS NULL"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'user.deleted'"
-                                           " AND actor_id IS NULL"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE username = 'eve'"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM erasure WHERE requested_by IS NULL"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'user.deleted'"
+                                                   " AND actor_id IS NULL"),
                      1);
 }
 
@@ -157,9 +159,9 @@ static void the_last_administrator_does_not_erase_himself(void **state)
     StoreSchema *s = *state;
     Account root = store_schema_account(s, "root", NULL, "secret1");
 
-    store_schema_script(s, "UPDATE account SET role = CASE username WHEN 'root' THEN 3 ELSE 1 END");
+    test_schema_script(&s->schema, "UPDATE account SET role = CASE username WHEN 'root' THEN 3 ELSE 1 END");
     assert_reason(delete_me(s, root.id, ROLE_ADMIN, "secret1"), &LAST_ADMIN);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'root'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE username = 'root'"), 1);
 }
 
 static void other_manners_delete_too(void **state)
@@ -175,7 +177,7 @@ static void other_manners_delete_too(void **state)
     assert_reason(admin(s, "DeleteUser", &by_name.base, &message.base), &USER_NOT_FOUND);
     by_name.user_id = (char[]){"me"};
     assert_reason(admin(s, "DeleteUser", &by_name.base, &message.base), &NOT_ONESELF);
-    by_id.user_id = user_id_text(s->mem, BOB);
+    by_id.user_id = user_id_text(s->schema.mem, BOB);
     assert_reason(admin(s, "TalkerDeleteUser", &by_id.base, &nothing.base), &USER_NOT_FOUND);
 }
 

@@ -10,7 +10,7 @@
 
 static int empty_tables(void **state)
 {
-    store_schema_script(*state, "TRUNCATE account, login_failure CASCADE");
+    test_schema_script(&((StoreSchema *)*state)->schema, "TRUNCATE account, login_failure CASCADE");
     return 0;
 }
 
@@ -29,14 +29,15 @@ static void everyone_sees_his_own_factors(void **state)
     Auth__V1__Factors out = AUTH__V1__FACTORS__INIT;
     Auth__V1__FactorMethods methods = AUTH__V1__FACTOR_METHODS__INIT;
 
-    store_schema_script(
-        s, arena_printf(s->mem,
-                        "INSERT INTO totp (user_id, secret, created_at) VALUES (%" PRId64 ", 'x', now());"
-                        "INSERT INTO recovery_code (user_id, hash, used_at) VALUES (%" PRId64 ", 'a', NULL),"
-                        "  (%" PRId64 ", 'b', NULL), (%" PRId64 ", 'c', now());"
-                        "INSERT INTO passkey (id, user_id, name, algorithm, public_key, sign_count, created_at) VALUES"
-                        "  ('\\xfbff', %" PRId64 ", 'laptop', -7, 'x', 0, now())",
-                        ann.id, ann.id, ann.id, ann.id, ann.id));
+    test_schema_script(
+        &s->schema,
+        arena_printf(s->schema.mem,
+                     "INSERT INTO totp (user_id, secret, created_at) VALUES (%" PRId64 ", 'x', now());"
+                     "INSERT INTO recovery_code (user_id, hash, used_at) VALUES (%" PRId64 ", 'a', NULL),"
+                     "  (%" PRId64 ", 'b', NULL), (%" PRId64 ", 'c', now());"
+                     "INSERT INTO passkey (id, user_id, name, algorithm, public_key, sign_count, created_at) VALUES"
+                     "  ('\\xfbff', %" PRId64 ", 'laptop', -7, 'x', 0, now())",
+                     ann.id, ann.id, ann.id, ann.id, ann.id));
     assert_ok(call(&rq, "GetFactors", &in.base, &out.base));
     assert_false(out.totp);
     assert_int_equal(out.recovery_codes_left, 2);
@@ -44,7 +45,7 @@ static void everyone_sees_his_own_factors(void **state)
     assert_string_equal(out.passkeys[0]->id, "-_8");
     assert_string_equal(out.passkeys[0]->name, "laptop");
     assert_null(out.passkeys[0]->last_used_at);
-    store_schema_script(s, "UPDATE totp SET confirmed_at = now()");
+    test_schema_script(&s->schema, "UPDATE totp SET confirmed_at = now()");
     assert_ok(call(&rq, "ListFactorMethods", &in.base, &methods.base));
     assert_int_equal(methods.n_methods, 2);
     assert_string_equal(methods.methods[0]->type, "totp");
@@ -64,8 +65,9 @@ static char *shown(StoreSchema *s, int64_t user_id, bool confirmed, int steps)
     Slice sealed, secret;
 
     assert_ok(factors_store_totp_secret(&rq, user_id, confirmed, &sealed));
-    assert_true(unseal(&s->settings, s->mem, sealed, &secret));
-    return arena_printf(s->mem, "%06" PRIu32, totp_number(secret, s->now_us / 1000000 / TOTP_STEP_S + steps));
+    assert_true(unseal(&s->settings, s->schema.mem, sealed, &secret));
+    return arena_printf(s->schema.mem, "%06" PRIu32,
+                        totp_number(secret, s->schema.now_us / 1000000 / TOTP_STEP_S + steps));
 }
 
 static Err start_totp(StoreSchema *s, int64_t user_id, const char *password, Auth__V1__TotpSecret *out)
@@ -96,7 +98,7 @@ static Account account_with_totp(StoreSchema *s, Auth__V1__RecoveryCodes *out_co
 
     assert_ok(start_totp(s, ann.id, "secret1", &secret));
     assert_ok(confirm_totp(s, ann.id, shown(s, ann.id, false, 0), out_codes));
-    s->now_us += (int64_t)TOTP_STEP_S * 1000000;
+    s->schema.now_us += (int64_t)TOTP_STEP_S * 1000000;
     return ann;
 }
 
@@ -131,13 +133,14 @@ static Err finish_from(StoreSchema *s, Arena *mem, const char *challenge, const 
 
 static Err finish(StoreSchema *s, const char *challenge, const char *code, Auth__V1__AuthResult *out)
 {
-    return finish_from(s, s->mem, challenge, code, out);
+    return finish_from(s, s->schema.mem, challenge, code, out);
 }
 
 static int64_t logins_by(StoreSchema *s, const char *second_factor)
 {
-    return store_schema_count(
-        s, arena_printf(s->mem, "SELECT count(*) FROM login WHERE second_factor = '%s'", second_factor));
+    return test_schema_count(
+        &s->schema,
+        arena_printf(s->schema.mem, "SELECT count(*) FROM login WHERE second_factor = '%s'", second_factor));
 }
 
 /* ---------------------------------------------------------------------------------------------------- setting up */
@@ -177,13 +180,14 @@ static void nothing_of_it_is_stored_in_the_clear(void **state)
     Slice sealed, secret;
 
     assert_ok(factors_store_totp_secret(&rq, ann.id, true, &sealed));
-    assert_true(unseal(&s->settings, s->mem, sealed, &secret));
+    assert_true(unseal(&s->settings, s->schema.mem, sealed, &secret));
     assert_int_equal(slice_find(sealed, secret), -1);
-    assert_int_equal(store_schema_count(s, arena_printf(s->mem,
-                                                        "SELECT count(*) FROM recovery_code"
-                                                        " WHERE position(convert_to('%.4s', 'UTF8') IN hash) > 0",
-                                                        codes.codes[0])),
-                     0);
+    assert_int_equal(
+        test_schema_count(&s->schema, arena_printf(s->schema.mem,
+                                                   "SELECT count(*) FROM recovery_code"
+                                                   " WHERE position(convert_to('%.4s', 'UTF8') IN hash) > 0",
+                                                   codes.codes[0])),
+        0);
     /* With another key nobody gets in by a code, and nothing breaks. */
     s->settings.auth_secret_key = "another secret of 32 characters!";
     assert_reason(log_in(s, TOKENS_CHAT, "123456", NULL), &INVALID_CODE);
@@ -201,7 +205,7 @@ static void a_code_comes_with_the_password_or_after_it(void **state)
     Auth__V1__AuthResult out;
 
     assert_ok(log_in(s, TOKENS_CHAT, shown(s, ann.id, true, 0), NULL));
-    s->now_us += (int64_t)TOTP_STEP_S * 1000000;
+    s->schema.now_us += (int64_t)TOTP_STEP_S * 1000000;
     assert_reason(log_in(s, TOKENS_BOTH, "", &challenge), &SECOND_FACTOR_REQUIRED);
     assert_reason(finish(s, challenge, shown(s, ann.id, true, 5), &out), &INVALID_CODE);
     assert_reason(finish(s, "nonsense", shown(s, ann.id, true, 0), &out), &INVALID_CODE);
@@ -211,7 +215,7 @@ static void a_code_comes_with_the_password_or_after_it(void **state)
     assert_non_null(out.token);
     assert_int_equal(out.user->id, ann.id);
     assert_int_equal(logins_by(s, "totp"), 2);
-    s->now_us += (int64_t)TOTP_STEP_S * 1000000;
+    s->schema.now_us += (int64_t)TOTP_STEP_S * 1000000;
     assert_reason(finish(s, challenge, shown(s, ann.id, true, 0), &out), &INVALID_CODE);
 }
 
@@ -304,9 +308,9 @@ static void a_challenge_ends(void **state)
     account_with_totp(s, &codes);
     /* by time */
     assert_reason(log_in(s, TOKENS_CHAT, NULL, &challenge), &SECOND_FACTOR_REQUIRED);
-    s->now_us += INT64_C(300) * 1000000;
+    s->schema.now_us += INT64_C(300) * 1000000;
     assert_reason(finish(s, challenge, codes.codes[0], &out), &INVALID_CODE);
-    assert_ok(factors_store_purge(&rq, s->now_us + 1, 10, &deleted));
+    assert_ok(factors_store_purge(&rq, s->schema.now_us + 1, 10, &deleted));
     assert_int_equal(deleted, 1);
     /* by tries */
     assert_reason(log_in(s, TOKENS_CHAT, NULL, &challenge), &SECOND_FACTOR_REQUIRED);
@@ -315,9 +319,9 @@ static void a_challenge_ends(void **state)
     assert_reason(finish(s, challenge, codes.codes[0], &out), &INVALID_CODE);
     /* by a new password, and with the account */
     assert_reason(log_in(s, TOKENS_CHAT, NULL, &challenge), &SECOND_FACTOR_REQUIRED);
-    store_schema_script(s, "UPDATE account SET password_hash = 'other'");
+    test_schema_script(&s->schema, "UPDATE account SET password_hash = 'other'");
     assert_reason(finish(s, challenge, codes.codes[1], &out), &INVALID_CODE);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 0);
 }
 
 static void guessing_codes_costs_time(void **state)
@@ -329,7 +333,7 @@ static void guessing_codes_costs_time(void **state)
     for (int i = 0; i < 6; i++)
         assert_reason(log_in(s, TOKENS_CHAT, "000000", NULL), &INVALID_CODE);
     assert_reason(log_in(s, TOKENS_CHAT, codes.codes[0], NULL), &RATE_LIMITED);
-    s->now_us += 1000000;
+    s->schema.now_us += 1000000;
     assert_ok(log_in(s, TOKENS_CHAT, codes.codes[0], NULL));
 }
 
@@ -348,8 +352,8 @@ static void who_signs_in_by_a_provider_is_asked_when_the_operator_says_so(void *
     assert_reason(login_begin(&rq, &ann, "github", TOKENS_CHAT, &tokens), &SECOND_FACTOR_REQUIRED);
     s->settings.second_factor_for_providers = false;
     assert_ok(finish(s, rq.reply.details->fields[0]->value->string_value, codes.codes[0], &out));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'github'"
-                                           "  AND second_factor = 'recovery'"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'github'"
+                                                   "  AND second_factor = 'recovery'"),
                      1);
 }
 
@@ -384,7 +388,7 @@ static void factors_are_changed_by_who_proves_himself(void **state)
     assert_ok(change(s, "RemoveTotp", ann.id, "secret1", NULL, &removed.base));
     assert_reason(change(s, "RemoveTotp", ann.id, "secret1", NULL, &removed.base), &NOT_FOUND);
     assert_ok(log_in(s, TOKENS_CHAT, NULL, NULL));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM recovery_code"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM recovery_code"), 0);
 }
 
 static void a_stolen_token_is_not_enough_to_guess_with(void **state)
@@ -413,10 +417,10 @@ static void who_has_no_password_proves_himself_by_a_fresh_login(void **state)
 
     assert_reason(call(&rq, "StartTotp", &in.base, &out.base), &NOT_PROVED);
     assert_ok(login_begin(&begun, &ann, "github", TOKENS_CHAT, &tokens));
-    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
-    rq.caller.login_id = uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+    assert_ok(db_read_with(s->schema.db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
+    rq.caller.login_id = uuid_text(s->schema.mem, db_get_uuid(&rows, 0, 0));
     assert_ok(call(&rq, "StartTotp", &in.base, &out.base));
-    s->now_us += INT64_C(601) * 1000000;
+    s->schema.now_us += INT64_C(601) * 1000000;
     assert_reason(call(&rq, "StartTotp", &in.base, &out.base), &NOT_PROVED);
 }
 

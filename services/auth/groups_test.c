@@ -11,9 +11,9 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s,
-                        "TRUNCATE account, outbox, audit_entry CASCADE; DELETE FROM user_group WHERE id <> 'all-users';"
-                        "DELETE FROM group_role");
+    test_schema_script(&s->schema,
+                       "TRUNCATE account, outbox, audit_entry CASCADE; DELETE FROM user_group WHERE id <> 'all-users';"
+                       "DELETE FROM group_role");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_OPERATOR);
     store_schema_person(s, CLEO, "cleo", ROLE_USER);
@@ -110,10 +110,10 @@ static bool holds(StoreSchema *s, int64_t user_id, const char *role)
 
 static int64_t announced(StoreSchema *s, const char *who)
 {
-    return store_schema_count(s, arena_printf(s->mem,
-                                              "SELECT count(*) FROM outbox WHERE subject LIKE"
-                                              " 'evt.auth.access.changed.%s'",
-                                              who));
+    return test_schema_count(&s->schema, arena_printf(s->schema.mem,
+                                                      "SELECT count(*) FROM outbox WHERE subject LIKE"
+                                                      " 'evt.auth.access.changed.%s'",
+                                                      who));
 }
 
 /* ---------------------------------------------------------------------------------------------------- groups */
@@ -143,7 +143,7 @@ static void groups_are_made_changed_and_deleted(void **state)
     assert_ok(call(s, "DeleteGroup", &end.base, &ended.base));
     assert_reason(get(s, group.id, &out), &GROUP_NOT_FOUND);
     assert_reason(call(s, "DeleteGroup", &end.base, &ended.base), &GROUP_NOT_FOUND);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE target_kind = 'group'"), 3);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE target_kind = 'group'"), 3);
 }
 
 static void everybody_is_in_all_users(void **state)

@@ -11,13 +11,13 @@ static void the_same_person_has_one_account(void **state)
     w.name = "renamed";
     w.email = "new@example.org";
     assert_ok(sign_in(s));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'ann'"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM identity WHERE name = 'renamed'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE username = 'ann'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM identity WHERE name = 'renamed'"), 1);
     w.subject = "4712";
     w.name = "ann";
     assert_ok(sign_in(s));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE username LIKE 'ann\\_%'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE username LIKE 'ann\\_%'"), 1);
 }
 
 static void addresses_link_only_where_both_sides_verified_them_and_the_provider_may(void **state)
@@ -29,21 +29,23 @@ static void addresses_link_only_where_both_sides_verified_them_and_the_provider_
     StoreSchema *s = *state;
 
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
-        store_schema_script(s, "TRUNCATE account CASCADE");
+        test_schema_script(&s->schema, "TRUNCATE account CASCADE");
         store_schema_account(s, "owner", "Ann@Example.org", "secret1");
         if (CASES[i].verified_here)
-            store_schema_script(s, "UPDATE account SET email_verified_at = now()");
+            test_schema_script(&s->schema, "UPDATE account SET email_verified_at = now()");
         providers_free(s->auth.providers);
         configure(s, CASES[i].trusted);
         w.verified = CASES[i].verified_there ? "true" : "false";
         assert_ok(sign_in(s));
-        assert_int_equal(store_schema_count(s, "SELECT count(*) FROM identity i JOIN account a ON a.id = i.user_id"
-                                               "  WHERE a.username = 'owner'"),
+        assert_int_equal(test_schema_count(&s->schema,
+                                           "SELECT count(*) FROM identity i JOIN account a ON a.id = i.user_id"
+                                           "  WHERE a.username = 'owner'"),
                          CASES[i].linked);
         /* The address stays whose it was. */
-        assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE email IS NOT NULL"), 1);
+        assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE email IS NOT NULL"), 1);
     }
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'identity.linked'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'identity.linked'"),
+                     1);
 }
 
 static void an_address_counts_as_verified_only_by_who_is_trusted_with_them(void **state)
@@ -52,13 +54,15 @@ static void an_address_counts_as_verified_only_by_who_is_trusted_with_them(void 
 
     s->settings.smtp_host = "mail.example.org";
     assert_ok(sign_in(s));
-    assert_int_equal(store_schema_count(s, "SELECT count(email) FROM account WHERE email_verified_at IS NULL"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM mail WHERE kind = 'verification'"), 1);
-    store_schema_script(s, "TRUNCATE account, mail CASCADE");
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(email) FROM account WHERE email_verified_at IS NULL"),
+                     1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM mail WHERE kind = 'verification'"), 1);
+    test_schema_script(&s->schema, "TRUNCATE account, mail CASCADE");
     trust_addresses(s);
     assert_ok(sign_in(s));
-    assert_int_equal(store_schema_count(s, "SELECT count(email) FROM account WHERE email_verified_at IS NOT NULL"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM mail"), 0);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(email) FROM account WHERE email_verified_at IS NOT NULL"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM mail"), 0);
     s->settings.smtp_host = "";
 }
 
@@ -73,7 +77,7 @@ static void closed_means_closed_and_disabled_means_disabled(void **state)
     s->settings.registration = "closed";
     assert_ok(sign_in(s));
     s->settings.registration = "open";
-    store_schema_script(s, "UPDATE account SET active = false");
+    test_schema_script(&s->schema, "UPDATE account SET active = false");
     assert_reason(sign_in(s), &SIGN_IN_REFUSED);
 }
 
@@ -91,7 +95,7 @@ static Err start_link(StoreSchema *s, Browser *b, int64_t user_id, char *passwor
     keep_cookie(b, &rq);
     assert_true(
         slice_starts_with(slice(out.url), SLICE_LIT("https://atrium.example/api/v1/auth/oidc/acme/login?link=")));
-    *out_link = parameter(s->mem, out.url, "link");
+    *out_link = parameter(s->schema.mem, out.url, "link");
     return OK;
 }
 
@@ -104,7 +108,7 @@ static Err link_identity(StoreSchema *s, int64_t user_id, const char **out_back)
     in.provider = "acme";
     TRY(start_link(s, &b, user_id, "secret1", &in.link));
     location = leave(s, &b, "StartOidc", &in);
-    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->mem, location, "nonce"));
+    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->schema.mem, location, "nonce"));
     return come_back(s, &b, location, out_back);
 }
 
@@ -120,8 +124,8 @@ static void who_is_logged_in_links_an_identity_and_signs_in_with_it(void **state
     assert_ok(sign_in(s));
     assert_ok(link_identity(s, owner.id, &back)); /* again is no harm */
     assert_reason(link_identity(s, second.id, &back), &IDENTITY_TAKEN);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM identity"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account"), 2);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM identity"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account"), 2);
 }
 
 static void a_link_needs_proof_and_the_browser_that_asked(void **state)
@@ -169,12 +173,13 @@ static Err add_password(StoreSchema *s, int64_t user_id, char *username, char *p
     static const char LOGIN_ID[] = "0197a3c0-0000-7000-8000-000000000001";
 
     /* As after a login of now. */
-    store_schema_script(s, arena_printf(s->mem,
-                                        "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
-                                        "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
-                                        ", 'all', '', '', now(), now(), now() + interval '1 day')"
-                                        " ON CONFLICT DO NOTHING",
-                                        LOGIN_ID, LOGIN_ID, user_id));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
+                                    "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
+                                    ", 'all', '', '', now(), now(), now() + interval '1 day')"
+                                    " ON CONFLICT DO NOTHING",
+                                    LOGIN_ID, LOGIN_ID, user_id));
     rq.caller.login_id = LOGIN_ID;
     in.username = username;
     in.password = password;
@@ -189,7 +194,7 @@ static void the_last_way_in_stays(void **state)
     int64_t id;
 
     assert_ok(sign_in(s));
-    id = store_schema_count(s, "SELECT id FROM account WHERE username = 'ann'");
+    id = test_schema_count(&s->schema, "SELECT id FROM account WHERE username = 'ann'");
     assert_ok(list(s, id, &identities));
     assert_int_equal(identities.n_identities, 1);
     assert_string_equal(identities.identities[0]->provider, "acme");
@@ -206,8 +211,8 @@ static void the_last_way_in_stays(void **state)
     assert_ok(list(s, id, &identities));
     assert_int_equal(identities.n_identities, 0);
     assert_true(identities.has_password);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action IN ('password.added',"
-                                           "  'identity.unlinked')"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action IN ('password.added',"
+                                                   "  'identity.unlinked')"),
                      2);
 }
 

@@ -13,10 +13,10 @@ static int fill_tables(void **state)
     StoreSchema *s = *state;
 
     s->settings.allow_impersonation = true;
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, login_failure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry, login_failure CASCADE");
     root = store_schema_account(s, "root", NULL, "secret1");
     eve = store_schema_account(s, "eve", NULL, NULL);
-    store_schema_script(s, "UPDATE account SET role = 3 WHERE username = 'root'");
+    test_schema_script(&s->schema, "UPDATE account SET role = 3 WHERE username = 'root'");
     return 0;
 }
 
@@ -40,7 +40,7 @@ static void it_is_refused_unless_the_operator_allows_it(void **state)
 
     s->settings.allow_impersonation = false;
     assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &IMPERSONATION_OFF);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 0);
 }
 
 static void it_gives_one_short_token_and_is_noted(void **state)
@@ -53,13 +53,14 @@ static void it_gives_one_short_token_and_is_noted(void **state)
     assert_null(out.refresh_token);
     assert_null(out.token);
     assert_int_equal(out.user->id, eve.id);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM refresh_token"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT extract(epoch FROM expires_at - created_at)::bigint FROM login"
-                                           " WHERE method = 'impersonation'"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM refresh_token"), 0);
+    assert_int_equal(test_schema_count(&s->schema,
+                                       "SELECT extract(epoch FROM expires_at - created_at)::bigint FROM login"
+                                       " WHERE method = 'impersonation'"),
                      900);
-    assert_int_equal(store_schema_count(s, "SELECT impersonator_id FROM login"), root.id);
-    assert_int_equal(store_schema_count(s, "SELECT actor_id FROM audit_entry WHERE action = 'user.impersonated'"
-                                           " AND detail ->> 'reason' = 'a good reason'"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT impersonator_id FROM login"), root.id);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT actor_id FROM audit_entry WHERE action = 'user.impersonated'"
+                                                   " AND detail ->> 'reason' = 'a good reason'"),
                      root.id);
 }
 
@@ -81,19 +82,19 @@ static void some_are_left_alone(void **state)
 
     assert_reason(impersonate(s, root.id, "a good reason", "secret1", &out), &NOT_ONESELF);
     assert_reason(impersonate(s, 77, "a good reason", "secret1", &out), &USER_NOT_FOUND);
-    store_schema_script(s, "UPDATE account SET active = false WHERE username = 'eve'");
+    test_schema_script(&s->schema, "UPDATE account SET active = false WHERE username = 'eve'");
     assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &PERMISSION_DENIED);
-    store_schema_script(s, "UPDATE account SET active = true, role = 3");
+    test_schema_script(&s->schema, "UPDATE account SET active = true, role = 3");
     assert_reason(impersonate(s, eve.id, "a good reason", "secret1", &out), &PERMISSION_DENIED);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 0);
 }
 
 static char *login_id(StoreSchema *s)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    assert_ok(db_read_with(s->db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
-    return uuid_text(s->mem, db_get_uuid(&rows, 0, 0));
+    assert_ok(db_read_with(s->schema.db, 5000, "SELECT id FROM login", DB_NO_ARGS, &rows));
+    return uuid_text(s->schema.mem, db_get_uuid(&rows, 0, 0));
 }
 
 /* The log names who did it, and a fresh login of this kind proves nothing. */
@@ -110,7 +111,8 @@ static void the_one_behind_it_stays_known(void **state)
     assert_ok(db_tx_begin(&rq, &tx));
     assert_ok(audit_insert_user(&tx, &rq, AUDIT_USER_UPDATED, eve.id, NULL));
     assert_ok(db_tx_commit(&tx));
-    assert_int_equal(store_schema_count(s, "SELECT actor_id FROM audit_entry WHERE action = 'user.updated'"), root.id);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT actor_id FROM audit_entry WHERE action = 'user.updated'"),
+                     root.id);
 }
 
 static void it_leaves_no_key_behind(void **state)
@@ -125,7 +127,7 @@ static void it_leaves_no_key_behind(void **state)
     rq.caller.login_id = login_id(s);
     in.name = (char[]){"for later"};
     assert_reason(rpc_call(&AUTH_V1_KEY_SERVICE, &rq, "CreateScopedKey", &in.base, &key.base), &PERMISSION_DENIED);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM api_key"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM api_key"), 0);
 }
 
 static Err update(StoreSchema *s, const char *who, const char *role, bool active)
@@ -135,7 +137,7 @@ static Err update(StoreSchema *s, const char *who, const char *role, bool active
     Auth__V1__UpdateUserRequest in = AUTH__V1__UPDATE_USER_REQUEST__INIT;
     Auth__V1__User out = AUTH__V1__USER__INIT;
 
-    store_schema_script(s, "UPDATE account SET role = 3 WHERE username = 'ada'");
+    test_schema_script(&s->schema, "UPDATE account SET role = 3 WHERE username = 'ada'");
     in.user_id = (char *)(uintptr_t)who;
     in.role = (char *)(uintptr_t)role;
     SET(&in, active, active);
@@ -144,7 +146,7 @@ static Err update(StoreSchema *s, const char *who, const char *role, bool active
 
 static int64_t live_logins(StoreSchema *s)
 {
-    return store_schema_count(s, "SELECT count(*) FROM login WHERE ended_at IS NULL");
+    return test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE ended_at IS NULL");
 }
 
 static void it_ends_with_the_account_behind_it(void **state)
@@ -156,8 +158,8 @@ static void it_ends_with_the_account_behind_it(void **state)
     assert_int_equal(live_logins(s), 1);
     assert_ok(update(s, "root", NULL, false));
     assert_int_equal(live_logins(s), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'"),
-                     1);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'"), 1);
 }
 
 static void it_ends_with_the_rank(void **state)

@@ -16,8 +16,9 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    s->now_us = START_US;
-    store_schema_script(s, "TRUNCATE account, outbox, api_key_report, audit_entry CASCADE; DELETE FROM group_role");
+    s->schema.now_us = START_US;
+    test_schema_script(&s->schema,
+                       "TRUNCATE account, outbox, api_key_report, audit_entry CASCADE; DELETE FROM group_role");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_OPERATOR);
     store_schema_person(s, CLEO, "cleo", ROLE_USER);
@@ -116,7 +117,7 @@ static Err revoke(Request *rq, const char *method, const char *id)
 
 static int64_t announced_ends(StoreSchema *s)
 {
-    return store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'");
+    return test_schema_count(&s->schema, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'");
 }
 
 /* ---------------------------------------------------------------------------------------------------- making */
@@ -132,10 +133,11 @@ static void a_key_is_shown_once_and_stored_as_its_hash(void **state)
     assert_null(key.expires_at);
     /* Neither the key nor any other part of its secret is in the row. */
     assert_int_equal(
-        store_schema_count(s, arena_printf(s->mem, "SELECT count(*) FROM api_key k WHERE strpos(k::text, '%.12s') > 0",
-                                           key.api_key + 13)),
+        test_schema_count(&s->schema, arena_printf(s->schema.mem,
+                                                   "SELECT count(*) FROM api_key k WHERE strpos(k::text, '%.12s') > 0",
+                                                   key.api_key + 13)),
         0);
-    assert_int_equal(store_schema_count(s, "SELECT octet_length(hash) FROM api_key"), 32);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT octet_length(hash) FROM api_key"), 32);
 }
 
 static void another_pepper_makes_keys_worthless(void **state)
@@ -174,7 +176,7 @@ static void what_cannot_be_made_is_refused(void **state)
         SET(&in, expires_in_days, CASES[i].days);
         assert_reason(call(&rq, "CreateKey", &in.base, &out.base), CASES[i].reason);
     }
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM api_key"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM api_key"), 0);
 }
 
 static void nobody_makes_a_key_above_himself(void **state)
@@ -221,10 +223,10 @@ static void an_administrators_key_is_worth_as_much_as_he_is(void **state)
     Auth__V1__CreateKeyReply key = made(s, "admin");
     Atrium__ResolveTokenReply out;
 
-    store_schema_script(s, "UPDATE account SET role = 1 WHERE id = 1");
+    test_schema_script(&s->schema, "UPDATE account SET role = 1 WHERE id = 1");
     assert_ok(resolve(s, key.api_key, &out));
     assert_int_equal(out.n_permissions, 0);
-    store_schema_script(s, "UPDATE account SET active = false WHERE id = 1");
+    test_schema_script(&s->schema, "UPDATE account SET active = false WHERE id = 1");
     assert_false(is_live(s, key.api_key));
 }
 
@@ -239,7 +241,7 @@ static void keys_expire(void **state)
     assert_int_equal(key.expires_at->seconds, (START_US + 2 * DAY_US) / 1000000);
     assert_ok(resolve(s, key.api_key, &resolved));
     assert_int_equal(resolved.expires_ms, (START_US + 2 * DAY_US) / 1000);
-    s->now_us += 2 * DAY_US;
+    s->schema.now_us += 2 * DAY_US;
     assert_false(is_live(s, key.api_key));
 }
 
@@ -248,7 +250,7 @@ static void made_up_keys_are_nobodys(void **state)
     StoreSchema *s = *state;
 
     made(s, NULL);
-    assert_false(is_live(s, api_key_make(s->mem, API_KEY_COMMONS)));
+    assert_false(is_live(s, api_key_make(s->schema.mem, API_KEY_COMMONS)));
     assert_false(is_live(s, "sel_"));
     assert_false(is_live(s, "sk_nonsense"));
 }
@@ -264,17 +266,17 @@ static void a_revoked_key_is_dead_and_that_is_announced(void **state)
     assert_reason(revoke(&rq, "RevokeKey", "nonsense"), &INVALID_ID);
     assert_ok(revoke(&rq, "RevokeKey", key.id));
     assert_false(is_live(s, key.api_key));
-    assert_int_equal(store_schema_count(s, arena_printf(s->mem,
-                                                        "SELECT count(*) FROM outbox"
-                                                        " WHERE subject = 'evt.auth.login.ended.%s'",
-                                                        key.id)),
+    assert_int_equal(test_schema_count(&s->schema, arena_printf(s->schema.mem,
+                                                                "SELECT count(*) FROM outbox"
+                                                                " WHERE subject = 'evt.auth.login.ended.%s'",
+                                                                key.id)),
                      1);
     assert_reason(revoke(&rq, "RevokeKey", key.id), &NOT_FOUND);
     assert_int_equal(
-        store_schema_count(s, arena_printf(s->mem,
-                                           "SELECT count(*) FROM audit_entry WHERE target_id = '%s'"
-                                           " AND actor_id = 1 AND action IN ('key.created', 'key.revoked')",
-                                           key.id)),
+        test_schema_count(&s->schema, arena_printf(s->schema.mem,
+                                                   "SELECT count(*) FROM audit_entry WHERE target_id = '%s'"
+                                                   " AND actor_id = 1 AND action IN ('key.created', 'key.revoked')",
+                                                   key.id)),
         2);
 }
 
@@ -283,7 +285,7 @@ static void all_keys_of_a_user_end_together(void **state)
     StoreSchema *s = *state;
     Request rq = admin(s);
     Auth__V1__CreateKeyReply one = made(s, NULL), two = made(s, "admin"), gone = made(s, NULL);
-    Ending ending = {.ids = s->ids, .why = AUTH__V1__LOGIN_END__KEY_REVOKED, .at_us = s->now_us};
+    Ending ending = {.ids = s->schema.ids, .why = AUTH__V1__LOGIN_END__KEY_REVOKED, .at_us = s->schema.now_us};
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     assert_ok(revoke(&rq, "RevokeKey", gone.id));
@@ -314,7 +316,7 @@ static void a_rotated_key_lives_on_for_the_overlap(void **state)
     assert_string_equal(second.role, "editor");
     assert_string_not_equal(second.api_key, first.api_key);
     assert_true(is_live(s, first.api_key) && is_live(s, second.api_key));
-    s->now_us += 61 * INT64_C(1000000);
+    s->schema.now_us += 61 * INT64_C(1000000);
     assert_false(is_live(s, first.api_key));
     assert_true(is_live(s, second.api_key));
     assert_reason(rotate(&rq, first.id, 60, &third), &NOT_FOUND);
@@ -381,7 +383,7 @@ static void a_developer_sees_and_ends_his_own_keys_only(void **state)
     assert_ok(call(&all, "ListKeys", &in.base, &out.base));
     assert_int_equal(out.n_items, 2);
     assert_ok(revoke(&rq, "RevokeMyKey", mine.id));
-    store_schema_script(s, "INSERT INTO key_allowance VALUES (3, 0)");
+    test_schema_script(&s->schema, "INSERT INTO key_allowance VALUES (3, 0)");
     assert_reason(create(&rq, "CreateMyKey", NULL, 0, &mine), &MAX_KEYS_REACHED);
 }
 
@@ -443,7 +445,7 @@ static void scopes_are_no_more_than_the_owner_has_at_the_moment(void **state)
     assert_int_equal(out.n_permissions, 1);
     assert_string_equal(out.permissions[0], "auth.users.read");
     assert_int_equal(out.n_roles, 0);
-    store_schema_script(s, "UPDATE account SET role = 1 WHERE id = 2");
+    test_schema_script(&s->schema, "UPDATE account SET role = 1 WHERE id = 2");
     assert_ok(resolve(s, key.key, &out));
     assert_int_equal(out.n_permissions, 0);
 }
@@ -501,7 +503,7 @@ static void an_administrators_key_is_exchanged_for_a_token_that_ends_with_it(voi
     assert_reason(exchange(s, ADA, agent.id, &token), &PERMISSION_DENIED);
     assert_reason(exchange(s, ADA, "", &token), &PERMISSION_DENIED);
     assert_ok(exchange(s, ADA, key.id, &token));
-    assert_ok(jwt_verify(s->auth.key, s->mem, &s->clock, slice(token.token), &claims));
+    assert_ok(jwt_verify(s->auth.key, s->schema.mem, &s->schema.clock, slice(token.token), &claims));
     assert_int_equal(claims.user_id, ADA);
     assert_string_equal(claims.role, "admin");
     assert_string_not_equal(claims.login_id, key.id); /* a login of its own */
@@ -530,7 +532,7 @@ static Err report(StoreSchema *s, const char *report_id, const char *key_id, uin
     one.key_id = (char *)(uintptr_t)key_id;
     SET(&one, requests, requests);
     SET(&one, errors, errors);
-    SET(&one, last_used_ms, s->now_us / 1000);
+    SET(&one, last_used_ms, s->schema.now_us / 1000);
     nobodys.key_id = (char[]){"nonsense"};
     in.report_id = (char *)(uintptr_t)report_id;
     in.keys = keys;
@@ -556,7 +558,7 @@ static void a_report_counts_once_however_often_it_comes(void **state)
     assert_string_equal(out.items[0]->key_id, key.id);
     assert_int_equal(out.total_requests, 30); /* the key stands twice in each report */
     assert_int_equal(out.total_errors, 2);
-    assert_int_equal(store_schema_count(s, "SELECT extract(epoch FROM last_used_at)::bigint FROM api_key"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT extract(epoch FROM last_used_at)::bigint FROM api_key"),
                      START_US / 1000000 / 60 * 60);
 }
 
@@ -587,7 +589,7 @@ static void days_are_asked_for(void **state)
 
     assert_ok(create(&rq, "CreateMyKey", NULL, 0, &key));
     assert_ok(report(s, "0197a3c0-0000-7000-8000-000000000001", key.id, 3, 0));
-    s->now_us += DAY_US;
+    s->schema.now_us += DAY_US;
     assert_ok(report(s, "0197a3c0-0000-7000-8000-000000000002", key.id, 4, 0));
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
         Err e;
@@ -616,9 +618,9 @@ static void reports_are_forgotten_after_an_hour(void **state)
     int64_t deleted;
 
     assert_ok(report(s, "0197a3c0-0000-7000-8000-000000000001", key.id, 10, 1));
-    assert_ok(auth_store_purge_reports(&rq, s->now_us, 100, &deleted));
+    assert_ok(auth_store_purge_reports(&rq, s->schema.now_us, 100, &deleted));
     assert_int_equal(deleted, 0);
-    assert_ok(auth_store_purge_reports(&rq, s->now_us + INT64_C(3601) * 1000000, 100, &deleted));
+    assert_ok(auth_store_purge_reports(&rq, s->schema.now_us + INT64_C(3601) * 1000000, 100, &deleted));
     assert_int_equal(deleted, 1);
 }
 

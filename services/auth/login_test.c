@@ -12,7 +12,7 @@ static int empty_tables(void **state)
 
     s->settings.hash_ops = 1;
     s->settings.hash_memory_bytes = 8192;
-    store_schema_script(s, "TRUNCATE account, login_failure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, login_failure CASCADE");
     return 0;
 }
 
@@ -36,11 +36,11 @@ static void a_login_keeps_how_it_was_proved(void **state)
 
     assert_ok(log_in(s, "ann", "secret1", &out));
     assert_int_equal(out.id, ann.id);
-    assert_int_equal(out.last_login_us, s->now_us);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'password'"), 1);
+    assert_int_equal(out.last_login_us, s->schema.now_us);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'password'"), 1);
     assert_ok(login_begin(&rq, &ann, "github", TOKENS_OPAQUE, &tokens));
     assert_non_null(tokens.opaque);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'github'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'github'"), 1);
 }
 
 static void whoever_is_disabled_gets_in_by_no_way(void **state)
@@ -50,10 +50,10 @@ static void whoever_is_disabled_gets_in_by_no_way(void **state)
     Account ann = store_schema_account(s, "ann", NULL, "secret1"), out;
     Tokens tokens;
 
-    store_schema_script(s, "UPDATE account SET active = false");
+    test_schema_script(&s->schema, "UPDATE account SET active = false");
     assert_reason(log_in(s, "ann", "secret1", &out), &INVALID_CREDENTIALS);
     assert_reason(login_begin(&rq, &ann, "github", TOKENS_CHAT, &tokens), &INVALID_CREDENTIALS);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 0);
 }
 
 static void failing_costs_time(void **state)
@@ -68,10 +68,10 @@ static void failing_costs_time(void **state)
     }
     assert_reason(log_in(s, "ann", "secret1", &out), &RATE_LIMITED);
     assert_reason(log_in(s, "nobody", "wrong", &out), &RATE_LIMITED);
-    s->now_us += 1000000;
+    s->schema.now_us += 1000000;
     assert_ok(log_in(s, "ann", "secret1", &out));
     assert_ok(log_in(s, "ann", "secret1", &out));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM known_network"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM known_network"), 1);
 }
 
 static const char *stored_hash(StoreSchema *s, int64_t user_id)
@@ -117,11 +117,12 @@ static void imported_bcrypt_hashes_log_in_and_are_replaced(void **state)
     Account out;
 
     for (size_t i = 0; i < ARRAY_LEN(HASHES); i++) {
-        const char *name = arena_printf(s->mem, "ann%zu", i);
+        const char *name = arena_printf(s->schema.mem, "ann%zu", i);
         Account ann = store_schema_account(s, name, NULL, NULL);
 
-        store_schema_script(
-            s, arena_printf(s->mem, "UPDATE account SET password_hash = '%s' WHERE id = %" PRId64, HASHES[i], ann.id));
+        test_schema_script(&s->schema,
+                           arena_printf(s->schema.mem, "UPDATE account SET password_hash = '%s' WHERE id = %" PRId64,
+                                        HASHES[i], ann.id));
         assert_reason(log_in(s, name, "another password", &out), &INVALID_CREDENTIALS);
         assert_string_equal(stored_hash(s, ann.id), HASHES[i]);
         assert_ok(log_in(s, name, "correct horse", &out));

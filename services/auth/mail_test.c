@@ -45,8 +45,8 @@ static int make_world(void **state)
     world.s = *state;
     world.metrics = metrics_new();
     world.sender = mail_sender_new(&(MailSenderOptions){.auth = &world.s->auth,
-                                                        .db = world.s->db,
-                                                        .clock = &world.s->clock,
+                                                        .db = world.s->schema.db,
+                                                        .clock = &world.s->schema.clock,
                                                         .metrics = world.metrics,
                                                         .send = take_mail});
     return 0;
@@ -63,7 +63,7 @@ static int fresh(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, mail, login_failure CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry, mail, login_failure CASCADE");
     s->settings.smtp_host = "mail.example.org";
     world.server_down = false;
     world.sent = 0;
@@ -92,12 +92,12 @@ static char *token_of_mail(StoreSchema *s)
 
     assert_non_null(at);
     at += strlen("?token=");
-    return arena_strndup(s->mem, at, strcspn(at, "\r\n"));
+    return arena_strndup(s->schema.mem, at, strcspn(at, "\r\n"));
 }
 
 static int64_t count(StoreSchema *s, const char *sql)
 {
-    return store_schema_count(s, sql);
+    return test_schema_count(&s->schema, sql);
 }
 
 /* ---------------------------------------------------------------------------------------------------- calls */
@@ -123,7 +123,7 @@ static Auth__V1__AccountInfo *account(StoreSchema *s, int64_t id)
 {
     Request rq = store_schema_user_request(s, id);
     Auth__V1__GetAccountRequest in = AUTH__V1__GET_ACCOUNT_REQUEST__INIT;
-    Auth__V1__AccountInfo *out = MESSAGE_NEW(s->mem, Auth__V1__AccountInfo, auth__v1__account_info__init);
+    Auth__V1__AccountInfo *out = MESSAGE_NEW(s->schema.mem, Auth__V1__AccountInfo, auth__v1__account_info__init);
 
     assert_ok(call(&rq, "GetAccount", &in.base, &out->base));
     return out;
@@ -180,7 +180,7 @@ static Err make_link(StoreSchema *s, int64_t caller, Role role, int64_t id, char
     Auth__V1__ResetLink out = AUTH__V1__RESET_LINK__INIT;
     Err e;
 
-    in.user_id = user_id_text(s->mem, id);
+    in.user_id = user_id_text(s->schema.mem, id);
     e = call(&rq, "CreateResetLink", &in.base, &out.base);
     if (!err_failed(e))
         *out_token = strstr(out.url, "token=") + strlen("token=");
@@ -288,8 +288,8 @@ static void an_address_taken_meanwhile_is_not_given_twice(void **state)
 
     assert_ok(update(s, ada.id, NULL, "one@example.org", OLD_PASSWORD, &out));
     assert_int_equal(send_all(), 1);
-    store_schema_script(s, "INSERT INTO account (id, username, email, display_name, created_at, updated_at)"
-                           " VALUES (77, 'bob', 'one@example.org', 'bob', now(), now())");
+    test_schema_script(&s->schema, "INSERT INTO account (id, username, email, display_name, created_at, updated_at)"
+                                   " VALUES (77, 'bob', 'one@example.org', 'bob', now(), now())");
     assert_reason(verify(s, token_of_mail(s)), &EMAIL_TAKEN);
 }
 
@@ -299,14 +299,15 @@ static void reset_by_mail_ends_all_logins_and_is_good_once(void **state)
     StoreSchema *s = *state;
     Account ada = store_schema_account(s, "ada", "Ada@example.org", OLD_PASSWORD), now;
     Request rq = store_schema_request(s);
-    char *id = uuid_text(s->mem, uuid_v4()), *token;
+    char *id = uuid_text(s->schema.mem, uuid_v4()), *token;
 
     (void)send_all();
-    store_schema_script(s, arena_printf(s->mem,
-                                        "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
-                                        "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
-                                        ", 'all', '', '', now(), now(), now() + interval '1 hour')",
-                                        id, id, ada.id));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
+                                    "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
+                                    ", 'all', '', '', now(), now(), now() + interval '1 hour')",
+                                    id, id, ada.id));
     assert_ok(ask_reset(s, "ada@EXAMPLE.org", NULL));
     assert_int_equal(send_all(), 1);
     token = token_of_mail(s);
@@ -332,12 +333,12 @@ static void links_end_with_their_time_and_with_the_address(void **state)
     assert_ok(ask_reset(s, "ada@example.org", NULL));
     assert_int_equal(send_all(), 1);
     token = token_of_mail(s);
-    store_schema_script(s, "UPDATE account SET email = 'other@example.org'");
+    test_schema_script(&s->schema, "UPDATE account SET email = 'other@example.org'");
     assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
-    store_schema_script(s, "UPDATE account SET email = 'ada@example.org', active = false");
+    test_schema_script(&s->schema, "UPDATE account SET email = 'ada@example.org', active = false");
     assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
-    store_schema_script(s, "UPDATE account SET active = true");
-    s->now_us += s->settings.reset_ttl_ms * 1000;
+    test_schema_script(&s->schema, "UPDATE account SET active = true");
+    s->schema.now_us += s->settings.reset_ttl_ms * 1000;
     assert_reason(do_reset(s, token, NEW_PASSWORD), &INVALID_LINK);
     assert_int_equal(account(s, ada.id)->id, ada.id);
 }
@@ -371,7 +372,7 @@ static void an_unknown_address_is_answered_like_a_known_one(void **state)
     store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
     store_schema_account(s, "off", "off@example.org", OLD_PASSWORD);
     (void)send_all();
-    store_schema_script(s, "UPDATE account SET active = false WHERE username = 'off'");
+    test_schema_script(&s->schema, "UPDATE account SET active = false WHERE username = 'off'");
     assert_ok(ask_reset(s, "ada@example.org", &known));
     assert_int_equal(send_all(), 1);
     for (size_t i = 0; i < ARRAY_LEN(NOBODYS); i++) {
@@ -395,11 +396,11 @@ static void nobody_is_flooded(void **state)
         assert_ok(ask_reset(s, "ada@example.org", NULL));
     assert_int_equal(send_all(), 1);
     for (int i = 0; i < 20; i++) {
-        s->now_us += MINUTE_S * INT64_C(1000000);
+        s->schema.now_us += MINUTE_S * INT64_C(1000000);
         assert_ok(ask_reset(s, "ada@example.org", NULL));
     }
     assert_int_equal(send_all(), 9);
-    s->now_us += DAY_S * INT64_C(1000000);
+    s->schema.now_us += DAY_S * INT64_C(1000000);
     assert_ok(ask_reset(s, "ada@example.org", NULL));
     assert_int_equal(send_all(), 1);
 }
@@ -411,7 +412,7 @@ static void an_administrator_passes_a_link_on(void **state)
     char *token;
 
     root = store_schema_account(s, "root", NULL, OLD_PASSWORD);
-    store_schema_script(s, "UPDATE account SET role = 3 WHERE username = 'root'");
+    test_schema_script(&s->schema, "UPDATE account SET role = 3 WHERE username = 'root'");
     s->settings.smtp_host = "";
     assert_reason(make_link(s, ada.id, ROLE_USER, root.id, &token), &PERMISSION_DENIED);
     assert_ok(make_link(s, root.id, ROLE_ADMIN, ada.id, &token));
@@ -450,7 +451,7 @@ static void what_cannot_be_sent_comes_again_until_it_is_too_late(void **state)
     assert_int_equal(send_all(), 0);
     world.server_down = false;
     assert_int_equal(send_all(), 0); /* not due */
-    s->now_us += MINUTE_S * INT64_C(1000000);
+    s->schema.now_us += MINUTE_S * INT64_C(1000000);
     assert_int_equal(send_all(), 1);
     assert_int_equal(send_all(), 0);
 
@@ -458,7 +459,7 @@ static void what_cannot_be_sent_comes_again_until_it_is_too_late(void **state)
     world.server_down = true;
     for (int minutes = 0; minutes < 26 * 60; minutes++) {
         (void)send_all();
-        s->now_us += MINUTE_S * INT64_C(1000000);
+        s->schema.now_us += MINUTE_S * INT64_C(1000000);
     }
     tries = (int)count(s, "SELECT attempts FROM mail WHERE recipient = 'bob@example.org'");
     assert_in_range(tries, 6, 9);
@@ -475,9 +476,9 @@ static void a_mail_is_claimed_by_one(void **state)
     bool found;
 
     store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
-    assert_ok(mail_store_claim(&rq, s->now_us, 60000, &row, &found));
+    assert_ok(mail_store_claim(&rq, s->schema.now_us, 60000, &row, &found));
     assert_true(found);
-    assert_ok(mail_store_claim(&rq, s->now_us, 60000, &row, &found));
+    assert_ok(mail_store_claim(&rq, s->schema.now_us, 60000, &row, &found));
     assert_false(found);
 }
 
@@ -494,7 +495,8 @@ static Err count_mail(const AuthSettings *settings, Arena *mem, const char *to, 
 static void make_accounts(StoreSchema *s, int from, int to)
 {
     for (int i = from; i < to; i++)
-        store_schema_account(s, arena_printf(s->mem, "u%d", i), arena_printf(s->mem, "u%d@example.org", i), "");
+        store_schema_account(s, arena_printf(s->schema.mem, "u%d", i),
+                             arena_printf(s->schema.mem, "u%d@example.org", i), "");
 }
 
 static void wait_until_sent(StoreSchema *s, int64_t mails)
@@ -512,7 +514,7 @@ static void of_two_instances_one_sends(void **state)
 {
     StoreSchema *s = *state;
     MailSenderOptions options = {
-        .auth = &s->auth, .db = s->db, .clock = &s->clock, .metrics = world.metrics, .send = count_mail};
+        .auth = &s->auth, .db = s->schema.db, .clock = &s->schema.clock, .metrics = world.metrics, .send = count_mail};
     MailSender *first, *second;
 
     s->settings.mail_interval_ms = 10;
@@ -574,9 +576,9 @@ static void what_is_over_is_purged(void **state)
 
     store_schema_account(s, "ada", "ada@example.org", OLD_PASSWORD);
     assert_int_equal(send_all(), 1);
-    assert_ok(mail_store_purge(&rq, s->now_us, 100, &deleted));
+    assert_ok(mail_store_purge(&rq, s->schema.now_us, 100, &deleted));
     assert_int_equal(deleted, 0);
-    assert_ok(mail_store_purge(&rq, s->now_us + 3 * DAY_S * INT64_C(1000000), 100, &deleted));
+    assert_ok(mail_store_purge(&rq, s->schema.now_us + 3 * DAY_S * INT64_C(1000000), 100, &deleted));
     assert_int_equal(deleted, 2); /* the mail, and its token */
 }
 
@@ -590,7 +592,7 @@ static void no_part_of_a_mail_begins_another_header(void **state)
                      .to = "ada@example.org",
                      .username = "a\r\nBcc: b@example.org",
                      .detail = "x\r\n.\r\ny"};
-    Slice message = mail_message(&s->settings, s->mem, &mail), head, body;
+    Slice message = mail_message(&s->settings, s->schema.mem, &mail), head, body;
     ptrdiff_t end = slice_find(message, SLICE_LIT("\r\n\r\n"));
 
     assert_true(end > 0);

@@ -11,7 +11,7 @@ static int empty_tables(void **state)
     StoreSchema *s = *state;
 
     s->settings.public_url = "https://atrium.example/";
-    store_schema_script(s, "TRUNCATE account, login_failure, factor_challenge, audit_entry CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, login_failure, factor_challenge, audit_entry CASCADE");
     return 0;
 }
 
@@ -31,7 +31,7 @@ static char *text_member(const Struct *s, const char *name)
 
 static Authenticator new_authenticator(StoreSchema *s)
 {
-    return authenticator_new(s->mem, AUTHENTICATOR_ES256, HOST, ORIGIN);
+    return authenticator_new(s->schema.mem, AUTHENTICATOR_ES256, HOST, ORIGIN);
 }
 
 static Err start(StoreSchema *s, int64_t user_id, Auth__V1__PasskeyOptions *out)
@@ -54,9 +54,9 @@ static Err answer(StoreSchema *s, int64_t user_id, const Authenticator *a, char 
     auth__v1__passkey_info__init(out);
     in.ceremony = ceremony;
     in.name = (char *)name;
-    in.credential_id = base64url_encode(s->mem, slice_of(a->id, sizeof(a->id)));
-    in.client_data_json = base64url_encode(s->mem, client_data);
-    in.attestation_object = base64url_encode(s->mem, authenticator_attestation(a, client_data, false));
+    in.credential_id = base64url_encode(s->schema.mem, slice_of(a->id, sizeof(a->id)));
+    in.client_data_json = base64url_encode(s->schema.mem, client_data);
+    in.attestation_object = base64url_encode(s->schema.mem, authenticator_attestation(a, client_data, false));
     return call(&rq, "AddPasskey", &in.base, &out->base);
 }
 
@@ -90,10 +90,10 @@ static Err log_in_at(StoreSchema *s, const Authenticator *a, char *ceremony, cha
 
     auth__v1__auth_result__init(out);
     in.ceremony = ceremony;
-    in.credential_id = base64url_encode(s->mem, slice_of(a->id, sizeof(a->id)));
-    in.client_data_json = base64url_encode(s->mem, client_data);
-    in.authenticator_data = base64url_encode(s->mem, data);
-    in.signature = base64url_encode(s->mem, authenticator_sign(a, data, client_data));
+    in.credential_id = base64url_encode(s->schema.mem, slice_of(a->id, sizeof(a->id)));
+    in.client_data_json = base64url_encode(s->schema.mem, client_data);
+    in.authenticator_data = base64url_encode(s->schema.mem, data);
+    in.signature = base64url_encode(s->schema.mem, authenticator_sign(a, data, client_data));
     in.user_handle = user_handle;
     return call(&rq, "FinishPasskeyLogin", &in.base, &out->base);
 }
@@ -122,18 +122,19 @@ static void a_passkey_is_added_and_logs_in(void **state)
     assert_string_equal(text_member(user, "name"), "ann");
     assert_ok(answer(s, ann.id, &a, options.ceremony, "laptop", &info));
     assert_string_equal(info.name, "laptop");
-    assert_string_equal(info.id, base64url_encode(s->mem, slice_of(a.id, sizeof(a.id))));
+    assert_string_equal(info.id, base64url_encode(s->schema.mem, slice_of(a.id, sizeof(a.id))));
     a.count = 2;
     assert_ok(log_in_at(s, &a, start_login(s), text_member(user, "id"), &out));
     assert_int_equal(out.user->id, ann.id);
     assert_non_null(out.access_token);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'passkey'"
-                                           "  AND second_factor = 'passkey'"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'passkey'"
+                                                   "  AND second_factor = 'passkey'"),
                      1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM passkey WHERE sign_count = 2"
-                                           "  AND last_used_at IS NOT NULL"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM passkey WHERE sign_count = 2"
+                                                   "  AND last_used_at IS NOT NULL"),
                      1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'factor.added'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'factor.added'"),
+                     1);
     authenticator_free(&a);
 }
 
@@ -154,7 +155,7 @@ static void a_ceremony_is_good_once_for_one_purpose_and_one_user(void **state)
     assert_reason(answer(s, ann.id, &other, options.ceremony, "laptop", &info), &INVALID_CODE);
     assert_reason(answer(s, ann.id, &other, start_login(s), "laptop", &info), &INVALID_CODE);
     assert_ok(start(s, ann.id, &options));
-    s->now_us += INT64_C(300) * 1000000;
+    s->schema.now_us += INT64_C(300) * 1000000;
     assert_reason(answer(s, ann.id, &other, options.ceremony, "laptop", &info), &INVALID_CODE);
 
     a.count = 2;
@@ -191,9 +192,9 @@ static void bad_answers_are_refused_alike(void **state)
     bad.count = 2;
     assert_reason(log_in(s, &bad), &INVALID_CODE);
     assert_reason(log_in_at(s, &a, start_login(s), (char *)"c29tZWJvZHk", &out), &INVALID_CODE);
-    store_schema_script(s, "UPDATE account SET active = false");
+    test_schema_script(&s->schema, "UPDATE account SET active = false");
     assert_reason(log_in(s, &a), &INVALID_CODE);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 0);
     authenticator_free(&a);
     authenticator_free(&stranger);
 }
@@ -230,7 +231,8 @@ static void passkeys_have_names_and_are_few(void **state)
 
     assert_ok(start(s, ann.id, &options));
     assert_reason(answer(s, ann.id, &a, options.ceremony, "", &info), &INVALID_ARGUMENT);
-    assert_reason(answer(s, ann.id, &a, options.ceremony, arena_printf(s->mem, "%065d", 1), &info), &INVALID_ARGUMENT);
+    assert_reason(answer(s, ann.id, &a, options.ceremony, arena_printf(s->schema.mem, "%065d", 1), &info),
+                  &INVALID_ARGUMENT);
     assert_ok(answer(s, ann.id, &a, options.ceremony, "laptop", &info));
     assert_reason(add(s, ann.id, &a), &FACTOR_EXISTS);
     assert_ok(start(s, ann.id, &options));
@@ -248,7 +250,7 @@ static Err remove_passkey(StoreSchema *s, int64_t user_id, const Authenticator *
     Auth__V1__RemovePasskeyRequest in = AUTH__V1__REMOVE_PASSKEY_REQUEST__INIT;
     Auth__V1__RemoveFactorReply out = AUTH__V1__REMOVE_FACTOR_REPLY__INIT;
 
-    in.passkey_id = base64url_encode(s->mem, slice_of(a->id, sizeof(a->id)));
+    in.passkey_id = base64url_encode(s->schema.mem, slice_of(a->id, sizeof(a->id)));
     in.password = (char *)password;
     return call(&rq, "RemovePasskey", &in.base, &out.base);
 }

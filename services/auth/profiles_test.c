@@ -45,15 +45,16 @@ static void a_change_is_told(void **state)
     StoreSchema *s = *state;
     Account eve = store_schema_account(s, "eve", NULL, NULL);
     Auth__V1__GetProfilesReply out;
-    const char *told = arena_printf(
-        s->mem, "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.user.profile_changed.%" PRId64 "'", eve.id);
+    const char *told =
+        arena_printf(s->schema.mem,
+                     "SELECT count(*) FROM outbox WHERE subject = 'evt.auth.user.profile_changed.%" PRId64 "'", eve.id);
 
     assert_ok(rename_to(s, eve.id, "Eve"));
-    assert_int_equal(store_schema_count(s, told), 1);
+    assert_int_equal(test_schema_count(&s->schema, told), 1);
     assert_ok(ask(s, &eve.id, 1, &out));
     assert_string_equal(out.profiles[0]->display_name, "Eve");
     assert_ok(rename_to(s, eve.id, NULL)); /* nothing is changed */
-    assert_int_equal(store_schema_count(s, told), 1);
+    assert_int_equal(test_schema_count(&s->schema, told), 1);
     assert_reason(rename_to(s, 5, "Nobody"), &NOT_FOUND);
 }
 

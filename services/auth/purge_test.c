@@ -6,7 +6,7 @@
 static bool soon_empty(StoreSchema *s)
 {
     for (int left = 2000; left > 0; left--) {
-        if (store_schema_count(s, "SELECT count(*) FROM login") == 0)
+        if (test_schema_count(&s->schema, "SELECT count(*) FROM login") == 0)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
@@ -17,17 +17,19 @@ static void expired_logins_go_by_themselves(void **state)
 {
     StoreSchema *s = *state;
     CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
-    const Auth auth = {.ids = s->ids};
+    const Auth auth = {.ids = s->schema.ids};
     Purge *purge;
 
-    store_schema_script(s, "INSERT INTO account (id, username, display_name, created_at, updated_at)"
-                           " VALUES (1, 'ann', 'ann', now(), now());"
-                           "INSERT INTO login (id, family_id, user_id, profile, user_agent, address, created_at,"
-                           "  last_used_at, expires_at)"
-                           " SELECT gen_random_uuid(), gen_random_uuid(), 1, 'all', '', '', now(), now(),"
-                           "  now() - interval '25 h' FROM generate_series(1, 1200)");
+    test_schema_script(&s->schema,
+                       "INSERT INTO account (id, username, display_name, created_at, updated_at)"
+                       " VALUES (1, 'ann', 'ann', now(), now());"
+                       "INSERT INTO login (id, family_id, user_id, profile, user_agent, address, created_at,"
+                       "  last_used_at, expires_at)"
+                       " SELECT gen_random_uuid(), gen_random_uuid(), 1, 'all', '', '', now(), now(),"
+                       "  now() - interval '25 h' FROM generate_series(1, 1200)");
     assert_ok(purge_start(
-        &(PurgeOptions){.auth = &auth, .db = s->db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
+        &(PurgeOptions){
+            .auth = &auth, .db = s->schema.db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
         &purge));
     assert_true(soon_empty(s));
     purge_stop(purge);
@@ -40,16 +42,17 @@ static void erasures_that_nobody_reports_show(void **state)
     CLEANUP(metrics_free_at) Metrics *metrics = metrics_new();
     Gauge *late = metrics_gauge(metrics, "atrium_auth_erasures_open",
                                 "Erasures of accounts that some domain has not reported for 24 hours.", "");
-    const Auth auth = {.ids = s->ids};
+    const Auth auth = {.ids = s->schema.ids};
     Purge *purge;
     int left = 2000;
 
-    store_schema_script(s, "INSERT INTO erasure (id, user_id, requested_at, completed_at) VALUES"
-                           " (gen_random_uuid(), 1, now() - interval '25 hours', NULL),"
-                           " (gen_random_uuid(), 2, now() - interval '25 hours', now()),"
-                           " (gen_random_uuid(), 3, now() - interval '23 hours', NULL)");
+    test_schema_script(&s->schema, "INSERT INTO erasure (id, user_id, requested_at, completed_at) VALUES"
+                                   " (gen_random_uuid(), 1, now() - interval '25 hours', NULL),"
+                                   " (gen_random_uuid(), 2, now() - interval '25 hours', now()),"
+                                   " (gen_random_uuid(), 3, now() - interval '23 hours', NULL)");
     assert_ok(purge_start(
-        &(PurgeOptions){.auth = &auth, .db = s->db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
+        &(PurgeOptions){
+            .auth = &auth, .db = s->schema.db, .clock = &SYSTEM_CLOCK, .metrics = metrics, .interval_ms = 10},
         &purge));
     while (gauge_value(late) < 1 && left-- > 0)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);

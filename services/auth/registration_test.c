@@ -14,9 +14,9 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    s->now_us = clock_unix_us(&SYSTEM_CLOCK);
+    s->schema.now_us = clock_unix_us(&SYSTEM_CLOCK);
     s->settings.registration = "open";
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, invitation, runtime_setting CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry, invitation, runtime_setting CASCADE");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_USER);
     return 0;
@@ -68,7 +68,7 @@ static Err invite(StoreSchema *s, const char *email, const char *role, int32_t u
 
 static int64_t accounts(StoreSchema *s)
 {
-    return store_schema_count(s, "SELECT count(*) FROM account WHERE id > 2");
+    return test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE id > 2");
 }
 
 /* ---------------------------------------------------------------------------------------------------- modes */
@@ -90,7 +90,8 @@ static void administrators_switch_registration_off_and_on(void **state)
     assert_ok(enroll_now(s, "newone", NULL, NULL));
     in.has_enabled = false;
     assert_reason(admin(s, "TalkerSetRegistration", &in.base, &out.base), &INVALID_ARGUMENT);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'setting.changed'"), 2);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'setting.changed'"),
+                     2);
 }
 
 static void the_setting_holds_until_an_administrator_speaks(void **state)
@@ -107,11 +108,12 @@ static void the_setting_holds_until_an_administrator_speaks(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
         s->settings.registration = CASES[i].set;
-        store_schema_script(s, "TRUNCATE runtime_setting");
+        test_schema_script(&s->schema, "TRUNCATE runtime_setting");
         if (CASES[i].said)
-            store_schema_script(s,
-                                arena_printf(s->mem, "INSERT INTO runtime_setting VALUES ('registration', '%s', now())",
-                                             CASES[i].said));
+            test_schema_script(&s->schema,
+                               arena_printf(s->schema.mem,
+                                            "INSERT INTO runtime_setting VALUES ('registration', '%s', now())",
+                                            CASES[i].said));
         assert_ok(registration_mode(&rq, NULL, &mode));
         assert_int_equal(mode, CASES[i].mode);
         if (mode == MODE_OPEN)
@@ -143,8 +145,9 @@ static void an_invitation_lets_in_as_often_as_it_says(void **state)
     assert_ok(invite(s, NULL, NULL, 2, &made));
     assert_true(slice_starts_with(slice(made.url), SLICE_LIT("https://atrium.example/register?token=")));
     assert_int_equal(
-        store_schema_count(
-            s, arena_printf(s->mem, "SELECT count(*) FROM invitation WHERE hash = '%s'::bytea", made.token)),
+        test_schema_count(
+            &s->schema,
+            arena_printf(s->schema.mem, "SELECT count(*) FROM invitation WHERE hash = '%s'::bytea", made.token)),
         0); /* its SHA-256 stands there */
     assert_reason(enroll_now(s, "newone", NULL, NULL), &REGISTRATION_CLOSED);
     assert_reason(enroll_now(s, "newone", NULL, "nonsense"), &INVALID_INVITATION);
@@ -152,7 +155,8 @@ static void an_invitation_lets_in_as_often_as_it_says(void **state)
     assert_reason(enroll_now(s, "newone", NULL, made.token), &USERNAME_TAKEN); /* takes no use */
     assert_ok(enroll_now(s, "newtwo", NULL, made.token));
     assert_reason(enroll_now(s, "newthree", NULL, made.token), &INVALID_INVITATION);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'invitation.accepted'"), 2);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'invitation.accepted'"), 2);
 }
 
 static void an_invitation_gives_its_role(void **state)
@@ -164,7 +168,7 @@ static void an_invitation_gives_its_role(void **state)
 
     assert_ok(invite(s, NULL, "editor", 1, &made));
     assert_ok(enroll(&rq, "newone", NULL, made.token, &out));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account_role WHERE role = 'editor'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account_role WHERE role = 'editor'"), 1);
     assert_ok(invite(s, NULL, "operator", 1, &made));
     assert_ok(enroll(&rq, "newtwo", NULL, made.token, &out));
     assert_string_equal(out.user->role, "operator");
@@ -178,7 +182,7 @@ static void an_invitation_may_be_for_one_address(void **state)
     assert_ok(invite(s, "eve@example.org", NULL, 1, &made));
     assert_reason(enroll_now(s, "newone", "other@example.org", made.token), &INVALID_INVITATION);
     assert_ok(enroll_now(s, "newone", NULL, made.token));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE email = 'eve@example.org'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE email = 'eve@example.org'"), 1);
 }
 
 static void a_closed_door_stays_closed(void **state)
@@ -210,7 +214,7 @@ static void revoked_and_expired_ones_let_nobody_in(void **state)
     assert_int_equal(listed.n_items, 1);
     assert_string_equal(listed.items[0]->id, second.id);
     assert_null(listed.items[0]->token);
-    s->now_us += INT64_C(8) * 86400 * 1000000;
+    s->schema.now_us += INT64_C(8) * 86400 * 1000000;
     assert_reason(enroll_now(s, "newone", NULL, second.token), &INVALID_INVITATION);
 }
 
@@ -304,7 +308,7 @@ static void of_ten_at_once_three_uses_let_three_in(void **state)
     s->settings.registration = "invite";
     assert_ok(invite(s, NULL, NULL, 3, &made));
     for (size_t i = 0; i < AT_ONCE; i++)
-        runners[i] = (Runner){.s = s, .name = arena_printf(s->mem, "runner%zu", i), .token = made.token};
+        runners[i] = (Runner){.s = s, .name = arena_printf(s->schema.mem, "runner%zu", i), .token = made.token};
     assert_int_equal(run_all(runners, run_enroll, &INVALID_INVITATION, NULL), 3);
     assert_int_equal(accounts(s), 3);
 }
@@ -336,16 +340,17 @@ static void the_first_administrator_chooses_a_password_once(void **state)
     StoreSchema *s = *state;
     Request rq = store_schema_request(s);
 
-    store_schema_script(s, "DELETE FROM account WHERE role = 3");
+    test_schema_script(&s->schema, "DELETE FROM account WHERE role = 3");
     assert_true(setup_required(s));
     assert_reason(setup(&rq, "too short", "too short"), &INVALID_PASSWORD);
     assert_reason(setup(&rq, "long enough for it", "something else"), &INVALID_ARGUMENT);
     assert_ok(setup(&rq, "long enough for it", "long enough for it"));
     assert_false(setup_required(s));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'admin' AND role = 3"), 1);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE username = 'admin' AND role = 3"), 1);
     assert_reason(setup(&rq, "long enough for it", "long enough for it"), &SETUP_DONE);
     assert_string_equal(rq.reply.details->fields[0]->key, "hint");
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'setup.done'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'setup.done'"), 1);
 }
 
 static void one_without_a_password_gets_it(void **state)
@@ -356,8 +361,10 @@ static void one_without_a_password_gets_it(void **state)
     assert_true(setup_required(s)); /* Ada has none */
     assert_ok(setup(&rq, "long enough for it", "long enough for it"));
     assert_int_equal(
-        store_schema_count(s, "SELECT count(*) FROM account WHERE username = 'ada' AND password_hash IS NOT NULL"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE role = 3"), 1);
+        test_schema_count(&s->schema,
+                          "SELECT count(*) FROM account WHERE username = 'ada' AND password_hash IS NOT NULL"),
+        1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE role = 3"), 1);
 }
 
 /* Else whoever comes first took the account over. */
@@ -372,10 +379,10 @@ static void one_who_comes_in_by_another_door_keeps_it_shut(void **state)
     Request rq = store_schema_request(s);
 
     for (size_t i = 0; i < ARRAY_LEN(DOORS); i++) {
-        store_schema_script(s, DOORS[i]);
+        test_schema_script(&s->schema, DOORS[i]);
         assert_false(setup_required(s));
         assert_reason(setup(&rq, "long enough for it", "long enough for it"), &SETUP_DONE);
-        store_schema_script(s, "DELETE FROM identity; DELETE FROM passkey");
+        test_schema_script(&s->schema, "DELETE FROM identity; DELETE FROM passkey");
     }
     assert_true(setup_required(s));
 }
@@ -396,11 +403,11 @@ static void of_ten_setups_at_once_one_wins(void **state)
     StoreSchema *s = *state;
     Runner runners[AT_ONCE];
 
-    store_schema_script(s, "DELETE FROM account WHERE role = 3");
+    test_schema_script(&s->schema, "DELETE FROM account WHERE role = 3");
     for (size_t i = 0; i < AT_ONCE; i++)
-        runners[i] = (Runner){.s = s, .token = arena_printf(s->mem, "long password %zu", i)};
+        runners[i] = (Runner){.s = s, .token = arena_printf(s->schema.mem, "long password %zu", i)};
     assert_int_equal(run_all(runners, run_setup, &SETUP_LOST, &SETUP_DONE), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE role = 3"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE role = 3"), 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, fill_tables)

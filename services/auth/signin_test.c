@@ -14,16 +14,16 @@ static void a_stranger_gets_an_account_and_a_code_for_its_tokens(void **state)
     char *location = leave_for_acme(s, &b, NULL), *code;
 
     assert_true(slice_starts_with(slice(b.cookie), SLICE_LIT("__Host-atrium_signin=")));
-    assert_string_equal(parameter(s->mem, location, "redirect_uri"),
+    assert_string_equal(parameter(s->schema.mem, location, "redirect_uri"),
                         "https%3A%2F%2Fatrium.example%2Fapi%2Fv1%2Fauth%2Foidc%2Facme%2Fcallback");
-    assert_string_equal(parameter(s->mem, location, "code_challenge_method"), "S256");
+    assert_string_equal(parameter(s->schema.mem, location, "code_challenge_method"), "S256");
     assert_ok(come_back(s, &b, location, &back));
     assert_true(slice_starts_with(slice(back), SLICE_LIT("https://app.example/in?code=")));
-    code = parameter(s->mem, back, "code");
+    code = parameter(s->schema.mem, back, "code");
     assert_ok(exchange(s, code, &result));
     assert_string_equal(result.user->username, "ann");
     assert_non_null(result.refresh_token);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'acme'"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'acme'"), 1);
     /* Once. */
     assert_reason(exchange(s, code, &result), &INVALID_STATE);
     assert_reason(exchange(s, NULL, &result), &INVALID_STATE);
@@ -42,7 +42,7 @@ static void what_is_sent_for_the_code_is_what_was_promised(void **state)
     /* "us:s%3Ae" */
     assert_string_equal(w.authorization, "Basic dXM6cyUzQWU=");
     verifier = strstr(w.form, "code_verifier=") + strlen("code_verifier=");
-    assert_string_equal(pkce_challenge(s->mem, verifier), parameter(s->mem, location, "code_challenge"));
+    assert_string_equal(pkce_challenge(s->schema.mem, verifier), parameter(s->schema.mem, location, "code_challenge"));
 }
 
 static void a_code_is_good_for_a_minute(void **state)
@@ -54,8 +54,8 @@ static void a_code_is_good_for_a_minute(void **state)
 
     assert_ok(come_back(s, &b, leave_for_acme(s, &b, "https://app.example/other?x=1"), &back));
     assert_true(slice_starts_with(slice(back), SLICE_LIT("https://app.example/other?x=1&code=")));
-    s->now_us += INT64_C(60000000);
-    assert_reason(exchange(s, parameter(s->mem, back, "code"), &result), &INVALID_STATE);
+    s->schema.now_us += INT64_C(60000000);
+    assert_reason(exchange(s, parameter(s->schema.mem, back, "code"), &result), &INVALID_STATE);
 }
 
 static void nobody_is_sent_elsewhere(void **state)
@@ -91,11 +91,11 @@ static void a_state_is_good_once_in_one_browser_for_ten_minutes(void **state)
     assert_reason(come_back_with(s, &b, NULL, "c0de", NULL, NULL), &INVALID_STATE);
     assert_reason(come_back_with(s, &b, "made-up", "c0de", NULL, NULL), &INVALID_STATE);
     assert_int_equal(w.tokens_given, 0);
-    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->mem, first, "nonce"));
+    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->schema.mem, first, "nonce"));
     assert_ok(come_back(s, &b, first, NULL));
     assert_reason(come_back(s, &b, first, NULL), &INVALID_STATE);
     late = leave_for_acme(s, &b, NULL);
-    s->now_us += INT64_C(600000000);
+    s->schema.now_us += INT64_C(600000000);
     assert_reason(come_back(s, &b, late, NULL), &INVALID_STATE);
     assert_int_equal(w.tokens_given, 1);
 }
@@ -107,9 +107,9 @@ static void two_tabs_of_a_browser_both_get_there(void **state)
     char *first = leave_for_acme(s, &b, NULL), *second = leave_for_acme(s, &b, NULL);
 
     assert_ok(come_back(s, &b, second, NULL));
-    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->mem, first, "nonce"));
+    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->schema.mem, first, "nonce"));
     assert_ok(come_back(s, &b, first, NULL));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account"), 1);
 }
 
 static void a_state_of_another_provider_is_none(void **state)
@@ -163,7 +163,7 @@ static void tokens_that_prove_nothing_are_refused(void **state)
             fail_msg("%s: %s", CASES[i].what, e.reason ? e.text : "taken");
     }
     assert_int_equal(w.tokens_given, ARRAY_LEN(CASES));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account"), 0);
     w.sealing = SEAL_GOOD;
     w.aud = "[\"us\",\"them\"]";
     w.azp = "us";
@@ -223,14 +223,16 @@ static void an_answer_says_who_it_is_from_where_that_was_promised(void **state)
     char *location;
 
     location = leave_for_acme(s, &b, NULL);
-    assert_reason(come_back_with(s, &b, parameter(s->mem, location, "state"), "c0de", "https://evil.example", NULL),
-                  &SIGN_IN_REFUSED);
+    assert_reason(
+        come_back_with(s, &b, parameter(s->schema.mem, location, "state"), "c0de", "https://evil.example", NULL),
+        &SIGN_IN_REFUSED);
     assert_int_equal(w.tokens_given, 0);
     trust_addresses(s); /* forgets what was fetched */
     w.says_issuer = true;
     assert_reason(sign_in(s), &SIGN_IN_REFUSED);
     location = leave_for_acme(s, &b, NULL);
-    assert_ok(come_back_with(s, &b, parameter(s->mem, location, "state"), "c0de", base_url(s->mem), NULL));
+    assert_ok(
+        come_back_with(s, &b, parameter(s->schema.mem, location, "state"), "c0de", base_url(s->schema.mem), NULL));
 }
 
 static void a_provider_that_fails_is_told_from_one_that_refuses(void **state)
@@ -252,7 +254,7 @@ static Err finish_at(StoreSchema *s, Browser *b, const char *method, char *locat
 
     *out_rq = browse(s, b);
     atrium__http_body__init(out);
-    in.state = location ? parameter(s->mem, location, "state") : NULL;
+    in.state = location ? parameter(s->schema.mem, location, "state") : NULL;
     in.code = "c0de";
     return call(out_rq, method, &in.base, &out->base);
 }
@@ -266,13 +268,14 @@ static void github_leads_developers_into_the_portal(void **state)
     Request rq;
 
     assert_reason(finish_at(s, &b, "FinishGithub", leave(s, &b, "StartGithub", &in), &rq, &out), &PERMISSION_DENIED);
-    store_schema_script(s, "INSERT INTO account_role (user_id, role, granted_at) SELECT id, 'developer', now()"
-                           " FROM account");
+    test_schema_script(&s->schema, "INSERT INTO account_role (user_id, role, granted_at) SELECT id, 'developer', now()"
+                                   " FROM account");
     assert_ok(finish_at(s, &b, "FinishGithub", leave(s, &b, "StartGithub", &in), &rq, &out));
     assert_string_equal(reply_header(&rq, "Location"), "/dev");
     assert_true(slice_starts_with(slice(reply_header(&rq, "Set-Cookie")), SLICE_LIT("dev_auth_token=")));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM identity WHERE provider = 'github'"
-                                           "  AND subject = '4711' AND email = 'ann@example.org' AND email_verified"),
+    assert_int_equal(test_schema_count(&s->schema,
+                                       "SELECT count(*) FROM identity WHERE provider = 'github'"
+                                       "  AND subject = '4711' AND email = 'ann@example.org' AND email_verified"),
                      1);
     assert_non_null(strstr(w.form, "client_id=git&client_secret=git-secret&code_verifier="));
 }
@@ -296,13 +299,13 @@ static void discord_is_asked_as_the_contract_says(void **state)
                                   SLICE_LIT("https://media.example/auth/callback?token=")));
     assert_string_equal(w.form, "grant_type=authorization_code&code=c0de&redirect_uri=https%3A%2F%2Fatrium.example"
                                 "%2Fauth%2Fdiscord%2Fcallback&client_id=dis&client_secret=dis-secret");
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE method = 'discord'"
-                                           "  AND opaque_hash IS NOT NULL"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE method = 'discord'"
+                                                   "  AND opaque_hash IS NOT NULL"),
                      1);
     /* The same again: no session. */
     assert_ok(finish_at(s, &b, "FinishDiscord", location, &rq, &out));
     assert_int_equal(rq.reply.http_status, 400);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login"), 1);
 }
 
 static void what_is_no_list_of_providers_stops_the_start(void **state)
@@ -340,9 +343,9 @@ static void what_nobody_can_use_any_more_is_deleted(void **state)
 
     assert_ok(come_back(s, &b, leave_for_acme(s, &b, NULL), NULL));
     (void)leave_for_acme(s, &b, NULL);
-    assert_ok(identities_store_purge(&rq, s->now_us, 100, &deleted));
+    assert_ok(identities_store_purge(&rq, s->schema.now_us, 100, &deleted));
     assert_int_equal(deleted, 0);
-    assert_ok(identities_store_purge(&rq, s->now_us + INT64_C(601000000), 100, &deleted));
+    assert_ok(identities_store_purge(&rq, s->schema.now_us + INT64_C(601000000), 100, &deleted));
     assert_int_equal(deleted, 2);
 }
 

@@ -13,7 +13,7 @@ static int begin(void **state)
 
     s->settings.jwt_algorithm = "EdDSA";
     s->settings.auth_secret_key = "";
-    store_schema_script(s, "TRUNCATE account, login_failure, signing_key, audit_entry CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, login_failure, signing_key, audit_entry CASCADE");
     return 0;
 }
 
@@ -38,7 +38,7 @@ static SigningKeys *open_keys(StoreSchema *s)
 
 static Slice sign(SigningKeys *keys, StoreSchema *s)
 {
-    return slice(signing_keys_sign(keys, s->mem, s->now_us, SLICE_LIT("{}")));
+    return slice(signing_keys_sign(keys, s->schema.mem, s->schema.now_us, SLICE_LIT("{}")));
 }
 
 /* What its header says; the tests trust it, since they made it. */
@@ -47,14 +47,14 @@ static Slice kid_of(StoreSchema *s, Slice token)
     Slice head, rest, json, before;
 
     (void)slice_cut(token, '.', &head, &rest);
-    assert_true(base64_decode(s->mem, head, &json));
+    assert_true(base64_decode(s->schema.mem, head, &json));
     (void)slice_cut(slice_skip(json, (size_t)slice_find(json, SLICE_LIT("\"kid\":\"")) + 7), '"', &before, &rest);
     return before;
 }
 
 static int64_t key_count(StoreSchema *s)
 {
-    return store_schema_count(s, "SELECT count(*) FROM signing_key");
+    return test_schema_count(&s->schema, "SELECT count(*) FROM signing_key");
 }
 
 static void instances_share_one_first_key(void **state)
@@ -68,11 +68,11 @@ static void instances_share_one_first_key(void **state)
         CLEANUP(signing_keys_free_at) SigningKeys *two = NULL;
 
         s->settings.jwt_algorithm = ALGORITHMS[i];
-        store_schema_script(s, "TRUNCATE signing_key");
+        test_schema_script(&s->schema, "TRUNCATE signing_key");
         one = open_keys(s);
         two = open_keys(s);
         assert_int_equal(key_count(s), 1);
-        assert_ok(signing_keys_verify(two, s->mem, sign(one, s), &payload));
+        assert_ok(signing_keys_verify(two, s->schema.mem, sign(one, s), &payload));
         assert_slice_equal(payload, SLICE_LIT("{}"));
         assert_slice_equal(kid_of(s, sign(two, s)), kid_of(s, sign(one, s)));
     }
@@ -86,14 +86,14 @@ static void private_keys_are_sealed(void **state)
     size_t count;
 
     s->auth.signing = open_keys(s);
-    assert_ok(auth_store_signing_keys(&rq, s->now_us, &rows, &count));
+    assert_ok(auth_store_signing_keys(&rq, s->schema.now_us, &rows, &count));
     assert_int_equal(count, 1);
     assert_true(rows[0].sealed_key.len > JWS_PRIVATE_BYTES);
     for (size_t at = 0; at + JWS_PRIVATE_BYTES <= rows[0].sealed_key.len; at++) {
         CLEANUP(jws_signer_free_at) JwsSigner *signer = NULL;
 
         assert_ok(jws_signer_new(JWS_EDDSA, slice_of(rows[0].sealed_key.ptr + at, JWS_PRIVATE_BYTES), "", &signer));
-        assert_false(slice_eq(jws_signer_public(signer, s->mem), rows[0].public_key));
+        assert_false(slice_eq(jws_signer_public(signer, s->schema.mem), rows[0].public_key));
     }
 }
 
@@ -108,8 +108,8 @@ static void who_cannot_open_the_key_makes_another(void **state)
     s->auth.signing = open_keys(s);
     assert_int_equal(key_count(s), 2);
     /* What was signed before is still good. */
-    assert_ok(signing_keys_verify(s->auth.signing, s->mem, sign(before, s), &payload));
-    assert_ok(signing_keys_verify(s->auth.signing, s->mem, sign(s->auth.signing, s), &payload));
+    assert_ok(signing_keys_verify(s->auth.signing, s->schema.mem, sign(before, s), &payload));
+    assert_ok(signing_keys_verify(s->auth.signing, s->schema.mem, sign(s->auth.signing, s), &payload));
 }
 
 static void a_successor_is_published_before_it_signs(void **state)
@@ -122,18 +122,18 @@ static void a_successor_is_published_before_it_signs(void **state)
 
     assert_ok(signing_keys_rotate(keys, &rq, &kid));
     assert_slice_equal(kid_of(s, sign(keys, s)), kid_of(s, old));
-    s->now_us += s->settings.jwt_key_lead_ms * 1000 - 1;
+    s->schema.now_us += s->settings.jwt_key_lead_ms * 1000 - 1;
     assert_slice_equal(kid_of(s, sign(keys, s)), kid_of(s, old));
-    s->now_us += 1;
-    assert_string_equal(slice_cstr(s->mem, kid_of(s, sign(keys, s))), kid);
+    s->schema.now_us += 1;
+    assert_string_equal(slice_cstr(s->schema.mem, kid_of(s, sign(keys, s))), kid);
     /* The old one verifies until its last token is dead. */
-    s->now_us += signing_keys_afterlife_us(&s->settings) - 1;
+    s->schema.now_us += signing_keys_afterlife_us(&s->settings) - 1;
     assert_ok(signing_keys_turn(keys, &rq, true));
-    assert_ok(signing_keys_verify(keys, s->mem, old, &payload));
-    s->now_us += 2;
+    assert_ok(signing_keys_verify(keys, s->schema.mem, old, &payload));
+    s->schema.now_us += 2;
     assert_ok(signing_keys_turn(keys, &rq, true));
-    assert_reason(signing_keys_verify(keys, s->mem, old, &payload), &UNAUTHENTICATED);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM signing_key WHERE retires_at IS NOT NULL"), 0);
+    assert_reason(signing_keys_verify(keys, s->schema.mem, old, &payload), &UNAUTHENTICATED);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM signing_key WHERE retires_at IS NOT NULL"), 0);
 }
 
 static void a_key_rotates_by_its_age_once(void **state)
@@ -144,10 +144,10 @@ static void a_key_rotates_by_its_age_once(void **state)
     SigningKeys *keys = s->auth.signing = open_keys(s);
 
     other = open_keys(s);
-    s->now_us += s->settings.jwt_key_rotation_ms * 1000 - MINUTE_US;
+    s->schema.now_us += s->settings.jwt_key_rotation_ms * 1000 - MINUTE_US;
     assert_ok(signing_keys_turn(keys, &rq, true));
     assert_int_equal(key_count(s), 1);
-    s->now_us += 2 * MINUTE_US;
+    s->schema.now_us += 2 * MINUTE_US;
     assert_ok(signing_keys_turn(keys, &rq, false));
     assert_int_equal(key_count(s), 1);
     assert_ok(signing_keys_turn(keys, &rq, true));
@@ -166,9 +166,9 @@ static void another_algorithm_is_a_rotation(void **state)
     s->settings.jwt_algorithm = "ES256";
     s->auth.signing = open_keys(s);
     assert_slice_equal(kid_of(s, sign(s->auth.signing, s)), kid_of(s, old));
-    s->now_us += s->settings.jwt_key_lead_ms * 1000;
+    s->schema.now_us += s->settings.jwt_key_lead_ms * 1000;
     assert_false(slice_eq(kid_of(s, sign(s->auth.signing, s)), kid_of(s, old)));
-    assert_ok(signing_keys_verify(s->auth.signing, s->mem, old, &payload));
+    assert_ok(signing_keys_verify(s->auth.signing, s->schema.mem, old, &payload));
 }
 
 /* Tokens of a login, whatever they are signed with. */
@@ -183,7 +183,8 @@ static void tokens_of_both_ways_are_read_side_by_side(void **state)
     assert_ok(login_begin(&rq, &ann, "test", TOKENS_BOTH, &by_secret));
     s->auth.signing = open_keys(s);
     assert_ok(login_begin(&rq, &ann, "test", TOKENS_BOTH, &by_key));
-    assert_reason(jwt_verify(s->auth.key, s->mem, &s->clock, slice(by_key.token), &claims), &UNAUTHENTICATED);
+    assert_reason(jwt_verify(s->auth.key, s->schema.mem, &s->schema.clock, slice(by_key.token), &claims),
+                  &UNAUTHENTICATED);
     assert_ok(tokens_read_jwt(&rq, by_key.access_token, &claims));
     assert_ok(tokens_read_jwt(&rq, by_key.token, &claims));
     assert_int_equal(claims.user_id, ann.id);
@@ -192,7 +193,7 @@ static void tokens_of_both_ways_are_read_side_by_side(void **state)
     s->settings.jwt_hs256 = false;
     assert_reason(tokens_read_jwt(&rq, by_secret.token, &claims), &UNAUTHENTICATED);
     assert_ok(tokens_read_jwt(&rq, by_key.token, &claims));
-    s->now_us += s->settings.token_ttl_ms * 1000;
+    s->schema.now_us += s->settings.token_ttl_ms * 1000;
     assert_reason(tokens_read_jwt(&rq, by_key.token, &claims), &UNAUTHENTICATED);
 }
 
@@ -214,7 +215,7 @@ static void further_manners_have_tokens_of_their_own(void **state)
     assert_int_equal(claims.expires_s - claims.issued_s, 3 * 3600);
     assert_int_equal(console.token_expires_us / 1000000, claims.expires_s);
     assert_string_equal(claims.issuer, "sel.events");
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE token_jti IS NULL"), 2);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE token_jti IS NULL"), 2);
 }
 
 static Slice jwks_of(StoreSchema *s)
@@ -242,8 +243,8 @@ static void the_document_has_what_verifies(void **state)
     assert_ok(jws_keys_parse(jwks_of(s), &published));
     assert_int_equal(jws_keys_count(published), 2);
     for (int i = 0; i < 2; i++) {
-        assert_ok(jws_verify(published, s->mem, sign(s->auth.signing, s), JWS_EDDSA, &payload, &kid));
-        s->now_us += s->settings.jwt_key_lead_ms * 1000;
+        assert_ok(jws_verify(published, s->schema.mem, sign(s->auth.signing, s), JWS_EDDSA, &payload, &kid));
+        s->schema.now_us += s->settings.jwt_key_lead_ms * 1000;
     }
 }
 
@@ -267,9 +268,9 @@ static void gateways_hear_how_long_a_key_is_good(void **state)
         assert_int_equal(out.keys[i]->public_key.len, 32);
         assert_int_equal(out.keys[i]->has_until_ms, !is_new);
         if (!is_new)
-            assert_int_equal(
-                out.keys[i]->until_ms,
-                (s->now_us + s->settings.jwt_key_lead_ms * 1000 + signing_keys_afterlife_us(&s->settings)) / 1000);
+            assert_int_equal(out.keys[i]->until_ms, (s->schema.now_us + s->settings.jwt_key_lead_ms * 1000 +
+                                                     signing_keys_afterlife_us(&s->settings)) /
+                                                        1000);
     }
 }
 
@@ -287,10 +288,10 @@ static void administrators_rotate(void **state)
     for (int i = 1; i < SIGNING_KEYS_MAX; i++)
         assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "RotateSigningKey", &in.base, &out.base));
     assert_int_equal(key_count(s), SIGNING_KEYS_MAX);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE action = 'signing_key.made'"
-                                           " AND actor_id = 1"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE action = 'signing_key.made'"
+                                                   " AND actor_id = 1"),
                      SIGNING_KEYS_MAX - 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM audit_entry WHERE actor_id IS NULL"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM audit_entry WHERE actor_id IS NULL"), 1);
     assert_reason(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "RotateSigningKey", &in.base, &out.base), &RATE_LIMITED);
 }
 
@@ -304,11 +305,11 @@ static void userinfo_tells_of_an_address_whether_it_was_verified(void **state)
     Request rq = store_schema_user_request(s, ann.id);
 
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "GetUserinfo", &in.base, &out.base));
-    assert_string_equal(out.sub, arena_printf(s->mem, "%" PRId64, ann.id));
+    assert_string_equal(out.sub, arena_printf(s->schema.mem, "%" PRId64, ann.id));
     assert_string_equal(out.preferred_username, "ann");
     assert_string_equal(out.email, "ann@example.com");
     assert_true(out.has_email_verified && !out.email_verified);
-    store_schema_script(s, "UPDATE account SET email_verified_at = now()");
+    test_schema_script(&s->schema, "UPDATE account SET email_verified_at = now()");
     auth__v1__userinfo__init(&out);
     assert_ok(rpc_call(&AUTH_V1_CONSOLE_SERVICE, &rq, "GetUserinfo", &in.base, &out.base));
     assert_true(out.email_verified);

@@ -6,8 +6,9 @@ static void nothing_keeps_an_account_from_being_deleted(void **state)
 {
     StoreSchema *s = *state;
 
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
-                                           "  AND confrelid = 'account'::regclass AND confdeltype NOT IN ('c', 'n')"),
+    assert_int_equal(test_schema_count(&s->schema,
+                                       "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
+                                       "  AND confrelid = 'account'::regclass AND confdeltype NOT IN ('c', 'n')"),
                      0);
 }
 
@@ -18,13 +19,14 @@ static void whose_something_is_always_points_at_his_account(void **state)
     StoreSchema *s = *state;
 
     assert_int_equal(
-        store_schema_count(s, "SELECT count(*) FROM information_schema.columns c"
-                              " WHERE c.table_schema = current_schema() AND c.table_name NOT IN ('erasure', 'webhook')"
-                              "  AND c.column_name IN ('user_id', 'owner_id') AND NOT EXISTS ("
-                              "    SELECT 1 FROM pg_constraint k JOIN pg_attribute a"
-                              "      ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)"
-                              "    WHERE k.contype = 'f' AND k.confrelid = 'account'::regclass"
-                              "      AND k.conrelid = c.table_name::regclass AND a.attname = c.column_name)"),
+        test_schema_count(&s->schema,
+                          "SELECT count(*) FROM information_schema.columns c"
+                          " WHERE c.table_schema = current_schema() AND c.table_name NOT IN ('erasure', 'webhook')"
+                          "  AND c.column_name IN ('user_id', 'owner_id') AND NOT EXISTS ("
+                          "    SELECT 1 FROM pg_constraint k JOIN pg_attribute a"
+                          "      ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)"
+                          "    WHERE k.contype = 'f' AND k.confrelid = 'account'::regclass"
+                          "      AND k.conrelid = c.table_name::regclass AND a.attname = c.column_name)"),
         0);
 }
 
@@ -33,9 +35,10 @@ static void ranks_are_roles_and_administrators_need_no_rows(void **state)
 {
     StoreSchema *s = *state;
 
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM role WHERE name IN ('user', 'operator', 'admin')"), 3);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM role_permission WHERE role = 'admin'"), 0);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM user_group WHERE id = 'all-users'"), 1);
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM role WHERE name IN ('user', 'operator', 'admin')"), 3);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM role_permission WHERE role = 'admin'"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM user_group WHERE id = 'all-users'"), 1);
 }
 
 int main(void)

@@ -14,8 +14,8 @@ static int empty_tables(void **state)
 {
     Fixture *f = *state;
 
-    f->now_us = 1800000000000000;
-    store_schema_script(f, "TRUNCATE account, login, refresh_token, outbox CASCADE");
+    f->schema.now_us = 1800000000000000;
+    test_schema_script(&f->schema, "TRUNCATE account, login, refresh_token, outbox CASCADE");
     return 0;
 }
 
@@ -25,30 +25,30 @@ static Request request_in(Fixture *f, Arena *mem)
         .mem = mem,
         .service = &f->auth,
         .clock = &SYSTEM_CLOCK,
-        .db = f->db,
+        .db = f->schema.db,
         .deadline_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + 20000,
     };
 }
 
 static Request request(Fixture *f)
 {
-    return request_in(f, f->mem);
+    return request_in(f, f->schema.mem);
 }
 
 static int64_t live_logins(Fixture *f)
 {
-    return store_schema_count(f, "SELECT count(*) FROM login WHERE ended_at IS NULL");
+    return test_schema_count(&f->schema, "SELECT count(*) FROM login WHERE ended_at IS NULL");
 }
 
 static int64_t announced_ends(Fixture *f)
 {
-    return store_schema_count(f, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'");
+    return test_schema_count(&f->schema, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.login.ended.%'");
 }
 
 /* 32 bytes that begin with the text. */
 static Slice hash_of(Fixture *f, const char *text)
 {
-    char *bytes = ARENA_ARRAY(f->mem, char, 32);
+    char *bytes = ARENA_ARRAY(f->schema.mem, char, 32);
 
     memcpy(bytes, text, strlen(text));
     return slice_of(bytes, 32);
@@ -56,7 +56,7 @@ static Slice hash_of(Fixture *f, const char *text)
 
 static Account account_named(Fixture *f, const char *username, const char *email)
 {
-    return (Account){.id = id_next_user(f->ids),
+    return (Account){.id = id_next_user(f->schema.ids),
                      .username = username,
                      .email = email,
                      .password_hash = "$hash",
@@ -64,13 +64,13 @@ static Account account_named(Fixture *f, const char *username, const char *email
                      .provider = "local",
                      .role = ROLE_USER,
                      .active = true,
-                     .created_us = f->now_us,
-                     .updated_us = f->now_us};
+                     .created_us = f->schema.now_us,
+                     .updated_us = f->schema.now_us};
 }
 
 static OutboxRow announcement(Fixture *f)
 {
-    return (OutboxRow){.id = uuid_v7(f->ids),
+    return (OutboxRow){.id = uuid_v7(f->schema.ids),
                        .key = "1",
                        .subject = "evt.auth.user.registered.1",
                        .ce_type = "test",
@@ -79,7 +79,7 @@ static OutboxRow announcement(Fixture *f)
 
 static NewLogin login_with(Fixture *f, int64_t user_id, const char *refresh, const char *opaque, const char *jti)
 {
-    Uuid id = uuid_v7(f->ids);
+    Uuid id = uuid_v7(f->schema.ids);
 
     return (NewLogin){.id = id,
                       .family_id = id,
@@ -87,13 +87,13 @@ static NewLogin login_with(Fixture *f, int64_t user_id, const char *refresh, con
                       .token_jti = jti,
                       .opaque_hash = opaque ? hash_of(f, opaque) : (Slice){NULL, 0},
                       .refresh_hash = refresh ? hash_of(f, refresh) : (Slice){NULL, 0},
-                      .refresh_expires_us = f->now_us + 7 * (int64_t)DAY_S * 1000000,
+                      .refresh_expires_us = f->schema.now_us + 7 * (int64_t)DAY_S * 1000000,
                       .profile = "all",
                       .user_agent = "curl/8",
                       .address = "192.0.2.7",
                       .method = "password",
-                      .created_us = f->now_us,
-                      .expires_us = f->now_us + 7 * (int64_t)DAY_S * 1000000};
+                      .created_us = f->schema.now_us,
+                      .expires_us = f->schema.now_us + 7 * (int64_t)DAY_S * 1000000};
 }
 
 /* An account with a first login. */
@@ -112,7 +112,7 @@ static Account stored_account(Fixture *f, const char *username, const char *emai
 
 static Ending ending(Fixture *f)
 {
-    return (Ending){.ids = f->ids, .why = AUTH__V1__LOGIN_END__LOGGED_OUT, .at_us = f->now_us};
+    return (Ending){.ids = f->schema.ids, .why = AUTH__V1__LOGIN_END__LOGGED_OUT, .at_us = f->schema.now_us};
 }
 
 /* ---------------------------------------------------------------------------------------------------- accounts */
@@ -131,7 +131,7 @@ static void an_account_is_found_by_id_name_and_address(void **state)
     assert_null(found.avatar_hash);
     assert_true(found.active);
     assert_int_equal(found.role, ROLE_USER);
-    assert_int_equal(found.created_us, f->now_us);
+    assert_int_equal(found.created_us, f->schema.now_us);
     assert_ok(auth_store_account_by_username(&rq, "ann", &found));
     assert_int_equal(found.id, stored.id);
     assert_ok(auth_store_account_by_username(&rq, "Ann", &found));
@@ -139,7 +139,7 @@ static void an_account_is_found_by_id_name_and_address(void **state)
     assert_ok(auth_store_account_by_email(&rq, "aNN@example.com", &found));
     assert_int_equal(found.id, stored.id);
     assert_int_equal(live_logins(f), 1);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM outbox"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM outbox"), 1);
 }
 
 static void names_and_addresses_are_unique(void **state)
@@ -155,8 +155,8 @@ static void names_and_addresses_are_unique(void **state)
     assert_reason(auth_store_insert_account(&rq, &other, NULL, &announce), &USERNAME_TAKEN);
     other = account_named(f, "bob", "ANN@example.com");
     assert_reason(auth_store_insert_account(&rq, &other, NULL, &announce), &EMAIL_TAKEN);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM account"), 2);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM outbox"), 2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM account"), 2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM outbox"), 2);
 }
 
 static void there_is_one_first_admin(void **state)
@@ -178,7 +178,7 @@ static void there_is_one_first_admin(void **state)
 static Err update_profile(Fixture *f, int64_t id, const char *display_name, const char *avatar, int64_t now_us,
                           Account *out)
 {
-    OutboxRow told = user_profile_changed_event(f->mem, f->ids, id, now_us);
+    OutboxRow told = user_profile_changed_event(f->schema.mem, f->schema.ids, id, now_us);
     Request rq = request(f);
 
     return auth_store_update_profile(&rq, id, display_name, avatar, now_us, &told, out);
@@ -190,15 +190,15 @@ static void a_profile_keeps_what_is_not_given(void **state)
     Account stored = stored_account(f, "ann", NULL, NULL);
     Account out;
 
-    assert_ok(update_profile(f, stored.id, "Ann", NULL, f->now_us + 1, &out));
+    assert_ok(update_profile(f, stored.id, "Ann", NULL, f->schema.now_us + 1, &out));
     assert_string_equal(out.display_name, "Ann");
-    assert_int_equal(out.updated_us, f->now_us + 1);
-    assert_ok(update_profile(f, stored.id, NULL, "abc", f->now_us, &out));
+    assert_int_equal(out.updated_us, f->schema.now_us + 1);
+    assert_ok(update_profile(f, stored.id, NULL, "abc", f->schema.now_us, &out));
     assert_string_equal(out.display_name, "Ann");
     assert_string_equal(out.avatar_hash, "abc");
-    assert_ok(update_profile(f, stored.id, NULL, "", f->now_us, &out));
+    assert_ok(update_profile(f, stored.id, NULL, "", f->schema.now_us, &out));
     assert_null(out.avatar_hash);
-    assert_ok(update_profile(f, 1, "x", NULL, f->now_us, &out));
+    assert_ok(update_profile(f, 1, "x", NULL, f->schema.now_us, &out));
     assert_int_equal(out.id, 0);
 }
 
@@ -211,10 +211,10 @@ static void a_new_password_ends_all_logins_but_one(void **state)
     NewLogin kept = login_with(f, stored.id, NULL, NULL, NULL);
     Ending end = ending(f);
 
-    assert_ok(auth_store_insert_login(&rq, &kept, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &kept, 100, f->schema.ids));
     for (int i = 0; i < 3; i++) {
         NewLogin other = login_with(f, stored.id, NULL, NULL, NULL);
-        assert_ok(auth_store_insert_login(&rq, &other, 100, f->ids));
+        assert_ok(auth_store_insert_login(&rq, &other, 100, f->schema.ids));
     }
     assert_ok(auth_store_change_password(&rq, stored.id, "$new", kept.id, &end));
     assert_int_equal(live_logins(f), 1);
@@ -234,16 +234,16 @@ static void logins_are_listed_latest_first(void **state)
     Account found;
     size_t count;
 
-    assert_ok(auth_store_insert_login(&rq, &first, 100, f->ids));
-    f->now_us += 1000000;
+    assert_ok(auth_store_insert_login(&rq, &first, 100, f->schema.ids));
+    f->schema.now_us += 1000000;
     second = login_with(f, stored.id, NULL, NULL, NULL);
-    assert_ok(auth_store_insert_login(&rq, &second, 100, f->ids));
-    assert_ok(auth_store_list_logins(&rq, stored.id, f->now_us, 10, &rows, &count));
+    assert_ok(auth_store_insert_login(&rq, &second, 100, f->schema.ids));
+    assert_ok(auth_store_list_logins(&rq, stored.id, f->schema.now_us, 10, &rows, &count));
     assert_int_equal(count, 2);
     assert_memory_equal(&rows[0].id, &second.id, sizeof(Uuid));
     assert_string_equal(rows[0].user_agent, "curl/8");
     assert_int_equal(rows[1].created_us, first.created_us);
-    assert_ok(auth_store_list_logins(&rq, stored.id, f->now_us, 1, &rows, &count));
+    assert_ok(auth_store_list_logins(&rq, stored.id, f->schema.now_us, 1, &rows, &count));
     assert_int_equal(count, 1);
     assert_ok(auth_store_list_logins(&rq, stored.id, first.expires_us, 10, &rows, &count));
     assert_int_equal(count, 1);
@@ -259,13 +259,13 @@ static void too_many_logins_end_the_oldest(void **state)
     NewLogin logins[4];
 
     for (int i = 0; i < 4; i++) {
-        f->now_us += 1000;
+        f->schema.now_us += 1000;
         logins[i] = login_with(f, stored.id, NULL, NULL, NULL);
-        assert_ok(auth_store_insert_login(&rq, &logins[i], 2, f->ids));
+        assert_ok(auth_store_insert_login(&rq, &logins[i], 2, f->schema.ids));
     }
     assert_int_equal(live_logins(f), 2);
     assert_int_equal(announced_ends(f), 2);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login WHERE end_reason = 6"), 2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM login WHERE end_reason = 6"), 2);
 }
 
 static void only_my_live_login_ends_and_once(void **state)
@@ -277,7 +277,7 @@ static void only_my_live_login_ends_and_once(void **state)
     Ending end = ending(f);
     bool ended;
 
-    assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &login, 100, f->schema.ids));
     assert_ok(auth_store_end_login(&rq, bob.id, login.id, &end, &ended));
     assert_false(ended);
     assert_ok(auth_store_end_login(&rq, ann.id, login.id, &end, &ended));
@@ -297,9 +297,9 @@ static void tokens_lead_to_their_login(void **state)
     Ending end = ending(f);
     int64_t count;
 
-    assert_ok(auth_store_insert_login(&rq, &one, 100, f->ids));
-    assert_ok(auth_store_insert_login(&rq, &two, 100, f->ids));
-    assert_ok(auth_store_insert_login(&rq, &three, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &one, 100, f->schema.ids));
+    assert_ok(auth_store_insert_login(&rq, &two, 100, f->schema.ids));
+    assert_ok(auth_store_insert_login(&rq, &three, 100, f->schema.ids));
     assert_ok(auth_store_end_login_of_refresh_token(&rq, ann.id + 1, hash_of(f, "r1"), &end));
     assert_int_equal(live_logins(f), 3);
     assert_ok(auth_store_end_login_of_refresh_token(&rq, ann.id, hash_of(f, "r1"), &end));
@@ -320,21 +320,21 @@ static void opaque_tokens_resolve_while_they_live(void **state)
     NewLogin login = login_with(f, ann.id, NULL, "o1", NULL);
     LoginRow row;
 
-    assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
-    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->now_us, &row, &found));
+    assert_ok(auth_store_insert_login(&rq, &login, 100, f->schema.ids));
+    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->schema.now_us, &row, &found));
     assert_int_equal(found.id, ann.id);
     assert_memory_equal(&row.id, &login.id, sizeof(Uuid));
     assert_int_equal(row.expires_us, login.expires_us);
-    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o2"), f->now_us, &row, &found));
+    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o2"), f->schema.now_us, &row, &found));
     assert_int_equal(found.id, 0);
     assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), login.expires_us, &row, &found));
     assert_int_equal(found.id, 0);
-    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->now_us + 61000000, &row, &found));
+    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->schema.now_us + 61000000, &row, &found));
     assert_int_equal(found.id, ann.id);
-    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->now_us + 62000000, &row, &found));
-    assert_int_equal(row.last_used_us, f->now_us + 61000000);
-    store_schema_script(f, "UPDATE account SET active = false");
-    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->now_us, &row, &found));
+    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->schema.now_us + 62000000, &row, &found));
+    assert_int_equal(row.last_used_us, f->schema.now_us + 61000000);
+    test_schema_script(&f->schema, "UPDATE account SET active = false");
+    assert_ok(auth_store_resolve_opaque(&rq, hash_of(f, "o1"), f->schema.now_us, &row, &found));
     assert_int_equal(found.id, 0);
 }
 
@@ -343,10 +343,10 @@ static Refresh refresh_from(Fixture *f, const char *presented, const char *succe
 {
     return (Refresh){.presented_hash = hash_of(f, presented),
                      .successor_hash = hash_of(f, successor),
-                     .now_us = f->now_us,
-                     .successor_expires_us = f->now_us + 7 * (int64_t)DAY_S * 1000000,
-                     .login_expires_us = f->now_us + 7 * (int64_t)DAY_S * 1000000,
-                     .ids = f->ids};
+                     .now_us = f->schema.now_us,
+                     .successor_expires_us = f->schema.now_us + 7 * (int64_t)DAY_S * 1000000,
+                     .login_expires_us = f->schema.now_us + 7 * (int64_t)DAY_S * 1000000,
+                     .ids = f->schema.ids};
 }
 
 static RefreshOutcome refreshed(Fixture *f, const Refresh *refresh)
@@ -369,7 +369,7 @@ static NewLogin logged_in(Fixture *f)
     Account ann = stored_account(f, "ann", NULL, NULL);
     NewLogin login = login_with(f, ann.id, "r1", NULL, "jti1");
 
-    assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &login, 100, f->schema.ids));
     return login;
 }
 
@@ -381,15 +381,15 @@ static void refresh_tokens_rotate(void **state)
     logged_in(f);
     refresh = refresh_from(f, "r1", "r2");
     assert_int_equal(refreshed(f, &refresh), REFRESH_DONE);
-    f->now_us += 6 * (int64_t)DAY_S * 1000000;
+    f->schema.now_us += 6 * (int64_t)DAY_S * 1000000;
     refresh = refresh_from(f, "r2", "r3");
     refresh.token_jti = "jti2";
     assert_int_equal(refreshed(f, &refresh), REFRESH_DONE);
     /* Each refresh starts the seven days anew. */
-    f->now_us += 6 * (int64_t)DAY_S * 1000000;
+    f->schema.now_us += 6 * (int64_t)DAY_S * 1000000;
     refresh = refresh_from(f, "r3", "r4");
     assert_int_equal(refreshed(f, &refresh), REFRESH_DONE);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login WHERE token_jti = 'jti2'"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM login WHERE token_jti = 'jti2'"), 1);
     assert_int_equal(announced_ends(f), 0);
 }
 
@@ -407,9 +407,9 @@ static void dead_tokens_refresh_nothing(void **state)
     refresh.now_us = login.refresh_expires_us;
     assert_int_equal(refreshed(f, &refresh), REFRESH_UNKNOWN);
     refresh = refresh_from(f, "r1", "r2");
-    store_schema_script(f, "UPDATE account SET active = false");
+    test_schema_script(&f->schema, "UPDATE account SET active = false");
     assert_int_equal(refreshed(f, &refresh), REFRESH_UNKNOWN);
-    store_schema_script(f, "UPDATE account SET active = true");
+    test_schema_script(&f->schema, "UPDATE account SET active = true");
     assert_ok(auth_store_end_login(&rq, login.user_id, login.id, &end, &ended));
     assert_int_equal(refreshed(f, &refresh), REFRESH_UNKNOWN);
     assert_int_equal(announced_ends(f), 1);
@@ -462,7 +462,7 @@ static void of_parallel_refreshes_one_wins(void **state)
 
     logged_in(f);
     for (int i = 0; i < PARALLEL; i++)
-        racers[i] = (Racer){.f = f, .refresh = refresh_from(f, "r1", arena_printf(f->mem, "s%d", i))};
+        racers[i] = (Racer){.f = f, .refresh = refresh_from(f, "r1", arena_printf(f->schema.mem, "s%d", i))};
     for (int i = 0; i < PARALLEL; i++)
         assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
     for (int i = 0; i < PARALLEL; i++) {
@@ -481,11 +481,11 @@ static void chat_web_keeps_its_token_until_the_successor_is_used(void **state)
 
     logged_in(f);
     for (int i = 0; i < 3; i++) {
-        refresh = refresh_from(f, "r1", arena_printf(f->mem, "s%d", i));
+        refresh = refresh_from(f, "r1", arena_printf(f->schema.mem, "s%d", i));
         refresh.lenient = true;
         assert_int_equal(refreshed(f, &refresh), REFRESH_DONE);
     }
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM refresh_token"), 2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM refresh_token"), 2);
     refresh = refresh_from(f, "s2", "t1");
     refresh.lenient = true;
     assert_int_equal(refreshed(f, &refresh), REFRESH_DONE);
@@ -501,8 +501,8 @@ static bool replaced(Fixture *f, const NewLogin *old, const char *jti, NewLogin 
     Account account;
     bool done;
 
-    *out_login = login_with(f, 0, arena_printf(f->mem, "n%s", jti), NULL, "jti2");
-    assert_ok(auth_store_replace_login(&rq, old->id, jti, out_login, f->ids, &done, &account));
+    *out_login = login_with(f, 0, arena_printf(f->schema.mem, "n%s", jti), NULL, "jti2");
+    assert_ok(auth_store_replace_login(&rq, old->id, jti, out_login, f->schema.ids, &done, &account));
     if (done)
         assert_int_equal(account.id, old->user_id);
     return done;
@@ -513,14 +513,14 @@ static void a_long_token_is_replaced_once(void **state)
     Fixture *f = *state;
     NewLogin old = logged_in(f), next, later;
 
-    store_schema_script(f, "UPDATE login SET method = 'github'");
+    test_schema_script(&f->schema, "UPDATE login SET method = 'github'");
     assert_false(replaced(f, &old, "other", &next));
     assert_true(replaced(f, &old, "jti1", &next));
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login WHERE method = 'github'"), 2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM login WHERE method = 'github'"), 2);
     assert_false(replaced(f, &old, "jti1", &later));
     assert_int_equal(live_logins(f), 1);
     assert_int_equal(announced_ends(f), 1);
-    assert_int_equal(store_schema_count(f, "SELECT count(DISTINCT family_id) FROM login"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(DISTINCT family_id) FROM login"), 1);
 }
 
 typedef struct Replacer {
@@ -538,7 +538,7 @@ static void *replace(void *data)
     Account account;
     bool done;
 
-    assert_ok(auth_store_replace_login(&rq, replacer->old.id, "jti1", &next, replacer->f->ids, &done, &account));
+    assert_ok(auth_store_replace_login(&rq, replacer->old.id, "jti1", &next, replacer->f->schema.ids, &done, &account));
     return NULL;
 }
 
@@ -553,7 +553,7 @@ static void a_replacement_does_not_slip_past_a_new_password(void **state)
     for (int round = 0; round < 20; round++) {
         Replacer replacer = {.f = f, .old = login_with(f, stored.id, NULL, NULL, "jti1")};
 
-        assert_ok(auth_store_insert_login(&rq, &replacer.old, 100, f->ids));
+        assert_ok(auth_store_insert_login(&rq, &replacer.old, 100, f->schema.ids));
         assert_int_equal(pthread_create(&replacer.thread, NULL, replace, &replacer), 0);
         assert_ok(auth_store_change_password(&rq, stored.id, "$new", (Uuid){{0}}, &end));
         pthread_join(replacer.thread, NULL);
@@ -571,10 +571,10 @@ static void a_password_that_was_changed_meanwhile_logs_nobody_in(void **state)
 
     login.password_hash = stored.password_hash;
     assert_ok(auth_store_change_password(&rq, stored.id, "$new", (Uuid){{0}}, &end));
-    assert_reason(auth_store_insert_login(&rq, &login, 100, f->ids), &INVALID_CREDENTIALS);
+    assert_reason(auth_store_insert_login(&rq, &login, 100, f->schema.ids), &INVALID_CREDENTIALS);
     assert_int_equal(live_logins(f), 0);
     login.password_hash = "$new";
-    assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &login, 100, f->schema.ids));
 }
 
 static void reuse_ends_replacements_too(void **state)
@@ -601,8 +601,8 @@ static void an_expired_token_is_told_from_one_that_was_ended(void **state)
     Ending end = ending(f);
     bool expired;
 
-    assert_ok(auth_store_insert_login(&rq, &lapsed, 100, f->ids));
-    assert_ok(auth_store_insert_login(&rq, &over, 100, f->ids));
+    assert_ok(auth_store_insert_login(&rq, &lapsed, 100, f->schema.ids));
+    assert_ok(auth_store_insert_login(&rq, &over, 100, f->schema.ids));
     assert_ok(auth_store_end_login_of_opaque_token(&rq, hash_of(f, "o2"), &end));
     assert_ok(auth_store_opaque_has_expired(&rq, hash_of(f, "o1"), lapsed.expires_us - 1, &expired));
     assert_false(expired);
@@ -623,18 +623,18 @@ static void only_dead_rows_are_purged(void **state)
     int64_t deleted;
     bool ended;
 
-    assert_ok(auth_store_insert_login(&rq, &other, 100, f->ids));
-    assert_ok(auth_store_purge(&rq, f->now_us, 100, &deleted));
+    assert_ok(auth_store_insert_login(&rq, &other, 100, f->schema.ids));
+    assert_ok(auth_store_purge(&rq, f->schema.now_us, 100, &deleted));
     assert_int_equal(deleted, 0);
     assert_ok(auth_store_end_login(&rq, other.user_id, other.id, &end, &ended));
-    assert_ok(auth_store_purge(&rq, f->now_us + DAY_S * INT64_C(1000000) + 1, 100, &deleted));
+    assert_ok(auth_store_purge(&rq, f->schema.now_us + DAY_S * INT64_C(1000000) + 1, 100, &deleted));
     assert_int_equal(deleted, 1);
     /* An expired one can be told from an unknown one for a day. */
     assert_ok(auth_store_purge(&rq, login.expires_us + 1, 100, &deleted));
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM login"), 1);
     assert_ok(auth_store_purge(&rq, login.expires_us + DAY_S * INT64_C(1000000) + 1, 100, &deleted));
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM login"), 0);
-    assert_int_equal(store_schema_count(f, "SELECT count(*) FROM refresh_token"), 0);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM login"), 0);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM refresh_token"), 0);
 }
 
 static void a_purge_is_bounded(void **state)
@@ -647,7 +647,7 @@ static void a_purge_is_bounded(void **state)
 
     for (int i = 0; i < 5; i++) {
         login = login_with(f, ann.id, NULL, NULL, NULL);
-        assert_ok(auth_store_insert_login(&rq, &login, 100, f->ids));
+        assert_ok(auth_store_insert_login(&rq, &login, 100, f->schema.ids));
     }
     assert_ok(auth_store_purge(&rq, login.expires_us + DAY_S * INT64_C(1000000) + 1, 3, &deleted));
     assert_int_equal(deleted, 3);

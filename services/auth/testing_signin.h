@@ -55,7 +55,7 @@ static inline void reply(int connection, int status, const char *body)
 
 static inline char *claims(void)
 {
-    int64_t now_s = w.s->now_us / 1000000 + w.iat_offset_s;
+    int64_t now_s = w.s->schema.now_us / 1000000 + w.iat_offset_s;
 
     return arena_printf(w.mem,
                         "{\"iss\":\"%s\",\"aud\":%s,%s%s%s\"sub\":\"%s\",\"iat\":%" PRId64 ",\"exp\":%" PRId64
@@ -209,7 +209,7 @@ static inline int drop_world(void **state)
 
 static inline void configure(StoreSchema *s, bool link_email)
 {
-    char *base = base_url(s->mem);
+    char *base = base_url(s->schema.mem);
 
     s->settings.public_url = "https://atrium.example";
     s->settings.frontend_url = "https://media.example";
@@ -218,16 +218,16 @@ static inline void configure(StoreSchema *s, bool link_email)
     s->settings.discord_client_secret = "dis-secret";
     s->settings.discord_redirect_uri = "";
     s->settings.discord_authorize_url = "https://discord.com/api/oauth2/authorize";
-    s->settings.discord_api_base = arena_printf(s->mem, "%s/discord", base);
+    s->settings.discord_api_base = arena_printf(s->schema.mem, "%s/discord", base);
     s->settings.github_client_id = "git";
     s->settings.github_client_secret = "git-secret";
     s->settings.github_callback_url = "";
     s->settings.github_authorize_url = "https://github.com/login/oauth/authorize";
-    s->settings.github_token_url = arena_printf(s->mem, "%s/github/token", base);
-    s->settings.github_api_base = arena_printf(s->mem, "%s/github", base);
+    s->settings.github_token_url = arena_printf(s->schema.mem, "%s/github/token", base);
+    s->settings.github_api_base = arena_printf(s->schema.mem, "%s/github", base);
     s->settings.dev_portal_url = "/dev";
     s->settings.email_allow_reserved = true;
-    s->settings.oidc_config = arena_printf(s->mem,
+    s->settings.oidc_config = arena_printf(s->schema.mem,
                                            "{\"acme\":{\"issuer\":\"%s\",\"client_id\":\"us\",\"client_secret\":"
                                            "\"s:e\",\"link_email\":%s}}",
                                            base, link_email ? "true" : "false");
@@ -239,7 +239,7 @@ static inline int begin_test(void **state)
     StoreSchema *s = *state;
 
     w.sealing = SEAL_GOOD;
-    s->now_us = clock_unix_us(&SYSTEM_CLOCK);
+    s->schema.now_us = clock_unix_us(&SYSTEM_CLOCK);
     w.rotated = w.says_issuer = false;
     w.token_status = 200;
     w.discovered = w.keys_fetched = w.tokens_given = 0;
@@ -252,7 +252,7 @@ static inline int begin_test(void **state)
     w.verified = "true";
     w.iat_offset_s = 0;
     w.life_s = 300;
-    store_schema_script(s, "TRUNCATE account, audit_entry, signin_state CASCADE");
+    test_schema_script(&s->schema, "TRUNCATE account, audit_entry, signin_state CASCADE");
     configure(s, false);
     return 0;
 }
@@ -338,7 +338,7 @@ static inline char *leave(StoreSchema *s, Browser *b, const char *method, Auth__
     keep_cookie(b, &rq);
     location = reply_header(&rq, "Location");
     assert_non_null(location);
-    return arena_strdup(s->mem, location);
+    return arena_strdup(s->schema.mem, location);
 }
 
 static inline char *leave_for_acme(StoreSchema *s, Browser *b, char *return_to)
@@ -349,7 +349,7 @@ static inline char *leave_for_acme(StoreSchema *s, Browser *b, char *return_to)
     in.provider = "acme";
     in.return_to = return_to;
     location = leave(s, b, "StartOidc", &in);
-    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->mem, location, "nonce"));
+    snprintf(w.asked_nonce, sizeof(w.asked_nonce), "%s", parameter(s->schema.mem, location, "nonce"));
     return location;
 }
 
@@ -366,13 +366,13 @@ static inline Err come_back_with(StoreSchema *s, Browser *b, char *state, char *
     in.iss = iss;
     TRY(call(&rq, "FinishOidc", &in.base, &out.base));
     if (out_location)
-        *out_location = arena_strdup(s->mem, reply_header(&rq, "Location"));
+        *out_location = arena_strdup(s->schema.mem, reply_header(&rq, "Location"));
     return OK;
 }
 
 static inline Err come_back(StoreSchema *s, Browser *b, const char *location, const char **out_location)
 {
-    return come_back_with(s, b, parameter(s->mem, location, "state"), "c0de", NULL, out_location);
+    return come_back_with(s, b, parameter(s->schema.mem, location, "state"), "c0de", NULL, out_location);
 }
 
 static inline Err sign_in(StoreSchema *s)

@@ -15,8 +15,8 @@ static int fill_tables(void **state)
 {
     StoreSchema *s = *state;
 
-    s->now_us = clock_unix_us(&SYSTEM_CLOCK);
-    store_schema_script(s, "TRUNCATE account, outbox, audit_entry, erasure, runtime_setting CASCADE");
+    s->schema.now_us = clock_unix_us(&SYSTEM_CLOCK);
+    test_schema_script(&s->schema, "TRUNCATE account, outbox, audit_entry, erasure, runtime_setting CASCADE");
     store_schema_person(s, ADA, "ada", ROLE_ADMIN);
     store_schema_person(s, BOB, "bob", ROLE_USER);
     store_schema_person(s, CLEO, "cleo", ROLE_USER);
@@ -43,35 +43,38 @@ static char *text(const char *constant)
 
 static int64_t audited(StoreSchema *s, const char *action)
 {
-    return store_schema_count(s, arena_printf(s->mem, "SELECT count(*) FROM audit_entry WHERE action = '%s'", action));
+    return test_schema_count(
+        &s->schema, arena_printf(s->schema.mem, "SELECT count(*) FROM audit_entry WHERE action = '%s'", action));
 }
 
 static int64_t events(StoreSchema *s, const char *subject)
 {
-    return store_schema_count(s,
-                              arena_printf(s->mem, "SELECT count(*) FROM outbox WHERE subject LIKE '%s%%'", subject));
+    return test_schema_count(
+        &s->schema, arena_printf(s->schema.mem, "SELECT count(*) FROM outbox WHERE subject LIKE '%s%%'", subject));
 }
 
 static void give_login(StoreSchema *s, int64_t user_id)
 {
-    char *id = uuid_text(s->mem, uuid_v4());
+    char *id = uuid_text(s->schema.mem, uuid_v4());
 
-    store_schema_script(s, arena_printf(s->mem,
-                                        "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
-                                        "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
-                                        ", 'all', '', '', now(), now(), now() + interval '1 hour')",
-                                        id, id, user_id));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "INSERT INTO login (id, family_id, user_id, profile, user_agent, address,"
+                                    "  created_at, last_used_at, expires_at) VALUES ('%s', '%s', %" PRId64
+                                    ", 'all', '', '', now(), now(), now() + interval '1 hour')",
+                                    id, id, user_id));
 }
 
 static void give_key(StoreSchema *s, int64_t user_id)
 {
-    char *id = uuid_text(s->mem, uuid_v4());
+    char *id = uuid_text(s->schema.mem, uuid_v4());
 
-    store_schema_script(s, arena_printf(s->mem,
-                                        "INSERT INTO api_key (id, hash, prefix, owner_id, name, kind, role, created_at)"
-                                        " VALUES ('%s', decode(md5('%s'), 'hex'), 'sel_x', %" PRId64
-                                        ", 'k', 'commons', 'agent', now())",
-                                        id, id, user_id));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "INSERT INTO api_key (id, hash, prefix, owner_id, name, kind, role, created_at)"
+                                    " VALUES ('%s', decode(md5('%s'), 'hex'), 'sel_x', %" PRId64
+                                    ", 'k', 'commons', 'agent', now())",
+                                    id, id, user_id));
 }
 
 /* ---------------------------------------------------------------------------------------------------- events */
@@ -91,7 +94,7 @@ static Err on_user(StoreSchema *s, const char *method, int64_t id, Auth__V1__Adm
     Auth__V1__AdminUserId in = AUTH__V1__ADMIN_USER_ID__INIT;
 
     auth__v1__admin_user__init(out);
-    in.user_id = user_id_text(s->mem, id);
+    in.user_id = user_id_text(s->schema.mem, id);
     return call(s, method, &in.base, &out->base);
 }
 
@@ -128,7 +131,8 @@ static void the_invited_wait_until_they_choose_a_password(void **state)
     assert_string_equal(now.status, "active");
     assert_int_equal(audited(s, "user.created"), 1);
     assert_int_equal(audited(s, "invitation.accepted"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE email_verified_at IS NOT NULL"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE email_verified_at IS NOT NULL"),
+                     0);
 }
 
 static void a_new_invitation_ends_the_one_before(void **state)
@@ -153,7 +157,7 @@ static void invitations_end(void **state)
     Auth__V1__AdminUser made;
 
     assert_ok(create(s, "eve", "eve@example.org", "viewer", &made));
-    s->now_us += s->settings.invitation_ttl_ms * 1000 + 1;
+    s->schema.now_us += s->settings.invitation_ttl_ms * 1000 + 1;
     assert_reason(accept(s, made.invitation_url, "Correct horse 9!"), &INVALID_INVITATION);
 }
 
@@ -176,7 +180,7 @@ static Err update(StoreSchema *s, int64_t as, Role rank, int64_t id, const char 
     Auth__V1__AdminUpdateUserRequest in = AUTH__V1__ADMIN_UPDATE_USER_REQUEST__INIT;
 
     auth__v1__admin_user__init(out);
-    in.user_id = user_id_text(s->mem, id);
+    in.user_id = user_id_text(s->schema.mem, id);
     in.role = text(role);
     return call_as(s, as, rank, "AdminUpdateUser", &in.base, &out->base);
 }
@@ -190,7 +194,7 @@ static void roles_take_each_others_place(void **state)
     for (size_t i = 0; i < ARRAY_LEN(WORDS); i++) {
         assert_ok(update(s, ADA, ROLE_ADMIN, BOB, WORDS[i], &out));
         assert_string_equal(out.role, WORDS[i]);
-        assert_true(store_schema_count(s, "SELECT count(*) FROM account_role WHERE user_id = 2") <= 1);
+        assert_true(test_schema_count(&s->schema, "SELECT count(*) FROM account_role WHERE user_id = 2") <= 1);
     }
     assert_true(events(s, "evt.auth.access.changed.2") >= (int64_t)ARRAY_LEN(WORDS));
     assert_reason(update(s, ADA, ROLE_ADMIN, BOB, "emperor", &out), &INVALID_ARGUMENT);
@@ -204,8 +208,9 @@ static void a_new_administrator_is_announced_as_one(void **state)
     Auth__V1__AdminUser out;
 
     assert_ok(create(s, "eve", "eve@example.org", "admin", &out));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.user.registered.%'"
-                                           " AND position('admin'::bytea in payload) > 0"),
+    assert_int_equal(test_schema_count(&s->schema,
+                                       "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.auth.user.registered.%'"
+                                       " AND position('admin'::bytea in payload) > 0"),
                      1);
 }
 
@@ -215,17 +220,18 @@ static void fields_are_changed_one_by_one(void **state)
     Auth__V1__AdminUpdateUserRequest in = AUTH__V1__ADMIN_UPDATE_USER_REQUEST__INIT;
     Auth__V1__AdminUser out = AUTH__V1__ADMIN_USER__INIT;
 
-    store_schema_script(s, "UPDATE account SET email = 'b@example.org', email_verified_at = now() WHERE id = 2");
-    in.user_id = user_id_text(s->mem, BOB);
+    test_schema_script(&s->schema,
+                       "UPDATE account SET email = 'b@example.org', email_verified_at = now() WHERE id = 2");
+    in.user_id = user_id_text(s->schema.mem, BOB);
     in.username = text("robert");
     assert_ok(call(s, "AdminUpdateUser", &in.base, &out.base));
     assert_string_equal(out.username, "robert");
     assert_string_equal(out.email, "b@example.org");
-    assert_int_equal(store_schema_count(s, "SELECT count(email_verified_at) FROM account WHERE id = 2"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(email_verified_at) FROM account WHERE id = 2"), 1);
     in.username = NULL;
     in.email = text("new@example.org");
     assert_ok(call(s, "AdminUpdateUser", &in.base, &out.base));
-    assert_int_equal(store_schema_count(s, "SELECT count(email_verified_at) FROM account WHERE id = 2"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(email_verified_at) FROM account WHERE id = 2"), 0);
     in.username = text("cleo");
     assert_reason(call(s, "AdminUpdateUser", &in.base, &out.base), &USERNAME_TAKEN);
     assert_int_equal(audited(s, "user.updated"), 2);
@@ -244,7 +250,7 @@ static void who_is_deactivated_loses_logins_and_keys(void **state)
     assert_string_equal(out.status, "inactive");
     assert_int_equal(events(s, "evt.auth.login.ended."), 3);
     assert_int_equal(events(s, "evt.auth.user.activity_changed.2"), 1);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM login WHERE ended_at IS NULL"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM login WHERE ended_at IS NULL"), 1);
     assert_ok(on_user(s, "AdminDeactivateUser", BOB, &out)); /* twice is once */
     assert_int_equal(audited(s, "user.deactivated"), 1);
     assert_ok(on_user(s, "AdminActivateUser", BOB, &out));
@@ -297,13 +303,13 @@ static void of_two_who_demote_each_other_one_stays(void **state)
         Duel duels[] = {{.s = s, .by = ADA, .at = BOB}, {.s = s, .by = BOB, .at = ADA}};
         pthread_t threads[ARRAY_LEN(duels)];
 
-        store_schema_script(s, "UPDATE account SET role = 3 WHERE id IN (1, 2); DELETE FROM account_role");
+        test_schema_script(&s->schema, "UPDATE account SET role = 3 WHERE id IN (1, 2); DELETE FROM account_role");
         for (size_t i = 0; i < ARRAY_LEN(duels); i++)
             assert_int_equal(pthread_create(&threads[i], NULL, demote, &duels[i]), 0);
         for (size_t i = 0; i < ARRAY_LEN(duels); i++)
             pthread_join(threads[i], NULL);
         assert_true(err_failed(duels[0].e) != err_failed(duels[1].e));
-        assert_int_equal(store_schema_count(s, "SELECT count(*) FROM account WHERE role = 3"), 1);
+        assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM account WHERE role = 3"), 1);
     }
 }
 
@@ -317,10 +323,10 @@ static void nobody_acts_on_who_may_more(void **state)
 
     rq.caller.permissions = PERMISSIONS;
     rq.caller.permission_count = 1;
-    in.user_id = user_id_text(s->mem, ADA);
+    in.user_id = user_id_text(s->schema.mem, ADA);
     in.email = text("mine@example.org");
     assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "AdminUpdateUser", &in.base, &out.base), &PERMISSION_DENIED);
-    in.user_id = user_id_text(s->mem, CLEO);
+    in.user_id = user_id_text(s->schema.mem, CLEO);
     assert_ok(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "AdminUpdateUser", &in.base, &out.base));
     in.role = text("admin");
     assert_reason(rpc_call(&AUTH_V1_ADMIN_SERVICE, &rq, "AdminUpdateUser", &in.base, &out.base), &PERMISSION_DENIED);
@@ -370,7 +376,7 @@ static void the_share_dialog_gets_names_only(void **state)
     Auth__V1__ListUsersRequest in = AUTH__V1__LIST_USERS_REQUEST__INIT;
     Auth__V1__ListUsersReply out = AUTH__V1__LIST_USERS_REPLY__INIT;
 
-    store_schema_script(s, "UPDATE account SET email = 'c@example.org', active = false WHERE id = 3");
+    test_schema_script(&s->schema, "UPDATE account SET email = 'c@example.org', active = false WHERE id = 3");
     assert_ok(call_as(s, BOB, ROLE_USER, "ListUsers", &in.base, &out.base));
     assert_int_equal(out.n_users, 2);
     assert_string_equal(out.users[1]->username, "bob");
@@ -503,15 +509,15 @@ static void a_reset_ends_what_the_old_password_began(void **state)
     Account account;
 
     give_login(s, BOB);
-    in.user_id = user_id_text(s->mem, BOB);
+    in.user_id = user_id_text(s->schema.mem, BOB);
     assert_ok(call(s, "TalkerResetPassword", &in.base, &out.base));
     assert_ok(auth_store_account(&rq, BOB, &account));
     assert_true(password_matches(account.password_hash, out.generated_password));
     assert_int_equal(events(s, "evt.auth.login.ended."), 1);
     assert_int_equal(audited(s, "user.password_reset"), 1);
-    in.user_id = user_id_text(s->mem, ADA);
+    in.user_id = user_id_text(s->schema.mem, ADA);
     assert_reason(call(s, "TalkerResetPassword", &in.base, &out.base), &NOT_ONESELF);
-    in.user_id = user_id_text(s->mem, DAN);
+    in.user_id = user_id_text(s->schema.mem, DAN);
     assert_reason(call(s, "TalkerResetPassword", &in.base, &out.base), &USER_NOT_FOUND);
 }
 
@@ -521,7 +527,7 @@ static void rag_knows_two_roles(void **state)
     Auth__V1__TalkerUpdateUserRequest in = AUTH__V1__TALKER_UPDATE_USER_REQUEST__INIT;
     Auth__V1__TalkerUserItem out = AUTH__V1__TALKER_USER_ITEM__INIT;
 
-    in.user_id = user_id_text(s->mem, BOB);
+    in.user_id = user_id_text(s->schema.mem, BOB);
     in.role = text("admin");
     assert_ok(call(s, "TalkerUpdateUser", &in.base, &out.base));
     assert_string_equal(out.role, "admin");
@@ -529,7 +535,7 @@ static void rag_knows_two_roles(void **state)
     assert_reason(call(s, "TalkerUpdateUser", &in.base, &out.base), &INVALID_ARGUMENT);
     in.role = NULL;
     assert_reason(call(s, "TalkerUpdateUser", &in.base, &out.base), &INVALID_ARGUMENT);
-    in.user_id = user_id_text(s->mem, ADA);
+    in.user_id = user_id_text(s->schema.mem, ADA);
     in.role = text("user");
     assert_reason(call(s, "TalkerUpdateUser", &in.base, &out.base), &NOT_ONESELF);
 }
@@ -542,13 +548,13 @@ static void rag_lists_the_newest_first(void **state)
 
     assert_ok(call(s, "TalkerListUsers", &in.base, &out.base));
     assert_int_equal(out.n_users, 3);
-    assert_string_equal(out.users[0]->id, user_id_text(s->mem, CLEO));
+    assert_string_equal(out.users[0]->id, user_id_text(s->schema.mem, CLEO));
     SET(&in, limit, 1);
     SET(&in, offset, 1);
     auth__v1__talker_list_users_reply__init(&out);
     assert_ok(call(s, "TalkerListUsers", &in.base, &out.base));
     assert_int_equal(out.n_users, 1);
-    assert_string_equal(out.users[0]->id, user_id_text(s->mem, BOB));
+    assert_string_equal(out.users[0]->id, user_id_text(s->schema.mem, BOB));
     SET(&in, limit, 101);
     assert_reason(call(s, "TalkerListUsers", &in.base, &out.base), &INVALID_ARGUMENT);
     SET(&in, limit, 1);

@@ -10,17 +10,18 @@ enum { OWNER = 1 };
 
 static Err tell(StoreSchema *s, const EventType *type, const ProtobufCMessage *body)
 {
-    JobEvents jobs = {.db = s->db, .clock = &s->clock};
-    Event event = {.subject = arena_printf(s->mem, "%sx", type->subject), .body = message_pack(s->mem, body)};
+    JobEvents jobs = {.db = s->schema.db, .clock = &s->schema.clock};
+    Event event = {.subject = arena_printf(s->schema.mem, "%sx", type->subject),
+                   .body = message_pack(s->schema.mem, body)};
 
-    return job_events_take(&jobs, s->mem, &event);
+    return job_events_take(&jobs, s->schema.mem, &event);
 }
 
 static void started(StoreSchema *s, Uuid id, int64_t generation, int attempt)
 {
     Transcode__V1__JobStarted body = TRANSCODE__V1__JOB_STARTED__INIT;
 
-    body.media_id = uuid_text(s->mem, id);
+    body.media_id = uuid_text(s->schema.mem, id);
     body.job_id = "job";
     SET(&body, generation, generation);
     SET(&body, kind, TRANSCODE__V1__JOB_KIND__FIRST);
@@ -32,7 +33,7 @@ static void progressed(StoreSchema *s, Uuid id, int64_t generation, int attempt,
 {
     Transcode__V1__JobProgressed body = TRANSCODE__V1__JOB_PROGRESSED__INIT;
 
-    body.media_id = uuid_text(s->mem, id);
+    body.media_id = uuid_text(s->schema.mem, id);
     body.step = "encode";
     SET(&body, generation, generation);
     SET(&body, kind, TRANSCODE__V1__JOB_KIND__FIRST);
@@ -48,7 +49,7 @@ static Err finished_at(StoreSchema *s, Uuid id, int64_t generation, Transcode__V
     Transcode__V1__Asset asset = TRANSCODE__V1__ASSET__INIT, *assets[] = {&asset};
     Transcode__V1__MediaFacts facts = TRANSCODE__V1__MEDIA_FACTS__INIT;
 
-    body.media_id = uuid_text(s->mem, id);
+    body.media_id = uuid_text(s->schema.mem, id);
     SET(&body, generation, generation);
     SET(&body, kind, kind);
     SET(&body, attempt, 1);
@@ -71,7 +72,7 @@ static Err finished_at(StoreSchema *s, Uuid id, int64_t generation, Transcode__V
 
 static char *key_of(StoreSchema *s, Uuid id, int64_t generation, const char *name)
 {
-    return arena_printf(s->mem, "derived/%s/%" PRId64 "/%s", uuid_text(s->mem, id), generation, name);
+    return arena_printf(s->schema.mem, "derived/%s/%" PRId64 "/%s", uuid_text(s->schema.mem, id), generation, name);
 }
 
 static void finished(StoreSchema *s, Uuid id, int64_t generation, Transcode__V1__JobKind kind, const char *name)
@@ -83,7 +84,7 @@ static void failed(StoreSchema *s, Uuid id, int64_t generation, bool is_final)
 {
     Transcode__V1__JobFailed body = TRANSCODE__V1__JOB_FAILED__INIT;
 
-    body.media_id = uuid_text(s->mem, id);
+    body.media_id = uuid_text(s->schema.mem, id);
     SET(&body, generation, generation);
     SET(&body, kind, TRANSCODE__V1__JOB_KIND__FIRST);
     SET(&body, attempt, 1);
@@ -177,7 +178,7 @@ static void a_failure_that_is_tried_again_is_not_told(void **state)
 static void an_asset_that_lies_elsewhere_is_refused(void **state)
 {
     StoreSchema *s = *state;
-    Uuid id = store_schema_uploaded(s, OWNER, "elsewhere"), other = uuid_v7(s->ids);
+    Uuid id = store_schema_uploaded(s, OWNER, "elsewhere"), other = uuid_v7(s->schema.ids);
 
     assert_reason(finished_at(s, id, 1, FIRST, "video.mp4", key_of(s, other, 1, "video.mp4")), &INVALID_ARGUMENT);
     assert_reason(finished_at(s, id, 1, FIRST, "../../x", key_of(s, id, 1, "../../x")), &INVALID_ARGUMENT);
@@ -196,7 +197,7 @@ static void a_ready_item_plays_while_it_is_processed_anew(void **state)
 
     finished(s, id, 1, FIRST, "video.mp4");
     assert_ok(db_tx_begin(&rq, &tx));
-    assert_ok(media_store_lock_item(&tx, s->mem, id, &item));
+    assert_ok(media_store_lock_item(&tx, s->schema.mem, id, &item));
     assert_ok(media_store_queue(&rq, &tx, &item));
     assert_ok(db_tx_commit(&tx));
     db_tx_done(&tx);
@@ -211,8 +212,9 @@ static void a_ready_item_plays_while_it_is_processed_anew(void **state)
     finished(s, id, 2, FIRST, "video.mp4");
     assert_int_equal(store_schema_row(s, id).rendition_generation, 2);
     assert_int_equal(
-        store_schema_count(
-            s, arena_printf(s->mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'", key_of(s, id, 1, ""))),
+        test_schema_count(&s->schema,
+                          arena_printf(s->schema.mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'",
+                                       key_of(s, id, 1, ""))),
         1);
 }
 
@@ -233,8 +235,9 @@ static void extras_come_later(void **state)
     /* Of a processing that nobody plays. */
     finished(s, id, 9, EXTRAS, "storyboard.vtt");
     assert_int_equal(
-        store_schema_count(s, arena_printf(s->mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'",
-                                           key_of(s, id, 9, "storyboard.vtt"))),
+        test_schema_count(&s->schema,
+                          arena_printf(s->schema.mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'",
+                                       key_of(s, id, 9, "storyboard.vtt"))),
         1);
 }
 
@@ -255,9 +258,10 @@ static void the_same_content_is_processed_once(void **state)
     /* And one that comes later is ready at once. */
     assert_int_equal(status(s, store_schema_uploaded(s, OWNER, "twins")), READY);
     assert_int_equal(status(s, store_schema_uploaded(s, OWNER + 1, "twins")), QUEUED);
-    assert_int_equal(store_schema_count(s, arena_printf(s->mem, "SELECT refs FROM rendition WHERE media_id = '%s'",
-                                                        uuid_text(s->mem, first))),
-                     3);
+    assert_int_equal(
+        test_schema_count(&s->schema, arena_printf(s->schema.mem, "SELECT refs FROM rendition WHERE media_id = '%s'",
+                                                   uuid_text(s->schema.mem, first))),
+        3);
 }
 
 static void change(StoreSchema *s, Uuid id, Err (*how)(Request *rq, DbTx *tx, ItemRow *item))
@@ -267,7 +271,7 @@ static void change(StoreSchema *s, Uuid id, Err (*how)(Request *rq, DbTx *tx, It
     ItemRow item;
 
     assert_ok(db_tx_begin(&rq, &tx));
-    assert_ok(media_store_lock_item(&tx, s->mem, id, &item));
+    assert_ok(media_store_lock_item(&tx, s->schema.mem, id, &item));
     assert_ok(how(&rq, &tx, &item));
     assert_ok(db_tx_commit(&tx));
 }
@@ -296,17 +300,17 @@ static void objects_go_with_the_last_item(void **state)
     StoreSchema *s = *state;
     Uuid first = store_schema_uploaded(s, OWNER, "last"), second = store_schema_uploaded(s, OWNER, "last");
     const char *key = store_schema_row(s, second).object_key;
-    char *discarded = arena_printf(s->mem, "SELECT count(*) FROM discarded_object WHERE key IN ('%s', '%s')", key,
-                                   key_of(s, first, 1, ""));
-    int64_t used = store_schema_count(s, "SELECT used_bytes FROM owner WHERE owner_id = 1");
+    char *discarded = arena_printf(s->schema.mem, "SELECT count(*) FROM discarded_object WHERE key IN ('%s', '%s')",
+                                   key, key_of(s, first, 1, ""));
+    int64_t used = test_schema_count(&s->schema, "SELECT used_bytes FROM owner WHERE owner_id = 1");
 
     finished(s, first, 1, FIRST, "video.mp4");
     change(s, first, media_store_purge);
-    assert_int_equal(store_schema_count(s, discarded), 0);
+    assert_int_equal(test_schema_count(&s->schema, discarded), 0);
     assert_int_equal(status(s, second), READY);
     change(s, second, media_store_purge);
-    assert_int_equal(store_schema_count(s, discarded), 2);
-    assert_int_equal(store_schema_count(s, "SELECT used_bytes FROM owner WHERE owner_id = 1"), used - 4);
+    assert_int_equal(test_schema_count(&s->schema, discarded), 2);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT used_bytes FROM owner WHERE owner_id = 1"), used - 4);
 }
 
 static void a_cancelled_processing_stays_so(void **state)
@@ -321,8 +325,9 @@ static void a_cancelled_processing_stays_so(void **state)
     finished(s, id, 1, FIRST, "video.mp4");
     assert_int_equal(status(s, id), FAILED);
     assert_int_equal(
-        store_schema_count(s, arena_printf(s->mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'",
-                                           key_of(s, id, 1, "video.mp4"))),
+        test_schema_count(&s->schema,
+                          arena_printf(s->schema.mem, "SELECT count(*) FROM discarded_object WHERE key = '%s'",
+                                       key_of(s, id, 1, "video.mp4"))),
         1);
 }
 

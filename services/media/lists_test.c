@@ -17,9 +17,10 @@ static void ask(StoreSchema *s, int64_t owner_id, int64_t page, const char *stat
 /* Every page against the plain question. */
 static void assert_pages_are_right(StoreSchema *s, int64_t owner_id, const char *status)
 {
-    int64_t total = store_schema_count(
-        s, arena_printf(s->mem, "SELECT count(*) FROM item WHERE owner_id = %" PRId64 " AND deleted_at IS NULL%s",
-                        owner_id, status ? arena_printf(s->mem, " AND status = '%s'", status) : ""));
+    int64_t total = test_schema_count(
+        &s->schema,
+        arena_printf(s->schema.mem, "SELECT count(*) FROM item WHERE owner_id = %" PRId64 " AND deleted_at IS NULL%s",
+                     owner_id, status ? arena_printf(s->schema.mem, " AND status = '%s'", status) : ""));
     int64_t seen = 0, before = INT64_MAX;
 
     for (int64_t page = 1; seen < total || page == 1; page++) {
@@ -45,14 +46,15 @@ static void pages_stay_right_while_items_come_and_go(void **state)
 {
     StoreSchema *s = *state;
 
-    store_schema_script(
-        s, "INSERT INTO owner (owner_id, next_ordinal) VALUES (2, 901);"
-           "INSERT INTO item (id, owner_id, ordinal, created_at) SELECT gen_random_uuid(), 2, n, now() FROM "
-           "generate_series(1, 900) n;"
-           "UPDATE item SET deleted_at = now() WHERE owner_id = 2 AND (ordinal % 3 = 0 OR ordinal BETWEEN 200 AND 600);"
-           "UPDATE item SET status = 'ready' WHERE owner_id = 2 AND ordinal % 5 = 0;"
-           "UPDATE item SET deleted_at = NULL WHERE owner_id = 2 AND ordinal % 30 = 0;"
-           "DELETE FROM item WHERE owner_id = 2 AND ordinal % 7 = 0;");
+    test_schema_script(
+        &s->schema,
+        "INSERT INTO owner (owner_id, next_ordinal) VALUES (2, 901);"
+        "INSERT INTO item (id, owner_id, ordinal, created_at) SELECT gen_random_uuid(), 2, n, now() FROM "
+        "generate_series(1, 900) n;"
+        "UPDATE item SET deleted_at = now() WHERE owner_id = 2 AND (ordinal % 3 = 0 OR ordinal BETWEEN 200 AND 600);"
+        "UPDATE item SET status = 'ready' WHERE owner_id = 2 AND ordinal % 5 = 0;"
+        "UPDATE item SET deleted_at = NULL WHERE owner_id = 2 AND ordinal % 30 = 0;"
+        "DELETE FROM item WHERE owner_id = 2 AND ordinal % 7 = 0;");
     assert_pages_are_right(s, 2, NULL);
     assert_pages_are_right(s, 2, "ready");
     assert_pages_are_right(s, 2, "uploading");
@@ -90,14 +92,15 @@ static void the_last_page_of_many_costs_what_the_first_does(void **state)
     int64_t first, last;
 
     /* Counted at once: one by one in one transaction is what nobody does. */
-    store_schema_script(
-        s, "INSERT INTO owner (owner_id, next_ordinal) VALUES (1, 100001); ALTER TABLE item DISABLE TRIGGER USER;"
-           "DROP INDEX item_words_idx, item_tags_idx;"
-           "INSERT INTO item (id, owner_id, ordinal, title, status, created_at) SELECT gen_random_uuid(), 1, n,"
-           " 'film ' || n, 'ready', now() FROM generate_series(1, 100000) n;"
-           "INSERT INTO shelf SELECT owner_id, ordinal / 256, status, count(*) FROM item WHERE owner_id = 1 GROUP BY "
-           "1, 2, 3;"
-           "ALTER TABLE item ENABLE TRIGGER USER; ANALYZE item; ANALYZE shelf");
+    test_schema_script(
+        &s->schema,
+        "INSERT INTO owner (owner_id, next_ordinal) VALUES (1, 100001); ALTER TABLE item DISABLE TRIGGER USER;"
+        "DROP INDEX item_words_idx, item_tags_idx;"
+        "INSERT INTO item (id, owner_id, ordinal, title, status, created_at) SELECT gen_random_uuid(), 1, n,"
+        " 'film ' || n, 'ready', now() FROM generate_series(1, 100000) n;"
+        "INSERT INTO shelf SELECT owner_id, ordinal / 256, status, count(*) FROM item WHERE owner_id = 1 GROUP BY "
+        "1, 2, 3;"
+        "ALTER TABLE item ENABLE TRIGGER USER; ANALYZE item; ANALYZE shelf");
     (void)cost_of_page(s, 1); /* statements are prepared, pages are in memory */
     (void)cost_of_page(s, LAST_PAGE);
     first = cost_of_page(s, 1);
@@ -111,9 +114,9 @@ static void ordinals_follow_creation(void **state)
     StoreSchema *s = *state;
     Uuid first = store_schema_item(s, 3, "a"), second;
 
-    s->now_us -= 60000000; /* another instance's clock */
+    s->schema.now_us -= 60000000; /* another instance's clock */
     second = store_schema_item(s, 3, "b");
-    s->now_us += 60000000;
+    s->schema.now_us += 60000000;
     assert_int_equal(store_schema_row(s, first).ordinal + 1, store_schema_row(s, second).ordinal);
     assert_true(store_schema_row(s, second).created_us >= store_schema_row(s, first).created_us);
 }

@@ -37,7 +37,7 @@ static void uploads_side_by_side_do_not_overshoot(void **state)
     Upload uploads[UPLOADS];
     int accepted = 0;
 
-    store_schema_script(s, "INSERT INTO owner (owner_id, quota_bytes) VALUES (7, 550)");
+    test_schema_script(&s->schema, "INSERT INTO owner (owner_id, quota_bytes) VALUES (7, 550)");
     for (int i = 0; i < UPLOADS; i++) {
         uploads[i] = (Upload){.s = s, .owner_id = 7};
         pthread_create(&uploads[i].thread, NULL, reserve, &uploads[i]);
@@ -47,7 +47,8 @@ static void uploads_side_by_side_do_not_overshoot(void **state)
         accepted += uploads[i].accepted;
     }
     assert_int_equal(accepted, LIMIT / BYTES);
-    assert_int_equal(store_schema_count(s, "SELECT reserved_bytes FROM owner WHERE owner_id = 7"), accepted * BYTES);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT reserved_bytes FROM owner WHERE owner_id = 7"),
+                     accepted * BYTES);
 }
 
 static void what_was_reserved_is_settled_and_given_back(void **state)
@@ -77,28 +78,30 @@ static void what_was_reserved_is_settled_and_given_back(void **state)
 static void an_account_that_goes_leaves_nothing(void **state)
 {
     StoreSchema *s = *state;
-    Eraser eraser = {.media = &s->media, .db = s->db, .clock = &s->clock};
+    Eraser eraser = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
     int64_t rows;
 
     (void)store_schema_uploaded(s, OWNER, "one");
     (void)store_schema_uploaded(s, OWNER, "two");
     (void)store_schema_uploaded(s, OWNER, "two");
     (void)store_schema_item(s, OWNER, "unfinished");
-    store_schema_script(
-        s, "INSERT INTO collection (id, owner_id, title, share_token, created_at) VALUES (gen_random_uuid(), 1,"
-           " 'x', gen_random_uuid(), now()); UPDATE item SET deleted_at = now() WHERE owner_id = 1 AND"
-           " title = 'unfinished'");
-    assert_ok(erase_user(&eraser, s->mem, OWNER, &rows));
+    test_schema_script(
+        &s->schema,
+        "INSERT INTO collection (id, owner_id, title, share_token, created_at) VALUES (gen_random_uuid(), 1,"
+        " 'x', gen_random_uuid(), now()); UPDATE item SET deleted_at = now() WHERE owner_id = 1 AND"
+        " title = 'unfinished'");
+    assert_ok(erase_user(&eraser, s->schema.mem, OWNER, &rows));
     assert_true(rows >= 6);
-    assert_int_equal(store_schema_count(s, "SELECT (SELECT count(*) FROM item WHERE owner_id = 1)"
-                                           " + (SELECT count(*) FROM object WHERE owner_id = 1)"
-                                           " + (SELECT count(*) FROM collection WHERE owner_id = 1)"
-                                           " + (SELECT count(*) FROM owner WHERE owner_id = 1)"
-                                           " + (SELECT count(*) FROM shelf WHERE owner_id = 1)"),
+    assert_int_equal(test_schema_count(&s->schema, "SELECT (SELECT count(*) FROM item WHERE owner_id = 1)"
+                                                   " + (SELECT count(*) FROM object WHERE owner_id = 1)"
+                                                   " + (SELECT count(*) FROM collection WHERE owner_id = 1)"
+                                                   " + (SELECT count(*) FROM owner WHERE owner_id = 1)"
+                                                   " + (SELECT count(*) FROM shelf WHERE owner_id = 1)"),
                      0);
     /* Both contents, and what came a second time. */
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM discarded_object WHERE key LIKE 'original/1/%'"), 3);
-    assert_ok(erase_user(&eraser, s->mem, OWNER, &rows));
+    assert_int_equal(
+        test_schema_count(&s->schema, "SELECT count(*) FROM discarded_object WHERE key LIKE 'original/1/%'"), 3);
+    assert_ok(erase_user(&eraser, s->schema.mem, OWNER, &rows));
     assert_int_equal(rows, 0);
 }
 

@@ -28,19 +28,20 @@ static Shared share_something(StoreSchema *s, const char *content)
     Media__V1__Done done = MEDIA__V1__DONE__INIT;
     Shared shared = {.media_id = store_schema_uploaded(s, OWNER, content)};
 
-    store_schema_script(
-        s, arena_printf(s->mem,
-                        "INSERT INTO rendition VALUES ('%1$s', 1, 1); UPDATE item SET status = 'ready',"
-                        " rendition_media_id = id, rendition_generation = 1 WHERE id = '%1$s'; INSERT INTO asset"
-                        " (media_id, generation, name, kind, key, content_type, size_bytes) VALUES ('%1$s', 1,"
-                        " 'video.mp4', 'progressive', 'derived/%1$s/1/video.mp4', 'video/mp4', 9)",
-                        uuid_text(s->mem, shared.media_id)));
+    test_schema_script(
+        &s->schema,
+        arena_printf(s->schema.mem,
+                     "INSERT INTO rendition VALUES ('%1$s', 1, 1); UPDATE item SET status = 'ready',"
+                     " rendition_media_id = id, rendition_generation = 1 WHERE id = '%1$s'; INSERT INTO asset"
+                     " (media_id, generation, name, kind, key, content_type, size_bytes) VALUES ('%1$s', 1,"
+                     " 'video.mp4', 'progressive', 'derived/%1$s/1/video.mp4', 'video/mp4', 9)",
+                     uuid_text(s->schema.mem, shared.media_id)));
     create.title = "shared";
     call(s, OWNER, "CreateCollection", &create.base, &collection.base);
     shared.collection_id = collection.id;
     shared.token = collection.share_token;
     add.collection_id = collection.id;
-    add.media_id = uuid_text(s->mem, shared.media_id);
+    add.media_id = uuid_text(s->schema.mem, shared.media_id);
     call(s, OWNER, "AddToCollection", &add.base, &done.base);
     return shared;
 }
@@ -56,7 +57,8 @@ static void set_share(StoreSchema *s, const Shared *shared, Media__V1__ShareColl
 static Media__V1__CollectionItem *see(StoreSchema *s, const Shared *shared, int64_t user_id)
 {
     Media__V1__GetCollectionRequest in = MEDIA__V1__GET_COLLECTION_REQUEST__INIT;
-    Media__V1__CollectionView *out = MESSAGE_NEW(s->mem, Media__V1__CollectionView, media__v1__collection_view__init);
+    Media__V1__CollectionView *out =
+        MESSAGE_NEW(s->schema.mem, Media__V1__CollectionView, media__v1__collection_view__init);
 
     in.collection_id = shared->collection_id;
     in.token = shared->token;
@@ -74,8 +76,8 @@ static bool opens(StoreSchema *s, const char *url, const char *kind)
     Ticket ticket;
     ItemRow item;
 
-    assert_ok(
-        ticket_verify(s->media.tickets, &s->clock, s->mem, slice_of(start, (size_t)(end - start)), kind, &ticket));
+    assert_ok(ticket_verify(s->media.tickets, &s->schema.clock, s->schema.mem, slice_of(start, (size_t)(end - start)),
+                            kind, &ticket));
     return !err_failed(permit_ticket(&rq, &ticket, &item));
 }
 
@@ -105,12 +107,12 @@ static void a_link_dies_when_it_is_disabled_or_over(void **state)
     const char *url = see(s, &shared, OTHER)->stream_url;
     Google__Protobuf__Timestamp end = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
 
-    end.seconds = s->now_us / 1000000 + 60;
+    end.seconds = s->schema.now_us / 1000000 + 60;
     CHANGE(change_.expires_at = &end);
     assert_true(opens(s, url, TICKET_STREAM));
-    s->now_us += 61000000;
+    s->schema.now_us += 61000000;
     assert_false(opens(s, url, TICKET_STREAM));
-    s->now_us -= 61000000;
+    s->schema.now_us -= 61000000;
     CHANGE(SET(&change_, link_enabled, false));
     assert_false(opens(s, url, TICKET_STREAM));
     /* Enabled again it is another link's worth. */
@@ -158,7 +160,7 @@ static void what_is_taken_out_or_deleted_is_shut(void **state)
     Media__V1__DeleteItemRequest del = MEDIA__V1__DELETE_ITEM_REQUEST__INIT;
 
     in.collection_id = shared.collection_id;
-    in.media_id = uuid_text(s->mem, shared.media_id);
+    in.media_id = uuid_text(s->schema.mem, shared.media_id);
     call(s, OWNER, "RemoveFromCollection", &in.base, &done.base);
     assert_false(opens(s, url, TICKET_STREAM));
     assert_true(opens(s, own, TICKET_STREAM));
@@ -166,7 +168,8 @@ static void what_is_taken_out_or_deleted_is_shut(void **state)
     assert_ok(rpc_call(&MEDIA_V1_MEDIA_SERVICE, &rq, "DeleteItem", &del.base, &done.base));
     assert_false(opens(s, own, TICKET_STREAM));
     /* Also when it is back: those URLs were called back for good. */
-    store_schema_script(s, arena_printf(s->mem, "UPDATE item SET deleted_at = NULL WHERE id = '%s'", in.media_id));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem, "UPDATE item SET deleted_at = NULL WHERE id = '%s'", in.media_id));
     assert_false(opens(s, own, TICKET_STREAM));
 }
 
@@ -174,30 +177,32 @@ static void what_is_taken_out_or_deleted_is_shut(void **state)
 static void old_trash_and_its_objects_are_swept(void **state)
 {
     StoreSchema *s = *state;
-    SweeperOptions options = {.media = &s->media, .db = s->db, .clock = &s->clock};
+    SweeperOptions options = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
     Uuid id = store_schema_uploaded(s, OWNER, "swept"), kept = store_schema_uploaded(s, OWNER, "kept");
-    char *key = arena_strdup(s->mem, store_schema_row(s, id).object_key);
+    char *key = arena_strdup(s->schema.mem, store_schema_row(s, id).object_key);
     BlobInfo info;
     bool more;
 
-    store_schema_script(
-        s, arena_printf(s->mem,
-                        "UPDATE item SET deleted_at = to_timestamp(%" PRId64 ") - interval '31 days' WHERE id ="
-                        " '%s'; UPDATE item SET deleted_at = to_timestamp(%" PRId64 ") WHERE id = '%s'",
-                        s->now_us / 1000000, uuid_text(s->mem, id), s->now_us / 1000000, uuid_text(s->mem, kept)));
+    test_schema_script(&s->schema,
+                       arena_printf(s->schema.mem,
+                                    "UPDATE item SET deleted_at = to_timestamp(%" PRId64
+                                    ") - interval '31 days' WHERE id ="
+                                    " '%s'; UPDATE item SET deleted_at = to_timestamp(%" PRId64 ") WHERE id = '%s'",
+                                    s->schema.now_us / 1000000, uuid_text(s->schema.mem, id),
+                                    s->schema.now_us / 1000000, uuid_text(s->schema.mem, kept)));
     assert_ok(blob_stat(s->media.blob, key, &info));
     assert_ok(sweep_trash(&options, &more));
     assert_int_equal(store_schema_row(s, id).owner_id, 0);
     assert_int_equal(store_schema_row(s, kept).owner_id, OWNER);
     assert_ok(sweep_objects(&options, &more));
     assert_reason(blob_stat(s->media.blob, key, &info), &NOT_FOUND);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM discarded_object"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM discarded_object"), 0);
 }
 
 static void originals_that_nobody_knows_are_found_when_they_are_old(void **state)
 {
     StoreSchema *s = *state;
-    SweeperOptions options = {.media = &s->media, .db = s->db, .clock = &s->clock};
+    SweeperOptions options = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
     const char *after = NULL;
     int64_t found, all = 0;
     BlobInfo info;
@@ -205,11 +210,11 @@ static void originals_that_nobody_knows_are_found_when_they_are_old(void **state
     assert_ok(blob_put_bytes(s->media.blob, &(BlobPut){.key = "original/9/lost/clip.bin"}, SLICE_LIT("x"), &info));
     for (int pass = 0; pass < 2; pass++) {
         do {
-            assert_ok(sweep_orphans(&options, s->mem, &after, &found));
+            assert_ok(sweep_orphans(&options, s->schema.mem, &after, &found));
             all += found;
         } while (after);
         assert_int_equal(all, pass);
-        s->now_us += INT64_C(90000) * 1000000;
+        s->schema.now_us += INT64_C(90000) * 1000000;
     }
 }
 

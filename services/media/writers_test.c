@@ -10,7 +10,7 @@ static Uuid make_upload(StoreSchema *s)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     Request rq = store_schema_request(s, OWNER);
-    UploadRow u = {.id = uuid_v7(s->ids),
+    UploadRow u = {.id = uuid_v7(s->schema.ids),
                    .owner_id = OWNER,
                    .kind = "tus",
                    .object_key = "incoming/x",
@@ -20,8 +20,8 @@ static Uuid make_upload(StoreSchema *s)
                    .title = "",
                    .tus_metadata = "",
                    .tus_concat = "",
-                   .created_us = s->now_us,
-                   .expires_us = s->now_us + 1000000};
+                   .created_us = s->schema.now_us,
+                   .expires_us = s->schema.now_us + 1000000};
 
     assert_ok(db_tx_begin(&rq, &tx));
     assert_ok(media_store_insert_upload(&tx, &u));
@@ -33,7 +33,7 @@ static Uuid make_upload(StoreSchema *s)
 static Writers *start_instance(StoreSchema *s)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-    Writers *w = writers_new(s->db, NULL, s->ids);
+    Writers *w = writers_new(s->schema.db, NULL, s->schema.ids);
     int64_t until_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + PATIENCE_MS;
 
     while (err_failed(writers_check(w)) && clock_monotonic_ms(&SYSTEM_CLOCK) < until_ms)
@@ -72,7 +72,7 @@ static void one_instance_writes_at_a_time(void **state)
     assert_reason(writers_take(one, &rq, upload), &CONFLICT);
     writers_leave(two, &rq, upload);
     writers_leave(two, &rq, other);
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM upload WHERE writer IS NOT NULL"), 0);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM upload WHERE writer IS NOT NULL"), 0);
 }
 
 static void what_a_dead_instance_had_is_taken_over(void **state)
@@ -81,7 +81,7 @@ static void what_a_dead_instance_had_is_taken_over(void **state)
     CLEANUP(writers_free_at) Writers *two = start_instance(s);
     Writers *one = start_instance(s);
     Request rq = store_schema_request(s, OWNER);
-    Uuid upload = make_upload(s), gone = uuid_v7(s->ids);
+    Uuid upload = make_upload(s), gone = uuid_v7(s->schema.ids);
 
     assert_ok(writers_take(one, &rq, upload));
     assert_reason(writers_take(two, &rq, upload), &CONFLICT);

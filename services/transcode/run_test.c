@@ -16,9 +16,9 @@ typedef struct Attempt {
 
 static void begin(StoreSchema *s, Uuid id, Attempt *a)
 {
-    *a = (Attempt){.job = {.mem = s->mem, .context = &s->t, .stop = &GOES_ON}};
-    a->run = (Run){.t = &s->t, .mem = s->mem, .job = &a->job, .row = store_schema_begin(s, id), .input_fd = -1};
-    assert_ok(store_steps(s->db, s->mem, id, STATEMENT_MS, &a->run.steps, &a->run.step_count));
+    *a = (Attempt){.job = {.mem = s->schema.mem, .context = &s->t, .stop = &GOES_ON}};
+    a->run = (Run){.t = &s->t, .mem = s->schema.mem, .job = &a->job, .row = store_schema_begin(s, id), .input_fd = -1};
+    assert_ok(store_steps(s->schema.db, s->schema.mem, id, STATEMENT_MS, &a->run.steps, &a->run.step_count));
     a->run.step_capacity = a->run.step_count;
 }
 
@@ -43,8 +43,9 @@ static bool is_there(StoreSchema *s, const JobRow *row, const char *name)
 {
     BlobInfo info;
 
-    return !err_failed(
-        blob_stat(s->t.blob, arena_printf(s->mem, "derived/%s/1/%s", uuid_text(s->mem, row->media_id), name), &info));
+    return !err_failed(blob_stat(
+        s->t.blob, arena_printf(s->schema.mem, "derived/%s/1/%s", uuid_text(s->schema.mem, row->media_id), name),
+        &info));
 }
 
 static void a_step_is_done_once(void **state)
@@ -102,13 +103,13 @@ static void what_nobody_was_told_of_goes(void **state)
     assert_ok(run_step(&a.run, "mine", 0, 1, put_note));
     a.run.step = "others";
     assert_ok(put_note(&a.run, &unlisted));
-    run_remove_outputs(&s->t, s->mem, &a.run.row);
+    run_remove_outputs(&s->t, s->schema.mem, &a.run.row);
     assert_false(is_there(s, &extras, "mine.json"));
     assert_true(is_there(s, &extras, "others.json"));
     begin(s, first.id, &a);
     a.run.step = "half";
     assert_ok(put_note(&a.run, &unlisted));
-    run_remove_outputs(&s->t, s->mem, &a.run.row);
+    run_remove_outputs(&s->t, s->schema.mem, &a.run.row);
     assert_false(is_there(s, &first, "half.json"));
 }
 
@@ -126,8 +127,9 @@ static void a_master_lists_all_jobs_of_a_generation(void **state)
     SET(&sound, kind, TRANSCODE__V1__RENDITION_KIND__AUDIO);
     sound.name = name, sound.uri = uri, sound.codecs = codecs;
     run_add_rendition(&a.run, &stored, &sound);
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"encode", message_pack(s->mem, &stored.base)}, s->now_us));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"encode", message_pack(s->schema.mem, &stored.base)},
+                                s->schema.now_us));
     assert_ok(db_tx_commit(&tx));
     assert_ok(run_put_master(&a.run, &out));
     assert_int_equal(out.n_assets, 1);
@@ -139,7 +141,7 @@ static void a_master_lists_all_jobs_of_a_generation(void **state)
 
 static bool metrics_say(StoreSchema *s, const char *line)
 {
-    StrBuf text = strbuf_new(s->mem, 1 << 20);
+    StrBuf text = strbuf_new(s->schema.mem, 1 << 20);
 
     metrics_write(s->t.metrics, &text);
     return slice_find(strbuf_slice(&text), slice(line)) >= 0;
@@ -168,27 +170,28 @@ static void steps_and_children_are_counted(void **state)
 static Err deliver(StoreSchema *s, Uuid id, const atomic_bool *stop)
 {
     Transcode__V1__TranscodeJob body = TRANSCODE__V1__TRANSCODE_JOB__INIT;
-    Job job = {.mem = s->mem, .id = "x", .type = "first", .body = &body.base, .delivery = 1, .context = &s->t};
+    Job job = {.mem = s->schema.mem, .id = "x", .type = "first", .body = &body.base, .delivery = 1, .context = &s->t};
 
     job.stop = stop;
-    body.job_id = uuid_text(s->mem, id);
+    body.job_id = uuid_text(s->schema.mem, id);
     return run_job(&job);
 }
 
 static void assert_state(StoreSchema *s, Uuid id, const char *state, const char *code)
 {
     const char *sql = arena_printf(
-        s->mem, "SELECT count(*) FROM job WHERE id = '%s' AND state = '%s' AND coalesce(error_code, '') = '%s'",
-        uuid_text(s->mem, id), state, code);
+        s->schema.mem, "SELECT count(*) FROM job WHERE id = '%s' AND state = '%s' AND coalesce(error_code, '') = '%s'",
+        uuid_text(s->schema.mem, id), state, code);
 
-    if (store_schema_count(s, sql) != 1)
+    if (test_schema_count(&s->schema, sql) != 1)
         fail_msg("the job is not %s (%s)", state, code);
 }
 
 static int64_t announced(StoreSchema *s, const char *verb)
 {
-    return store_schema_count(
-        s, arena_printf(s->mem, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.transcode.job.%s.%%'", verb));
+    return test_schema_count(
+        &s->schema,
+        arena_printf(s->schema.mem, "SELECT count(*) FROM outbox WHERE subject LIKE 'evt.transcode.job.%s.%%'", verb));
 }
 
 static void what_is_no_film_is_done_at_once(void **state)
@@ -202,8 +205,8 @@ static void what_is_no_film_is_done_at_once(void **state)
     assert_int_equal(announced(s, "finished"), 1);
     assert_ok(deliver(s, job.id, &GOES_ON)); /* a message that came twice */
     assert_int_equal(announced(s, "finished"), 1);
-    assert_ok(deliver(s, uuid_v7(s->ids), &GOES_ON));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM outbox"), 2);
+    assert_ok(deliver(s, uuid_v7(s->schema.ids), &GOES_ON));
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM outbox"), 2);
 }
 
 static void the_inputs_faults_are_final(void **state)

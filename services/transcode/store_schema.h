@@ -4,16 +4,11 @@
 #pragma once
 #include "services/transcode/store.h"
 #include "services/transcode/testing.h"
-#include "shared/rpc.h"
+#include "shared/schema_testing.h"
 
 typedef struct StoreSchema {
-    Bench bench; /* its arena and folders */
-    Db *db;
-    Arena *mem; /* the bench's */
-    IdSource *ids;
-    int64_t now_us; /* free for the test's use; clock's time */
-    Clock clock;
-    char name[64]; /* of the schema: unique, so that tests run side by side */
+    Bench bench; /* its folders */
+    TestSchema schema;
     TranscodeSettings settings;
     Transcode t;
 } StoreSchema;
@@ -29,5 +24,3 @@ Request store_schema_request(StoreSchema *s);
 JobRow store_schema_job(StoreSchema *s, int kind, int attempts, const char *content);
 /* Another attempt at it, as a worker begins one. */
 JobRow store_schema_begin(StoreSchema *s, Uuid id);
-/* The first column of the first row. */
-int64_t store_schema_count(StoreSchema *s, const char *sql);

@@ -16,8 +16,8 @@ static bool end(StoreSchema *s, const JobRow *attempt, const char *state, const 
     CLEANUP(db_tx_done) DbTx tx = {0};
     bool mine;
 
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_end_attempt(&tx, attempt, state, code, code, s->now_us, &mine));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_end_attempt(&tx, attempt, state, code, code, s->schema.now_us, &mine));
     assert_ok(db_tx_commit(&tx));
     return mine;
 }
@@ -26,7 +26,7 @@ static bool is_current(StoreSchema *s, const JobRow *attempt)
 {
     bool current;
 
-    assert_ok(store_attempt_is_current(s->db, attempt, STATEMENT_MS, &current));
+    assert_ok(store_attempt_is_current(s->schema.db, attempt, STATEMENT_MS, &current));
     return current;
 }
 
@@ -36,8 +36,8 @@ static size_t cancel(StoreSchema *s, Uuid media_id, int64_t generation)
     JobRow *jobs;
     size_t count;
 
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_cancel_jobs(&tx, s->mem, media_id, generation, s->now_us, &jobs, &count));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_cancel_jobs(&tx, s->schema.mem, media_id, generation, s->schema.now_us, &jobs, &count));
     assert_ok(db_tx_commit(&tx));
     for (size_t i = 0; i < count; i++)
         assert_string_equal(jobs[i].state, "cancelled");
@@ -51,16 +51,16 @@ static void a_generation_has_one_job_of_a_kind(void **state)
     JobRow job = store_schema_job(s, FIRST, 3, NULL);
     bool is_new;
 
-    job.id = uuid_v7(s->ids);
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_insert_job(&tx, &job, s->now_us, &is_new));
+    job.id = uuid_v7(s->schema.ids);
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_insert_job(&tx, &job, s->schema.now_us, &is_new));
     assert_false(is_new);
     job.kind = EXTRAS;
-    assert_ok(store_insert_job(&tx, &job, s->now_us, &is_new));
+    assert_ok(store_insert_job(&tx, &job, s->schema.now_us, &is_new));
     assert_true(is_new);
-    job.id = uuid_v7(s->ids);
+    job.id = uuid_v7(s->schema.ids);
     job.generation = 2;
-    assert_ok(store_insert_job(&tx, &job, s->now_us, &is_new));
+    assert_ok(store_insert_job(&tx, &job, s->schema.now_us, &is_new));
     assert_true(is_new);
     assert_ok(db_tx_commit(&tx));
 }
@@ -82,7 +82,7 @@ static void only_the_latest_attempt_ends_a_job(void **state)
     assert_true(end(s, &two, "done", NULL));
     assert_false(end(s, &two, "done", NULL));
     assert_true(same(store_schema_begin(s, job.id).id, NIL)); /* it is done */
-    assert_true(same(store_schema_begin(s, uuid_v7(s->ids)).id, NIL));
+    assert_true(same(store_schema_begin(s, uuid_v7(s->schema.ids)).id, NIL));
 }
 
 static void attempts_are_counted_and_given_back(void **state)
@@ -92,7 +92,7 @@ static void attempts_are_counted_and_given_back(void **state)
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     assert_int_equal(row.attempts_left, 0);
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
     assert_ok(store_release_attempt(&tx, &row));
     assert_ok(db_tx_commit(&tx));
     assert_false(is_current(s, &row));
@@ -100,7 +100,7 @@ static void attempts_are_counted_and_given_back(void **state)
     assert_int_equal(row.attempt, 2);
     assert_int_equal(row.attempts_left, 0);
     assert_true(end(s, &row, "queued", "internal"));
-    assert_int_equal(store_schema_count(s, "SELECT count(*) FROM job WHERE finished_at IS NULL"), 1);
+    assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM job WHERE finished_at IS NULL"), 1);
     row = store_schema_begin(s, job.id); /* none is left: the row as it is */
     assert_int_equal(row.attempt, 2);
     assert_int_equal(row.attempts_left, -1);
@@ -116,22 +116,22 @@ static void steps_are_kept_in_order_and_once(void **state)
     size_t count;
     bool is_new;
 
-    extras.id = uuid_v7(s->ids);
+    extras.id = uuid_v7(s->schema.ids);
     extras.kind = EXTRAS;
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_insert_job(&tx, &extras, s->now_us, &is_new));
-    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"probe", SLICE_LIT("one")}, s->now_us));
-    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"encode", SLICE_LIT("\0\1")}, s->now_us + 1));
-    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"probe", SLICE_LIT("again")}, s->now_us + 2));
-    assert_ok(store_insert_step(&tx, extras.id, &(StepRow){"captions", SLICE_LIT("c")}, s->now_us));
-    assert_ok(store_insert_step(&tx, other.id, &(StepRow){"probe", SLICE_LIT("other")}, s->now_us));
-    assert_ok(store_steps_of_media(&tx, s->mem, job.media_id, 1, &steps, &count));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_insert_job(&tx, &extras, s->schema.now_us, &is_new));
+    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"probe", SLICE_LIT("one")}, s->schema.now_us));
+    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"encode", SLICE_LIT("\0\1")}, s->schema.now_us + 1));
+    assert_ok(store_insert_step(&tx, job.id, &(StepRow){"probe", SLICE_LIT("again")}, s->schema.now_us + 2));
+    assert_ok(store_insert_step(&tx, extras.id, &(StepRow){"captions", SLICE_LIT("c")}, s->schema.now_us));
+    assert_ok(store_insert_step(&tx, other.id, &(StepRow){"probe", SLICE_LIT("other")}, s->schema.now_us));
+    assert_ok(store_steps_of_media(&tx, s->schema.mem, job.media_id, 1, &steps, &count));
     assert_int_equal(count, 3);
     assert_string_equal(steps[2].name, "captions");
-    assert_ok(store_steps_of_media(&tx, s->mem, job.media_id, 2, &steps, &count));
+    assert_ok(store_steps_of_media(&tx, s->schema.mem, job.media_id, 2, &steps, &count));
     assert_int_equal(count, 0);
     assert_ok(db_tx_commit(&tx));
-    assert_ok(store_steps(s->db, s->mem, job.id, STATEMENT_MS, &steps, &count));
+    assert_ok(store_steps(s->schema.db, s->schema.mem, job.id, STATEMENT_MS, &steps, &count));
     assert_int_equal(count, 2);
     assert_string_equal(steps[0].name, "probe");
     assert_slice_equal(steps[0].result, SLICE_LIT("again"));
@@ -145,12 +145,12 @@ static void cancelling_ends_what_is_open_up_to_a_generation(void **state)
     CLEANUP(db_tx_done) DbTx tx = {0};
     bool is_new;
 
-    later.id = uuid_v7(s->ids);
+    later.id = uuid_v7(s->schema.ids);
     later.generation = 2;
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
-    assert_ok(store_insert_job(&tx, &later, s->now_us, &is_new));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
+    assert_ok(store_insert_job(&tx, &later, s->schema.now_us, &is_new));
     assert_ok(db_tx_commit(&tx));
-    assert_int_equal(cancel(s, uuid_v7(s->ids), INT64_MAX), 0);
+    assert_int_equal(cancel(s, uuid_v7(s->schema.ids), INT64_MAX), 0);
     assert_int_equal(cancel(s, job.media_id, 1), 1);
     assert_false(is_current(s, &running));
     assert_false(end(s, &running, "done", NULL));
@@ -171,7 +171,7 @@ static void dead_letters_are_listed_by_page_and_requeued(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(dead); i++) {
         dead[i] = store_schema_begin(s, store_schema_job(s, FIRST, 1, NULL).id);
-        s->now_us += 1000;
+        s->schema.now_us += 1000;
         assert_true(end(s, &dead[i], "dead", "internal"));
     }
     do {
@@ -182,10 +182,10 @@ static void dead_letters_are_listed_by_page_and_requeued(void **state)
     } while (count);
     assert_int_equal(seen, ARRAY_LEN(dead));
     assert_ok(db_tx_begin(&rq, &tx));
-    assert_ok(store_requeue_job(&tx, s->mem, dead[0].id, 4, &row));
+    assert_ok(store_requeue_job(&tx, s->schema.mem, dead[0].id, 4, &row));
     assert_true(same(row.id, dead[0].id));
     assert_int_equal(row.attempts_left, 4);
-    assert_ok(store_requeue_job(&tx, s->mem, dead[0].id, 4, &row)); /* it is not dead any more */
+    assert_ok(store_requeue_job(&tx, s->schema.mem, dead[0].id, 4, &row)); /* it is not dead any more */
     assert_true(same(row.id, NIL));
     assert_ok(db_tx_commit(&tx));
     assert_int_equal(store_schema_begin(s, dead[0].id).attempt, 2);
@@ -198,15 +198,15 @@ static void queues_and_accounts(void **state)
     CLEANUP(db_tx_done) DbTx tx = {0};
     int64_t count, age_us, rows;
 
-    s->now_us += 5000000;
+    s->schema.now_us += 5000000;
     store_schema_job(s, FIRST, 3, NULL);
-    assert_ok(store_queue(s->db, STATEMENT_MS, FIRST, s->now_us, &count, &age_us));
+    assert_ok(store_queue(s->schema.db, STATEMENT_MS, FIRST, s->schema.now_us, &count, &age_us));
     assert_int_equal(count, 2);
     assert_int_equal(age_us, 5000000);
-    assert_ok(store_queue(s->db, STATEMENT_MS, EXTRAS, s->now_us, &count, &age_us));
+    assert_ok(store_queue(s->schema.db, STATEMENT_MS, EXTRAS, s->schema.now_us, &count, &age_us));
     assert_true(count == 0 && age_us == 0);
     assert_true(end(s, &old, "done", NULL));
-    assert_ok(db_tx_begin_with(s->db, STATEMENT_MS, &tx));
+    assert_ok(db_tx_begin_with(s->schema.db, STATEMENT_MS, &tx));
     assert_ok(store_forget_owner(&tx, old.owner_id + 1, &rows));
     assert_int_equal(rows, 0);
     assert_ok(store_forget_owner(&tx, old.owner_id, &rows)); /* what is being done ends by its item's deletion */
