@@ -365,5 +365,5 @@ int main(void)
         cmocka_unit_test(media_tells_five_ways_of_being_nobody),
     };
 
-    return cmocka_run_group_tests(tests, start_all, stop_all);
+    return cmocka_run_group_tests(tests, start_all, edge_stop);
 }

@@ -9,8 +9,6 @@
 #include "atrium/reasons.atrium.h"
 #include "shared/message.h"
 
-Fixture f;
-
 /* --- the tables -------------------------------------------------------------------------------------------------- */
 typedef struct RouteSpec {
     const char *method, *path, *rpc, *body;
@@ -315,21 +313,6 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
 }
 
 /* --- set-up ------------------------------------------------------------------------------------------------------ */
-static const char *nats_url(void)
-{
-    const char *url = getenv("TEST_NATS_URL");
-
-    if (!url)
-        fail_msg("TEST_NATS_URL is not set: tests/run-units provides it");
-    return url;
-}
-
-static void *run_gateway(void *data)
-{
-    loop_run(((Gateway *)data)->loop);
-    return NULL;
-}
-
 int start_all(void **state)
 {
     static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",       "rpc.edgetest.edgetest.v1.Who",
@@ -337,118 +320,19 @@ int start_all(void **state)
                                            "rpc.edgetest.edgetest.v1.Empty",      "rpc.edgetest.auth.v1.ResolveToken",
                                            "rpc.edgetest.auth.v1.GetGrants",      "rpc.edgetest.auth.v1.ReportKeyUsage",
                                            "rpc.edgetest.auth.v1.GetSigningKeys", "rpc.edgetest.edgetest.v1.Baker"};
-    const char *subjects[] = {"evt.auth.>"};
-    jsStreamConfig stream;
     (void)state;
 
-    f = (Fixture){.mem = arena_new(4096)};
-    snprintf(f.tables, sizeof(f.tables), "/tmp/gateway-test-%d.tables", getpid());
+    edge_prepare("edgetest");
     write_tables(f.tables, false);
-    f.common = (CommonSettings){.bus_url = nats_url(),
-                                .bus_user = "",
-                                .bus_password = "",
-                                .bus_ca_file = "",
-                                .slot = "edgetest",
-                                .redis_url = "",
-                                .shutdown_timeout_ms = 1000};
-    f.settings = (GatewaySettings){.server_addr = "127.0.0.1:0",
-                                   .hosts = "chat.test=chat,rag.test=rag,media.test=media",
-                                   .chat_dialect = "server",
-                                   .tables_file = f.tables,
-                                   .openapi_file = "",
-                                   .asyncapi_file = "",
-                                   .docs_dir = "",
-                                   .jwt_secret = SECRET,
-                                   .jwt_hs256 = true,
-                                   .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-                                   .caller_ttl_ms = 60000,
-                                   .token_cache_ttl_ms = 1000,
-                                   .token_cache_max = 100,
-                                   .revocation_age_ms = 86400000,
-                                   .revocations_max = 1000,
-                                   .rate_limits = "",
-                                   .rate_table_max = 100,
-                                   .cors_origins = "http://good.example",
-                                   .allowed_origins = "",
-                                   .trusted_proxies = "127.0.0.1",
-                                   .cookie_secure = "auto",
-                                   .metrics_from = "127.0.0.0/8",
-                                   .environment = "production",
-                                   .connections_max = 64,
-                                   .backlog = 64,
-                                   .connection_memory_bytes = 16384,
-                                   .connection_timeout_ms = 10000,
-                                   .head_timeout_ms = 10000,
-                                   .body_timeout_ms = 10000,
-                                   .min_rate_bytes = 1024,
-                                   .body_memory_bytes = 1048576};
-    f.service = (Service){.name = "gateway",
-                          .version = "1",
-                          .commit = "c",
-                          .build_date = "d",
-                          .mem = f.mem,
-                          .common = &f.common,
-                          .settings = &f.settings,
-                          .clock = &SYSTEM_CLOCK,
-                          .metrics = metrics_new()};
-    assert_ok(cache_new("", "t", NULL, f.service.metrics, &f.service.cache));
-    assert_ok(bus_connect(&(BusOptions){.url = f.common.bus_url,
-                                        .user = "gateway",
-                                        .password = "",
-                                        .ca_file = "",
-                                        .slot = "edgetest",
-                                        .version = "1.0.0",
-                                        .threaded = true},
-                          5000, &f.service.bus));
-    jsStreamConfig_Init(&stream);
-    stream.Name = "EVT_AUTH";
-    stream.Subjects = subjects;
-    stream.SubjectsLen = 1;
-    assert_ok(bus_ensure_stream(f.service.bus, &stream));
-    assert_int_equal(natsConnection_ConnectTo(&f.nc, f.common.bus_url), NATS_OK);
-    for (size_t i = 0; i < ARRAY_LEN(SUBJECTS); i++)
-        assert_int_equal(natsConnection_Subscribe(&f.subs[f.sub_count++], f.nc, SUBJECTS[i], serve, NULL), NATS_OK);
-    assert_int_equal(natsConnection_Flush(f.nc), NATS_OK);
+    edge_stream("EVT_AUTH", "evt.auth.>");
+    for (size_t k = 0; k < ARRAY_LEN(SUBJECTS); k++)
+        edge_serve(SUBJECTS[k], serve);
     assert_ok(gateway_check(&f.common, &f.settings));
-    assert_ok(gateway_open(&f.service, &f.context));
-    assert_ok(gateway_start(f.context));
-    f.port = listener_port(((Gateway *)f.context)->listeners[0]);
-    return pthread_create(&f.thread, NULL, run_gateway, f.context);
-}
-
-int stop_all(void **state)
-{
-    Gateway *g = f.context;
-    (void)state;
-
-    loop_stop(g->loop);
-    pthread_join(f.thread, NULL);
-    gateway_close(f.context);
-    for (size_t i = 0; i < f.sub_count; i++)
-        bus_unsubscribe(f.subs[i]);
-    natsConnection_Close(f.nc);
-    natsConnection_Destroy(f.nc);
-    bus_close(f.service.bus);
-    cache_free(f.service.cache);
-    metrics_free(f.service.metrics);
-    arena_free(f.mem);
-    unlink(f.tables);
+    edge_start();
     return 0;
 }
 
 /* --- a client that sends bytes as they are ----------------------------------------------------------------------- */
-int open_connection(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
-    struct timeval limit = {.tv_sec = 10};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    return fd;
-}
-
 void read_answer(int fd, bool no_body, Answer *out)
 {
     size_t len = 0;
@@ -475,11 +359,6 @@ void read_answer(int fd, bool no_body, Answer *out)
         assert_true(got > 0);
         at += (size_t)got;
     }
-}
-
-void send_bytes(int fd, const char *bytes, size_t len)
-{
-    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
 Answer ask_bytes(const char *bytes, size_t len)

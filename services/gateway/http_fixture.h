@@ -1,37 +1,16 @@
-/* http_fixture: what the tests of the whole edge share: a gateway in this process, a service of a few lines on the bus
- * behind it, and a client that sends bytes as they are. One of each in a test program: start_all and stop_all are the
- * set-up and the end of its group. */
+/* http_fixture: what the tests of requests and answers share: the edge in this process (edge_fixture.h), a service of a
+ * few lines on the bus behind it, and a client of HTTP. start_all and edge_stop are the set-up and the end of a group.
+ */
 #pragma once
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "services/gateway/exchange.h"
-#include "services/gateway/gateway.h"
-#include "services/gateway/listener.h"
+#include "services/gateway/edge_fixture.h"
 #include "shared/jws.h"
-#include "shared/testing.h"
 
-#define SECRET "0123456789012345678901234567890123456789"
 #define KEY "sel_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA3Jy7iC"
 #define KEY_ID "01a1f9d0-812a-7dc3-99d6-c818edbc95fa"
 #define KEY_SEED "0123456789abcdef0123456789abcdef" /* of the key that tokens are signed by */
 #define LAPSED "it-was-good-once"
-#define OPAQUE "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-typedef struct Fixture {
-    Arena *mem;
-    GatewaySettings settings;
-    CommonSettings common;
-    Service service;
-    void *context;
-    pthread_t thread;
-    int port;
-    natsConnection *nc;
-    natsSubscription *subs[12];
-    size_t sub_count;
-    char tables[64];
-} Fixture;
-extern Fixture f;
 
 /* What came in reports; the first of them is not confirmed. */
 typedef struct Reports {
@@ -46,7 +25,6 @@ extern atomic_bool key_is_known;
 JwsSigner *test_signer(void);
 
 int start_all(void **state);
-int stop_all(void **state);
 /* The routes that are served; with one more when `later`. */
 void write_tables(const char *path, bool later);
 
@@ -57,8 +35,6 @@ typedef struct Answer {
     bool closed;
 } Answer;
 
-int open_connection(void);
-void send_bytes(int fd, const char *bytes, size_t len);
 /* One answer; `no_body` for HEAD. */
 void read_answer(int fd, bool no_body, Answer *out);
 Answer ask_bytes(const char *bytes, size_t len);

@@ -477,5 +477,5 @@ int main(void)
         cmocka_unit_test(tables_change_while_serving),
     };
 
-    return cmocka_run_group_tests(tests, start_all, stop_all);
+    return cmocka_run_group_tests(tests, start_all, edge_stop);
 }

@@ -10,34 +10,14 @@
 #include "atrium/bus.pb-c.h"
 #include "atrium/realtime.pb-c.h"
 #include "atrium/reasons.atrium.h"
-#include "services/gateway/exchange.h"
-#include "services/gateway/gateway.h"
-#include "services/gateway/listener.h"
+#include "services/gateway/edge_fixture.h"
 #include "services/gateway/socket_internal.h"
 #include "shared/message.h"
-#include "shared/testing.h"
 
-static const char SECRET[] = "0123456789012345678901234567890123456789";
-static const char OPAQUE[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 static const char LOGIN[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fa";
 static const char GONE_LOGIN[] = "01a1f9d0-812a-7dc3-99d6-c818edbc95fb"; /* that nobody knows any more */
 
 enum { WAIT_MS = 10000, FRAME_ROOM = 300000, MAX_FRAME = 4096, QUEUE_BYTES = 200000, BRIEF_MS = 200 };
-
-typedef struct Fixture {
-    Arena *mem;
-    GatewaySettings settings;
-    CommonSettings common;
-    Service service;
-    void *context;
-    pthread_t thread;
-    int port;
-    natsConnection *nc;
-    natsSubscription *subs[8];
-    size_t sub_count;
-    char tables[64];
-} Fixture;
-static Fixture f;
 
 /* --- the tables -------------------------------------------------------------------------------------------------- */
 static Atrium__FieldRow *field_row(Arena *mem, uint32_t number, const char *name, FieldKind kind)
@@ -377,29 +357,6 @@ static void serve_auth(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
 }
 
 /* --- set-up ------------------------------------------------------------------------------------------------------ */
-static void *run_gateway(void *data)
-{
-    loop_run(((Gateway *)data)->loop);
-    return NULL;
-}
-
-static void make_stream(const char *name, const char *subject)
-{
-    const char *subjects[] = {subject};
-    jsStreamConfig stream;
-
-    jsStreamConfig_Init(&stream);
-    stream.Name = name;
-    stream.Subjects = subjects;
-    stream.SubjectsLen = 1;
-    assert_ok(bus_ensure_stream(f.service.bus, &stream));
-}
-
-static void serve(const char *subject, natsMsgHandler handler)
-{
-    assert_int_equal(natsConnection_Subscribe(&f.subs[f.sub_count++], f.nc, subject, handler, NULL), NATS_OK);
-}
-
 static void wait_for_ready(Gateway *g)
 {
     for (int64_t end_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + WAIT_MS;
@@ -410,127 +367,19 @@ static void wait_for_ready(Gateway *g)
 static int start_all(void **state)
 {
     (void)state;
-    if (!getenv("TEST_NATS_URL"))
-        fail_msg("TEST_NATS_URL is not set: tests/run-units provides it");
-    f = (Fixture){.mem = arena_new(4096)};
-    snprintf(f.tables, sizeof(f.tables), "/tmp/socket-test-%d.tables", getpid());
+    edge_prepare("talktest");
     write_tables(f.tables);
-    f.common = (CommonSettings){.bus_url = getenv("TEST_NATS_URL"),
-                                .bus_user = "",
-                                .bus_password = "",
-                                .bus_ca_file = "",
-                                .slot = "talktest",
-                                .redis_url = "",
-                                .shutdown_timeout_ms = 1000};
-    f.settings = (GatewaySettings){.server_addr = "127.0.0.1:0",
-                                   .hosts = "chat.test=chat,rag.test=rag",
-                                   .chat_dialect = "server",
-                                   .tables_file = f.tables,
-                                   .openapi_file = "",
-                                   .asyncapi_file = "",
-                                   .docs_dir = "",
-                                   .jwt_secret = SECRET,
-                                   .jwt_hs256 = true,
-                                   .signing_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-                                   .caller_ttl_ms = 60000,
-                                   .token_cache_ttl_ms = 1000,
-                                   .token_cache_max = 100,
-                                   .revocation_age_ms = 86400000,
-                                   .revocations_max = 1000,
-                                   .rate_limits = "",
-                                   .rate_table_max = 100,
-                                   .cors_origins = "http://good.example",
-                                   .allowed_origins = "",
-                                   .trusted_proxies = "127.0.0.1",
-                                   .cookie_secure = "auto",
-                                   .metrics_from = "127.0.0.0/8",
-                                   .environment = "production",
-                                   .connections_max = 64,
-                                   .backlog = 64,
-                                   .connection_memory_bytes = 16384,
-                                   .connection_timeout_ms = 10000,
-                                   .head_timeout_ms = 10000,
-                                   .body_timeout_ms = 10000,
-                                   .min_rate_bytes = 1024,
-                                   .body_memory_bytes = 1048576,
-                                   .ring_age_ms = 60000,
-                                   .ring_bytes = 1048576,
-                                   .sockets_max = 64,
-                                   .sockets_per_address = 8,
-                                   .socket_ping_ms = 60000,
-                                   .socket_silence_ms = 120000,
-                                   .socket_memory_bytes = 262144};
-    f.service = (Service){.name = "gateway",
-                          .version = "1",
-                          .commit = "c",
-                          .build_date = "d",
-                          .mem = f.mem,
-                          .common = &f.common,
-                          .settings = &f.settings,
-                          .clock = &SYSTEM_CLOCK,
-                          .metrics = metrics_new()};
-    assert_ok(cache_new("", "t", NULL, f.service.metrics, &f.service.cache));
-    assert_ok(bus_connect(&(BusOptions){.url = f.common.bus_url,
-                                        .user = "gateway",
-                                        .password = "",
-                                        .ca_file = "",
-                                        .slot = "talktest",
-                                        .version = "1.0.0",
-                                        .threaded = true},
-                          5000, &f.service.bus));
-    make_stream("EVT_AUTH", "evt.auth.>");
-    make_stream("DSP_TALKTEST", "dsp.talktest.>");
-    assert_int_equal(natsConnection_ConnectTo(&f.nc, f.common.bus_url), NATS_OK);
-    serve("rpc.talktest.talktest.v1.Count", serve_count);
-    serve("rpc.talktest.auth.v1.*", serve_auth);
-    serve("rpc.talktest.talktest.v1.Talk", serve_talk); /* the last one: a test takes it away */
-    assert_int_equal(natsConnection_Flush(f.nc), NATS_OK);
-    assert_ok(gateway_open(&f.service, &f.context));
-    assert_ok(gateway_start(f.context));
-    f.port = listener_port(((Gateway *)f.context)->listeners[0]);
-    assert_int_equal(pthread_create(&f.thread, NULL, run_gateway, f.context), 0);
+    edge_stream("EVT_AUTH", "evt.auth.>");
+    edge_stream("DSP_TALKTEST", "dsp.talktest.>");
+    edge_serve("rpc.talktest.talktest.v1.Count", serve_count);
+    edge_serve("rpc.talktest.auth.v1.*", serve_auth);
+    edge_serve("rpc.talktest.talktest.v1.Talk", serve_talk); /* the last one: a test takes it away */
+    edge_start();
     wait_for_ready(f.context);
     return 0;
 }
 
-static int stop_all(void **state)
-{
-    Gateway *g = f.context;
-    (void)state;
-
-    loop_stop(g->loop);
-    pthread_join(f.thread, NULL);
-    gateway_close(f.context);
-    for (size_t i = 0; i < f.sub_count; i++)
-        bus_unsubscribe(f.subs[i]);
-    natsConnection_Close(f.nc);
-    natsConnection_Destroy(f.nc);
-    bus_close(f.service.bus);
-    cache_free(f.service.cache);
-    metrics_free(f.service.metrics);
-    arena_free(f.mem);
-    unlink(f.tables);
-    return 0;
-}
-
 /* --- a client ----------------------------------------------------------------------------------------------------- */
-static int open_connection(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
-    struct timeval limit = {.tv_sec = WAIT_MS / 1000};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    return fd;
-}
-
-static void send_bytes(int fd, const void *bytes, size_t len)
-{
-    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
-}
-
 /* Byte by byte, so that no frame behind it is taken. */
 static int read_head(int fd, char *out, size_t room)
 {
@@ -552,7 +401,7 @@ static int read_head(int fd, char *out, size_t room)
 /* `target` with further headers, each ending in a line break. */
 static int shake_hands(int fd, const char *target, const char *headers, char *head, size_t room)
 {
-    char text[2048];
+    char text[4096];
 
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: t\r\n%s\r\n", target, headers);
     send_bytes(fd, text, strlen(text));
@@ -921,7 +770,7 @@ static void nobody_there_for_a_while_is_waited_for(void **state)
     send_text(fd, "more");
     send_text(fd, "more");
     assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 200), 0);
-    serve("rpc.talktest.talktest.v1.Talk", serve_talk);
+    edge_serve("rpc.talktest.talktest.v1.Talk", serve_talk);
     expect_text(fd, "s");
     expect_text(fd, "sx");
     close_with(fd, 1000);
@@ -1325,5 +1174,5 @@ int main(void)
         cmocka_unit_test_setup(a_farewell_before_the_end, settle),
     };
 
-    return cmocka_run_group_tests(tests, start_all, stop_all);
+    return cmocka_run_group_tests(tests, start_all, edge_stop);
 }
