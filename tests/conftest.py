@@ -7,6 +7,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 counts = {"passed": 0, "failed": 0}
+failed = {}  # ids, in their order
 
 
 def allowed_skips():
@@ -42,9 +43,12 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_logreport(report):
     if report.failed:
         counts["failed"] += 1
+        failed[report.nodeid] = True
     elif report.when == "call" and report.passed:
         counts["passed"] += 1
 
 
 def pytest_unconfigure():
+    if os.environ.get("ATRIUM_FAILED_LIST") and failed:
+        pathlib.Path(os.environ["ATRIUM_FAILED_LIST"]).write_text("".join(f"{id}\n" for id in failed))
     print(f"{counts['passed']} passed, {counts['failed']} failed")
