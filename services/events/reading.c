@@ -1,0 +1,105 @@
+/* reading: see reading.h; and the handlers of /api/v1/events/{id} and its like. */
+#include "services/events/reading.h"
+
+#include "atrium/events/v1/events.service.h"
+
+/* --- what there is ----------------------------------------------------------------------------------------------- */
+static bool is_visible(const Request *rq, const Document *d)
+{
+    bool by_submitter = rq->caller.api_key && d->submitter_key[0] && strcmp(rq->caller.login_id, d->submitter_key) == 0;
+
+    return d->deleted_us || lifecycle_is_public(d->lifecycle) || by_submitter || caller_sees_all(rq);
+}
+
+Err document_find(Request *rq, EntityKind kind, const char *id, Document *out)
+{
+    Document d;
+    Uuid key;
+
+    TRY(ulid_of_path(rq, id, &key));
+    TRY(events_store_document(rq, kind, key, clock_unix_us(rq->clock), &d));
+    if (uuid_is_nil(d.id) || !is_visible(rq, &d))
+        return err_make(&NOT_FOUND, "there is no such %s", entity_word(kind));
+    if (d.withheld && !d.deleted_us && !caller_sees_all(rq))
+        return err_make(&WITHHELD, "it is not shown, as whoever has rights in it asked");
+    *out = d;
+    return OK;
+}
+
+/* --- how it looks ------------------------------------------------------------------------------------------------ */
+static void write_time(StrBuf *out, const char *name, int64_t us)
+{
+    char text[UTC_TEXT_BYTES];
+
+    if (us == 0)
+        return;
+    utc_format(us, text);
+    strbuf_printf(out, ",\"%s\":\"%s\"", name, text);
+}
+
+void document_write(StrBuf *out, const Document *d, Slice context, Slice more)
+{
+    strbuf_append_char(out, '{');
+    strbuf_append(out, context);
+    if (context.len)
+        strbuf_append_char(out, ',');
+    strbuf_append(out, slice_of(d->doc.ptr + 1, d->doc.len - 2)); /* within its braces */
+    write_time(out, "startDate", d->start_us);
+    write_time(out, "endDate", d->end_us);
+    write_time(out, "doorTime", d->door_us);
+    if (more.len)
+        strbuf_append_char(out, ',');
+    strbuf_append(out, more);
+    strbuf_append_char(out, '}');
+}
+
+char *document_etag(Arena *mem, const Document *d, const char *representation)
+{
+    return etag_make(mem, d->version,
+                     arena_printf(mem, "%" PRIx64 ".%" PRIx64 "%s", (uint64_t)d->rendered,
+                                  (uint64_t)(d->start_us / 1000000), d->deleted_us ? ".gone" : ""),
+                     representation);
+}
+
+bool document_is_known(Request *rq, const Document *d, const char *representation)
+{
+    const char *tag = document_etag(rq->mem, d, representation);
+
+    request_set_header(rq, "ETag", tag);
+    request_set_header(rq, "Vary", "Accept");
+    request_set_header(rq, "Cache-Control",
+                       lifecycle_is_public(d->lifecycle) ? "public, max-age=0, must-revalidate" : "private, no-store");
+    return etag_is_known(rq, tag);
+}
+
+/* --- handlers ---------------------------------------------------------------------------------------------------- */
+static Err answer_document(Request *rq, EntityKind kind, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    const Events *events = rq->service;
+    StrBuf body;
+    Document d;
+    Slice text;
+
+    TRY(document_find(rq, kind, in->id, &d));
+    if (d.deleted_us)
+        return err_make(&EVENT_DELETED, "it is gone");
+    if (document_is_known(rq, &d, "json")) {
+        request_set_status(rq, 304);
+        return OK;
+    }
+    body = strbuf_new(rq->mem, DOC_MAX_BYTES * 2);
+    document_write(&body, &d,
+                   slice(arena_printf(rq->mem, "\"@context\":\"%s/contexts/sel/v1.jsonld\"", events->settings->base_url)),
+                   SLICE_LIT(""));
+    if (!strbuf_finish(&body, &text))
+        return err_make(&INTERNAL, "a document is too large");
+    out->content_type = "application/json";
+    out->data = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)text.ptr, .len = text.len};
+    out->has_data = true;
+    return OK;
+}
+
+Err events_v1_get_event(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    return answer_document(rq, ENTITY_EVENT, in, out);
+}
