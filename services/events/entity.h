@@ -10,8 +10,7 @@
  * them so. */
 #pragma once
 #include "services/events/events.h"
-
-typedef struct Node Node; /* node.h */
+#include "services/events/node.h"
 
 typedef enum Lifecycle {
     LIFECYCLE_DRAFT,
@@ -138,6 +137,10 @@ Err organization_save(const EntityWriter *w, OrganizationEntity *organization, c
  * `superseded_by` is nil for nothing. */
 void entity_delete(const EntityWriter *w, EntityHead *head, const char *reason, Uuid superseded_by);
 void entity_restore(EntityHead *head);
+
+/* What is shown of one that is gone (contract 5.6), whatever the format. */
+Node *entity_tombstone(Arena *mem, const Events *events, EntityKind kind, Uuid id, const char *name, int64_t deleted_us,
+                       const char *reason, Uuid superseded_by);
 
 /* After the commit: who follows changes hears of it at once. */
 void entity_settled(const Events *events);

@@ -1,8 +1,5 @@
 /* events: see events.h. */
 #include "services/events/events.h"
-
-#include <time.h>
-
 static const struct {
     const char *word, *collection;
 } KINDS[] = {[ENTITY_EVENT] = {"event", "events"},
@@ -79,27 +76,10 @@ bool caller_sees_all(const Request *rq)
     return strcmp(events->settings->visibility, "all") == 0 || caller_may(&rq->caller, "events.admin.read");
 }
 
-void utc_format(int64_t unix_us, char out[UTC_TEXT_BYTES])
-{
-    int64_t fraction = (unix_us % 1000000 + 1000000) % 1000000;
-    time_t seconds = (time_t)((unix_us - fraction) / 1000000);
-    struct tm t;
-    size_t len;
-
-    gmtime_r(&seconds, &t);
-    len = strftime(out, UTC_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &t);
-    if (fraction) {
-        len += (size_t)snprintf(out + len, UTC_TEXT_BYTES - len, ".%06" PRId64, fraction);
-        while (out[len - 1] == '0')
-            len--;
-    }
-    snprintf(out + len, UTC_TEXT_BYTES - len, "Z");
-}
-
 char *utc_text(Arena *mem, int64_t unix_us)
 {
-    char *text = arena_alloc(mem, UTC_TEXT_BYTES, 1);
+    char *text = arena_alloc(mem, TIME_TEXT_BYTES, 1);
 
-    utc_format(unix_us, text);
+    time_format(unix_us, -1, text);
     return text;
 }

@@ -50,7 +50,5 @@ Err ulid_of_path(Request *rq, const char *text, Uuid *out) MUST_CHECK;
 /* May the caller see what is not public: drafts, what waits for review? */
 bool caller_sees_all(const Request *rq);
 
-/* "2026-07-04T20:00:00Z"; a fraction only where there is one. UTC_TEXT_BYTES with the end. */
-enum { UTC_TEXT_BYTES = 32 };
-void utc_format(int64_t unix_us, char out[UTC_TEXT_BYTES]);
+/* "2026-07-04T20:00:00Z"; a fraction only where there is one. */
 char *utc_text(Arena *mem, int64_t unix_us);

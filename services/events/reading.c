@@ -29,11 +29,11 @@ Err document_find(Request *rq, EntityKind kind, const char *id, Document *out)
 /* --- how it looks ------------------------------------------------------------------------------------------------ */
 static void write_time(StrBuf *out, const char *name, int64_t us)
 {
-    char text[UTC_TEXT_BYTES];
+    char text[TIME_TEXT_BYTES];
 
     if (us == 0)
         return;
-    utc_format(us, text);
+    time_format(us, -1, text);
     strbuf_printf(out, ",\"%s\":\"%s\"", name, text);
 }
 

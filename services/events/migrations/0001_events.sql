@@ -142,6 +142,7 @@ CREATE TABLE event (
     mode             text        NOT NULL CHECK (mode IN ('offline', 'online', 'mixed')),
     place_id         uuid        REFERENCES place (id), -- the venue of occurrences that have none of their own
     virtual_url      text        NOT NULL DEFAULT '',
+    virtual_name     text        NOT NULL DEFAULT '',
     organizer_id     uuid        REFERENCES organization (id),
     series_id        uuid        REFERENCES series (id),
     keywords         text[]      NOT NULL DEFAULT '{}',
