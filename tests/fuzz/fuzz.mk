@@ -58,6 +58,7 @@ auth_webauthn_FUZZ_LDFLAGS := -lfido2
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
+events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
 chat_command_FUZZ := services/chat/command_fuzz.c $(addprefix services/chat/,command.c session.c status.c)
 chat_livekit_FUZZ := services/chat/livekit_fuzz.c services/chat/livekit.c
 chat_mentions_FUZZ := services/chat/mentions_fuzz.c $(addprefix services/chat/,mentions.c terms.c)
