@@ -2,6 +2,7 @@
 #pragma once
 #include "atrium/events/v1/events.atrium.h"
 #include "atrium/events/v1/events.pb-c.h"
+#include "services/events/context.h"
 #include "shared/config.h"
 #include "shared/outbox.h"
 #include "shared/rpc.h"
@@ -29,6 +30,7 @@ typedef struct EventsSettings {
 typedef struct Events {
     const EventsSettings *settings;
     IdSource *ids;
+    const Contexts *contexts;
     OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
 } Events;
 

@@ -16,7 +16,8 @@ int fixture_make(void **state)
     test_schema_make(&f->schema, "events");
     assert_ok(config_load(SETTINGS, ARRAY_LEN(SETTINGS), f->schema.mem, &f->settings));
     f->settings.base_url = "https://sel.example";
-    f->events = (Events){.settings = &f->settings, .ids = f->schema.ids};
+    f->events = (Events){.settings = &f->settings, .ids = f->schema.ids,
+                         .contexts = contexts_new(f->schema.mem, f->settings.base_url)};
     *state = f;
     return 0;
 }

@@ -34,11 +34,13 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 
 static Err open_events(Service *service, void **out_context)
 {
+    const EventsSettings *settings = service->settings;
     Running *running = ARENA_NEW(service->mem, Running);
 
     running->events = (Events){
-        .settings = service->settings,
+        .settings = settings,
         .ids = service->ids,
+        .contexts = contexts_new(service->mem, settings->base_url),
         .outbox = service->outbox,
     };
     *out_context = running;

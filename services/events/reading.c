@@ -2,6 +2,7 @@
 #include "services/events/reading.h"
 
 #include "atrium/events/v1/events.service.h"
+#include "services/events/negotiate.h"
 
 /* --- what there is ----------------------------------------------------------------------------------------------- */
 static bool is_visible(const Request *rq, const Document *d)
@@ -37,8 +38,20 @@ static void write_time(StrBuf *out, const char *name, int64_t us)
     strbuf_printf(out, ",\"%s\":\"%s\"", name, text);
 }
 
-void document_write(StrBuf *out, const Document *d, Slice context, Slice more)
+static void write_tombstone(StrBuf *out, const Events *events, const Document *d, Slice context)
 {
+    const Node *node = entity_tombstone(out->mem, events, d->kind, d->id, d->name, d->deleted_us, d->deletion_reason,
+                                        d->superseded_by);
+
+    node_write_json(out, node, &(NodeWriting){.shown = SHOWN_TOMBSTONE, .context = context});
+}
+
+void document_write(StrBuf *out, const Events *events, const Document *d, Slice context, Slice more)
+{
+    if (d->deleted_us) {
+        write_tombstone(out, events, d, context);
+        return;
+    }
     strbuf_append_char(out, '{');
     strbuf_append(out, context);
     if (context.len)
@@ -51,6 +64,15 @@ void document_write(StrBuf *out, const Document *d, Slice context, Slice more)
         strbuf_append_char(out, ',');
     strbuf_append(out, more);
     strbuf_append_char(out, '}');
+}
+
+Slice document_context(const Events *events, const Document *d)
+{
+    static const ContextFor FORMS[] = {[ENTITY_EVENT] = CONTEXT_EVENT,
+                                       [ENTITY_PLACE] = CONTEXT_PLACE,
+                                       [ENTITY_ORGANIZATION] = CONTEXT_ORGANIZATION};
+
+    return events->contexts->inlined[d->deleted_us ? CONTEXT_TOMBSTONE : FORMS[d->kind]];
 }
 
 char *document_etag(Arena *mem, const Document *d, const char *representation)
@@ -72,31 +94,37 @@ bool document_is_known(Request *rq, const Document *d, const char *representatio
     return etag_is_known(rq, tag);
 }
 
+/* --- answers ----------------------------------------------------------------------------------------------------- */
+Err answer_body(StrBuf *body, const char *content_type, Atrium__HttpBody *out)
+{
+    Slice text;
+
+    if (!strbuf_finish(body, &text))
+        return err_make(&INTERNAL, "an answer is too large");
+    out->content_type = (char *)(uintptr_t)content_type;
+    out->data = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)text.ptr, .len = text.len};
+    out->has_data = true;
+    return OK;
+}
+
 /* --- handlers ---------------------------------------------------------------------------------------------------- */
 static Err answer_document(Request *rq, EntityKind kind, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
-    StrBuf body;
+    bool by_url = in->context && strcmp(in->context, "url") == 0;
+    Format format = negotiate_api(request_header(rq, "accept"), &(Format){FORMAT_JSONLD}, 1);
+    StrBuf body = strbuf_new(rq->mem, (size_t)2 * DOC_MAX_BYTES);
     Document d;
-    Slice text;
 
     TRY(document_find(rq, kind, in->id, &d));
-    if (d.deleted_us)
-        return err_make(&EVENT_DELETED, "it is gone");
-    if (document_is_known(rq, &d, "json")) {
+    if (document_is_known(rq, &d, by_url ? "url" : "json")) {
         request_set_status(rq, 304);
         return OK;
     }
-    body = strbuf_new(rq->mem, DOC_MAX_BYTES * 2);
-    document_write(&body, &d,
-                   slice(arena_printf(rq->mem, "\"@context\":\"%s/contexts/sel/v1.jsonld\"", events->settings->base_url)),
-                   SLICE_LIT(""));
-    if (!strbuf_finish(&body, &text))
-        return err_make(&INTERNAL, "a document is too large");
-    out->content_type = "application/json";
-    out->data = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)text.ptr, .len = text.len};
-    out->has_data = true;
-    return OK;
+    if (d.deleted_us)
+        request_set_status(rq, 410);
+    document_write(&body, events, &d, by_url ? events->contexts->by_url : document_context(events, &d), SLICE_LIT(""));
+    return answer_body(&body, format_content_type(format), out);
 }
 
 Err events_v1_get_event(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
