@@ -1,5 +1,6 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/events.service.h"
+#include "atrium/events/v1/pages.service.h"
 #include "services/events/store_list.h"
 #include "shared/service.h"
 
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
         &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_PAGE_SERVICE,
     };
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},

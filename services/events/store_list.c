@@ -10,7 +10,7 @@
 #include <math.h>
 #include <pthread.h>
 
-enum { ARGS_MAX = 96, SHAPES_MAX = 256, TEXT_MAX_BYTES = 16384, OFFSET_MAX = 10000 };
+enum { ARGS_MAX = 64, SHAPES_MAX = 256, TEXT_MAX_BYTES = 16384, OFFSET_MAX = 10000 };
 
 /* --- shapes ------------------------------------------------------------------------------------------------------ */
 struct Shapes {
@@ -62,10 +62,27 @@ static const char *keep_shape(Shapes *shapes, Slice text, size_t most)
 }
 
 /* --- a statement in the making ----------------------------------------------------------------------------------- */
+/* Arguments that a text may name more than once. */
+typedef enum Slot {
+    SLOT_VENUE,
+    SLOT_LOCALITY,
+    SLOT_NEAR,
+    SLOT_BBOX,
+    SLOT_PRICE,
+    SLOT_LATITUDE,
+    SLOT_LONGITUDE,
+    SLOT_RADIUS,
+    SLOT_CIRCLE_BOX,                   /* eight numbers from here */
+    SLOT_BBOX_BOX = SLOT_CIRCLE_BOX + 8, /* the same */
+    SLOT_USES = SLOT_BBOX_BOX + 8,     /* whether a part is used, by its own slot */
+    SLOT_COUNT = SLOT_USES + SLOT_PRICE + 1
+} Slot;
+
 typedef struct Query {
     StrBuf text;
     DbValue args[ARGS_MAX];
     size_t count;
+    int slots[SLOT_COUNT]; /* 0: not among the arguments yet */
     bool whole;      /* with all parts, used or not */
     unsigned facet;  /* whose own part is left out; 0: none */
     bool fuzzy;
@@ -79,6 +96,13 @@ static int arg(Query *q, DbValue value)
     return (int)q->count;
 }
 
+static int shared_arg(Query *q, Slot slot, DbValue value)
+{
+    if (!q->slots[slot])
+        q->slots[slot] = arg(q, value);
+    return q->slots[slot];
+}
+
 /* Begins " AND (…"; false: the part is left out. */
 static bool begin_part(Query *q, bool used)
 {
@@ -90,6 +114,17 @@ static bool begin_part(Query *q, bool used)
     return true;
 }
 
+/* The same of what may be asked of two rows. */
+static bool begin_shared_part(Query *q, Slot slot, bool used)
+{
+    if (!used && !q->whole)
+        return false;
+    strbuf_append_cstr(&q->text, " AND (");
+    if (q->whole)
+        strbuf_printf(&q->text, "NOT $%d OR ", shared_arg(q, SLOT_USES + slot, db_bool(used)));
+    return true;
+}
+
 static void end_part(Query *q)
 {
     strbuf_append_char(&q->text, ')');
@@ -97,9 +132,12 @@ static void end_part(Query *q)
 
 /* --- the parts of an occurrence ---------------------------------------------------------------------------------- */
 #define EARTH_KM "6371.0088"
-/* Great circle between a row's place and a point. */
-static void write_distance(Query *q, const char *row, int latitude, int longitude)
+/* Great circle between a row's place and the filter's point. */
+static void write_distance(Query *q, const char *row)
 {
+    int latitude = shared_arg(q, SLOT_LATITUDE, db_double(q->f->latitude));
+    int longitude = shared_arg(q, SLOT_LONGITUDE, db_double(q->f->longitude));
+
     strbuf_printf(&q->text,
                   "2 * " EARTH_KM " * asin(least(1, sqrt(power(sin(radians(%1$s.latitude - $%2$d::float8) / 2), 2)"
                   " + cos(radians($%2$d::float8)) * cos(radians(%1$s.latitude))"
@@ -108,21 +146,21 @@ static void write_distance(Query *q, const char *row, int latitude, int longitud
 }
 
 /* A box that the index of places serves; across the antimeridian it is two. */
-static void write_box(Query *q, const char *row, double west, double south, double east, double north)
+static void write_box(Query *q, Slot slot, const char *row, double west, double south, double east, double north)
 {
-    int s = arg(q, db_double(south)), n = arg(q, db_double(north));
     bool one = west <= east;
-    double ends[] = {west, one ? east : 180, one ? west : -180, east};
+    const double boxes[2][4] = {{west, south, one ? east : 180, north}, {one ? west : -180, south, east, north}};
 
-    strbuf_append_char(&q->text, '(');
-    for (int i = 0; i < 2; i++) {
-        int w = arg(q, db_double(ends[2 * i])), e = arg(q, db_double(ends[2 * i + 1]));
+    strbuf_printf(&q->text, "%1$s.latitude IS NOT NULL AND %1$s.longitude IS NOT NULL AND (", row);
+    for (int i = 0; i < (one && !q->whole ? 1 : 2); i++) {
+        int at[4];
 
-        strbuf_printf(&q->text, "%s(point(%s.longitude, %s.latitude) <@ box(point($%d::float8, $%d::float8), "
-                                "point($%d::float8, $%d::float8)) AND %s.latitude IS NOT NULL AND %s.longitude IS NOT NULL)",
-                      i ? " OR " : "", row, row, w, s, e, n, row, row);
-        if (one && !q->whole)
-            break;
+        for (int k = 0; k < 4; k++)
+            at[k] = shared_arg(q, slot + (Slot)(4 * i + k), db_double(boxes[i][k]));
+        strbuf_printf(&q->text,
+                      "%spoint(%s.longitude, %s.latitude) <@ box(point($%d::float8, $%d::float8),"
+                      " point($%d::float8, $%d::float8))",
+                      i ? " OR " : "", row, row, at[0], at[1], at[2], at[3]);
     }
     strbuf_append_char(&q->text, ')');
 }
@@ -134,7 +172,6 @@ static void write_circle(Query *q, const char *row)
     double high = f->near ? f->radius_km / 111.0 : 0; /* a degree is 111.2 km */
     double narrow = cos(fmin(fabs(f->latitude) + high, 90) * 3.14159265358979 / 180);
     double wide = narrow * 180 <= high ? 180 : high / narrow, west = f->longitude - wide, east = f->longitude + wide;
-    int latitude, longitude;
 
     if (wide >= 180)
         west = -180, east = 180;
@@ -142,12 +179,10 @@ static void write_circle(Query *q, const char *row)
         west += 360;
     else if (east > 180)
         east -= 360;
-    write_box(q, row, west, fmax(f->latitude - high, -90), east, fmin(f->latitude + high, 90));
+    write_box(q, SLOT_CIRCLE_BOX, row, west, fmax(f->latitude - high, -90), east, fmin(f->latitude + high, 90));
     strbuf_append_cstr(&q->text, " AND ");
-    latitude = arg(q, db_double(f->latitude));
-    longitude = arg(q, db_double(f->longitude));
-    write_distance(q, row, latitude, longitude);
-    strbuf_printf(&q->text, " <= $%d::float8", arg(q, db_double(f->radius_km)));
+    write_distance(q, row);
+    strbuf_printf(&q->text, " <= $%d::float8", shared_arg(q, SLOT_RADIUS, db_double(f->radius_km)));
 }
 
 /* What can be so of one occurrence of an event and not of another. `row` is "o", or "b" of one before it. */
@@ -155,25 +190,26 @@ static void write_occurrence_parts(Query *q, const char *row)
 {
     const EventFilter *f = q->f;
 
-    if (begin_part(q, !uuid_is_nil(f->venue_id))) {
-        strbuf_printf(&q->text, "%s.place_id = $%d", row, arg(q, db_uuid(f->venue_id)));
+    if (begin_shared_part(q, SLOT_VENUE, !uuid_is_nil(f->venue_id))) {
+        strbuf_printf(&q->text, "%s.place_id = $%d", row, shared_arg(q, SLOT_VENUE, db_uuid(f->venue_id)));
         end_part(q);
     }
-    if (begin_part(q, f->locality[0] && q->facet != FACET_LOCALITY)) {
-        strbuf_printf(&q->text, "%s.locality = fold($%d::text)", row, arg(q, db_text(slice(f->locality))));
+    if (begin_shared_part(q, SLOT_LOCALITY, f->locality[0] && q->facet != FACET_LOCALITY)) {
+        strbuf_printf(&q->text, "%s.locality = fold($%d::text)", row,
+                      shared_arg(q, SLOT_LOCALITY, db_text(slice(f->locality))));
         end_part(q);
     }
-    if (begin_part(q, f->near)) {
+    if (begin_shared_part(q, SLOT_NEAR, f->near)) {
         write_circle(q, row);
         end_part(q);
     }
-    if (begin_part(q, f->bbox)) {
-        write_box(q, row, f->west, f->south, f->east, f->north);
+    if (begin_shared_part(q, SLOT_BBOX, f->bbox)) {
+        write_box(q, SLOT_BBOX_BOX, row, f->west, f->south, f->east, f->north);
         end_part(q);
     }
-    if (begin_part(q, !isnan(f->price_max) && q->facet != FACET_PRICE)) {
+    if (begin_shared_part(q, SLOT_PRICE, !isnan(f->price_max) && q->facet != FACET_PRICE)) {
         strbuf_printf(&q->text, "%s.asked_price <= $%d::float8", row,
-                      arg(q, db_double(isnan(f->price_max) ? 0 : f->price_max)));
+                      shared_arg(q, SLOT_PRICE, db_double(isnan(f->price_max) ? 0 : f->price_max)));
         end_part(q);
     }
 }
@@ -342,13 +378,10 @@ static void write_page(Query *q)
     const EventFilter *f = q->f;
 
     strbuf_append_cstr(&q->text, "SELECT o.event_id, o.id, o.start_at, o.end_at, ");
-    if (f->near) {
-        int latitude = arg(q, db_double(f->latitude)), longitude = arg(q, db_double(f->longitude));
-
-        write_distance(q, "o", latitude, longitude);
-    } else {
+    if (f->near)
+        write_distance(q, "o");
+    else
         strbuf_append_cstr(&q->text, "NULL::float8");
-    }
     strbuf_append_cstr(&q->text, ", o.latitude, o.longitude, o.timezone, e.updated_at, e.rendered, e.card");
     write_where(q);
     write_order(q);
