@@ -147,7 +147,7 @@ static void words_are_found_in_any_order_and_without_accents(void **state)
     } CASES[] = {
         {"Jazz at the Café", 1}, {"cafe jazz", 1},         {"CAFÉ", 1},      {"azz at t", 1},     {"jaz nigth", 1},
         {"\"at the cafe\"", 1},  {"\"cafe the\"", 0},      {"% off", 1},      {"_ff", 0},         {"zzzzqqq", 0},
-        {"jazz -cafe", 1},       {"Night of Jazz", 1},
+        {"night -cafe", 1},       {"Night of Jazz", 1},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
