@@ -8,7 +8,8 @@
 #include "services/events/text.h"
 #include "services/events/urls.h"
 
-/* ---------------------------------------------------------------------------------------------------- what is shared */
+/* ---------------------------------------------------------------------------------------------------- what is shared
+ */
 Slice node_text_of(Arena *mem, const Node *node)
 {
     StrBuf out = strbuf_new(mem, NODE_MAX_BYTES);

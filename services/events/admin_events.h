@@ -15,7 +15,8 @@ typedef struct EventEdit {
     const char *note; /* for the history; NULL: the action */
 } EventEdit;
 void edit_done(EventEdit *edit);
-/* Locks the event that `id` names, and compares its version: INVALID_ID, NOT_FOUND, EVENT_DELETED, PRECONDITION_FAILED. */
+/* Locks the event that `id` names, and compares its version: INVALID_ID, NOT_FOUND, EVENT_DELETED, PRECONDITION_FAILED.
+ */
 Err edit_begin(Request *rq, const char *id, bool has_version, int64_t version, EventEdit *edit) MUST_CHECK;
 /* Saves, notes in the audit log as `action`, commits, and answers. */
 Err edit_finish(Request *rq, EventEdit *edit, const char *action, Events__V1__ShortEvent *out) MUST_CHECK;

@@ -52,8 +52,8 @@ static void answer_rows(Request *rq, const AdminPage *page, const AdminEventRow 
     for (size_t i = 0; i < out->n_items; i++)
         out->items[i] = answer_row(rq, &rows[i]);
     last = out->n_items ? &rows[out->n_items - 1] : NULL;
-    out->next_cursor = admin_page_next(rq->mem, page, count, timed && last ? last->start_us : 0,
-                                       last ? last->id : (Uuid){{0}});
+    out->next_cursor =
+        admin_page_next(rq->mem, page, count, timed && last ? last->start_us : 0, last ? last->id : (Uuid){{0}});
 }
 
 Err events_v1_admin_list_events(Request *rq, const Events__V1__AdminListEventsRequest *in,

@@ -64,7 +64,6 @@ char *text_or_absent(Arena *mem, const char *text)
 Err version_check(const Request *rq, bool has_version, int64_t version, int64_t current)
 {
     if (has_version)
-        return version == current ? OK
-                                  : err_make(&PRECONDITION_FAILED, "it is in version %" PRId64 " by now", current);
+        return version == current ? OK : err_make(&PRECONDITION_FAILED, "it is in version %" PRId64 " by now", current);
     return etag_check(rq, current);
 }

@@ -307,10 +307,7 @@ Err events_v1_admin_update_organization(Request *rq, const Events__V1__AdminUpda
         {.field = "legal_name", .value = in->legal_name, .term = TERM_LEGAL_NAME},
         {.field = "description", .value = in->description, .term = TERM_DESCRIPTION, .shape = PARAGRAPHS},
         {.field = "street_address", .value = in->street_address, .term = TERM_STREET_ADDRESS, .in_address = true},
-        {.field = "address_locality",
-         .value = in->address_locality,
-         .term = TERM_ADDRESS_LOCALITY,
-         .in_address = true},
+        {.field = "address_locality", .value = in->address_locality, .term = TERM_ADDRESS_LOCALITY, .in_address = true},
         {.field = "address_region", .value = in->address_region, .term = TERM_ADDRESS_REGION, .in_address = true},
         {.field = "postal_code", .value = in->postal_code, .term = TERM_POSTAL_CODE, .in_address = true},
         {.field = "address_country", .value = in->address_country, .term = TERM_ADDRESS_COUNTRY, .in_address = true},
@@ -386,8 +383,7 @@ Err events_v1_admin_delete_place(Request *rq, const Events__V1__AdminDeleteReque
     return OK;
 }
 
-Err events_v1_admin_delete_organization(Request *rq, const Events__V1__AdminDeleteRequest *in,
-                                        Events__V1__Nothing *out)
+Err events_v1_admin_delete_organization(Request *rq, const Events__V1__AdminDeleteRequest *in, Events__V1__Nothing *out)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     EntityWriter w;

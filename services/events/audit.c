@@ -45,8 +45,7 @@ static char *hex_or_absent(Arena *mem, Slice digest)
 
 static Events__V1__EventAuditItem *answer_item(Arena *mem, const AuditRow *row)
 {
-    Events__V1__EventAuditItem *out =
-        MESSAGE_NEW(mem, Events__V1__EventAuditItem, events__v1__event_audit_item__init);
+    Events__V1__EventAuditItem *out = MESSAGE_NEW(mem, Events__V1__EventAuditItem, events__v1__event_audit_item__init);
 
     out->id = uuid_text(mem, row->id);
     out->at = timestamp_of(mem, row->at_us);
@@ -86,6 +85,7 @@ Err events_v1_list_event_audit(Request *rq, const Events__V1__ListEventAuditRequ
     out->items = ARENA_ARRAY(rq->mem, Events__V1__EventAuditItem *, out->n_items + 1);
     for (size_t i = 0; i < out->n_items; i++)
         out->items[i] = answer_item(rq->mem, &rows[i]);
-    out->next_cursor = admin_page_next(rq->mem, &page, count, 0, out->n_items ? rows[out->n_items - 1].id : (Uuid){{0}});
+    out->next_cursor =
+        admin_page_next(rq->mem, &page, count, 0, out->n_items ? rows[out->n_items - 1].id : (Uuid){{0}});
     return OK;
 }

@@ -155,12 +155,8 @@ static Occurrence occurrence_of(const EntityWriter *w, const EventEntity *event,
 {
     Uuid id = occurrence_id(node->id);
     const Occurrence *now = find_occurrence(event, id);
-    Occurrence o = {.timezone = "",
-                    .ticket_url = "",
-                    .price_min = NAN,
-                    .price_max = NAN,
-                    .price_currency = "",
-                    .availability = ""};
+    Occurrence o = {
+        .timezone = "", .ticket_url = "", .price_min = NAN, .price_max = NAN, .price_currency = "", .availability = ""};
     const char *unused;
 
     if (now)

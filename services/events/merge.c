@@ -64,7 +64,8 @@ static Err fill(Arena *mem, EntityHead *primary, const EntityHead *duplicate)
 /* ---------------------------------------------------------------------------------------------------- merging */
 static Err check_pair(const EntityHead *primary, const EntityHead *duplicate, Merged *out)
 {
-    *out = (Merged){.canonical = primary->id, .already = duplicate->deleted_us && same(duplicate->superseded_by, primary->id)};
+    *out = (Merged){.canonical = primary->id,
+                    .already = duplicate->deleted_us && same(duplicate->superseded_by, primary->id)};
     if (out->already)
         return OK;
     if (primary->deleted_us)

@@ -277,10 +277,8 @@ static bool same_source(Uuid a, Uuid b)
 
 Err provenance_begin(const EntityWriter *w, Uuid entity, const Observation *o)
 {
-    Saying saying = {.source = o->source,
-                     .confidence = o->confidence,
-                     .observed_us = w->now_us,
-                     .facts = document(w->mem, o->said)};
+    Saying saying = {
+        .source = o->source, .confidence = o->confidence, .observed_us = w->now_us, .facts = document(w->mem, o->said)};
     Slice facts;
 
     provenance_take(w->mem, &saying, 1, 0, SLICE_LIT("{}"), &facts);

@@ -3,8 +3,8 @@
  * - what anybody said where nothing stood;
  * - what the same source said last;
  * - what a source of strictly higher trust says.
- * Among equals the first is believed until an administrator trusts one of them more. What did not win is kept: it may win
- * when trust changes, and is shown as a conflict to whoever asks.
+ * Among equals the first is believed until an administrator trusts one of them more. What did not win is kept: it may
+ * win when trust changes, and is shown as a conflict to whoever asks.
  *
  * Administration is a source, too, whom everybody else is outranked by: no submission overwrites an edit. */
 #pragma once
@@ -32,11 +32,12 @@ Err provenance_decide(const EntityWriter *w, EventEntity *event) MUST_CHECK;
 Err provenance_move(const EntityWriter *w, Uuid from, Uuid to) MUST_CHECK;
 
 /* Appends the members `"sources":[…],"prov:wasDerivedFrom":[…],"_provenance":{…}`, for reads that ask for them.
- * `fields`: pointers ("/name,/startDate") of which alone _provenance tells; empty: of all. INVALID_ARGUMENT when they are
- * none. Fit for fibers. */
+ * `fields`: pointers ("/name,/startDate") of which alone _provenance tells; empty: of all. INVALID_ARGUMENT when they
+ * are none. Fit for fibers. */
 Err provenance_write(Request *rq, Uuid entity, Slice fields, StrBuf *out) MUST_CHECK;
 
-/* --- the rule, without a database ---------------------------------------------------------------------------------- */
+/* --- the rule, without a database ----------------------------------------------------------------------------------
+ */
 typedef struct Saying {
     Uuid source;
     int trust; /* 1 to 10, or above */
@@ -45,7 +46,8 @@ typedef struct Saying {
     Slice facts;  /* a document */
     Slice chosen; /* names, each followed by a blank: members that stand as it said them */
 } Saying;
-/* Decides every member anew: trust, then what stands, then confidence, then the newest. Sets `chosen` of each, of `mem`;
+/* Decides every member anew: trust, then what stands, then confidence, then the newest. Sets `chosen` of each, of
+ * `mem`;
  * `*out_facts`: the members that stand, as an object. */
 void provenance_rank(Arena *mem, Saying *list, size_t count, Slice *out_facts);
 /* What becomes of `standing` when `list[said]` is said: `*out_facts` has the members that change hands or values. */

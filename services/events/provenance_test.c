@@ -1,6 +1,5 @@
 /* Sources that disagree: who is believed, what becomes of that when trust changes, and what readers are told. */
 #include "services/events/admin_testing.h"
-#include "services/events/housekeeping.h"
 
 /* ---------------------------------------------------------------------------------------------------- the rule */
 static Slice take(Arena *mem, Saying *list, size_t count, size_t said, const char *standing)
@@ -44,9 +43,10 @@ static void a_source_corrects_itself(void **state)
 static void what_is_no_fact_is_left_alone(void **state)
 {
     Fixture *f = *state;
-    Saying list[] = {{.trust = 9,
-                      .facts = SLICE_LIT("{\"@type\":\"Event\",\"@id\":\"https://x/\",\"subEvent\":[],\"sel:version\":9,"
-                                         "\"license\":\"https://l/\",\"nonsense\":1,\"name\":\"n\"}")}};
+    Saying list[] = {
+        {.trust = 9,
+         .facts = SLICE_LIT("{\"@type\":\"Event\",\"@id\":\"https://x/\",\"subEvent\":[],\"sel:version\":9,"
+                            "\"license\":\"https://l/\",\"nonsense\":1,\"name\":\"n\"}")}};
 
     assert_slice_equal(take(f->schema.mem, list, 1, 0, "{}"), SLICE_LIT("{\"name\":\"n\"}"));
 }
@@ -175,26 +175,6 @@ static void pointers_are_checked(void **state)
     }
 }
 
-static void another_trust_decides_anew(void **state)
-{
-    Fixture *f = *state;
-    Told told = two_sources(f, 5, 5);
-    Housekeeping h = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock};
-    bool more = true;
-
-    test_schema_script(&f->schema,
-                       arena_printf(f->schema.mem,
-                                    "UPDATE source SET trust = 9 WHERE id = '%1$s';"
-                                    "INSERT INTO trust_change (source_id) VALUES ('%1$s')",
-                                    uuid_text(f->schema.mem, told.second)));
-    for (int turns = 0; more && turns < 10; turns++)
-        assert_ok(housekeeping_trust(&h, &more));
-    assert_false(more);
-    assert_string_equal(test_event_text(f, told.event, TERM_NAME), "Second name");
-    assert_int_equal(start_of(f, told.event), told.second_us);
-    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM trust_change"), 0);
-}
-
 static void what_was_said_before_is_kept(void **state)
 {
     Fixture *f = *state;
@@ -204,12 +184,12 @@ static void what_was_said_before_is_kept(void **state)
     assert_string_equal(test_event_text(f, told.event, TERM_NAME), "First, put right");
     assert_int_equal(start_of(f, told.event), told.first_us); /* not mentioned is not denied */
     assert_int_equal(
-        test_schema_count(&f->schema, arena_printf(f->schema.mem,
-                                                   "SELECT count(*) FROM observation WHERE entity_id = '%s'"
-                                                   " AND source_id = '%s' AND superseded_at IS NOT NULL"
-                                                   " AND facts LIKE '%%First name%%'",
-                                                   uuid_text(f->schema.mem, told.event),
-                                                   uuid_text(f->schema.mem, told.first))),
+        test_schema_count(&f->schema,
+                          arena_printf(f->schema.mem,
+                                       "SELECT count(*) FROM observation WHERE entity_id = '%s'"
+                                       " AND source_id = '%s' AND superseded_at IS NOT NULL"
+                                       " AND facts LIKE '%%First name%%'",
+                                       uuid_text(f->schema.mem, told.event), uuid_text(f->schema.mem, told.first))),
         1);
 }
 
@@ -235,7 +215,6 @@ int main(void)
         cmocka_unit_test(the_more_trusted_says_when_it_is),
         cmocka_unit_test(both_are_shown_and_the_one_that_stands_is_first),
         cmocka_unit_test(pointers_are_checked),
-        cmocka_unit_test(another_trust_decides_anew),
         cmocka_unit_test(what_was_said_before_is_kept),
         cmocka_unit_test(administration_is_believed_before_all),
     };

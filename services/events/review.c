@@ -249,11 +249,11 @@ static Err finish(Request *rq, Decision *d, const char *status, const char *note
     return OK;
 }
 
-
 static Err check_text(Request *rq, const char *field, const char *text, size_t max_chars)
 {
     check_length(rq, field, text, max_chars);
-    return request_has_violations(rq) ? err_make(&INVALID_ARGUMENT, "%s: at most %zu characters", field, max_chars) : OK;
+    return request_has_violations(rq) ? err_make(&INVALID_ARGUMENT, "%s: at most %zu characters", field, max_chars)
+                                      : OK;
 }
 
 static void publish(Decision *d)
@@ -281,9 +281,8 @@ static Err record_not_duplicates(Request *rq, Decision *d)
 
 static Err check_publishable(const Decision *d)
 {
-    return d->event.occurrence_count
-               ? OK
-               : err_make(&UNPROCESSABLE, "an event without an occurrence cannot be published");
+    return d->event.occurrence_count ? OK
+                                     : err_make(&UNPROCESSABLE, "an event without an occurrence cannot be published");
 }
 
 Err events_v1_approve_review(Request *rq, const Events__V1__ApproveReviewRequest *in, Events__V1__Review *out)
@@ -353,8 +352,8 @@ static Err read_corrections(Request *rq, const Events__V1__ReviewCorrections *in
     const Events *events = rq->service;
 
     *out = (Correction){.start_us = 0};
-    if (!in || (!has_text(in->start_date) && !has_text(in->end_date) && !has_text(in->name) && !has_text(in->location) &&
-                !has_text(in->url))) {
+    if (!in || (!has_text(in->start_date) && !has_text(in->end_date) && !has_text(in->name) &&
+                !has_text(in->location) && !has_text(in->url))) {
         request_add_violation(rq, ATRIUM__PART__BODY, "corrections", "missing",
                               "at least one of startDate, endDate, name, location, url");
         return err_make(&INVALID_ARGUMENT, "corrections: at least one");
@@ -413,8 +412,7 @@ static const Node *said_of(Request *rq, const Correction *c)
         node_add_text(rq->mem, said, TERM_URL, slice(c->url));
     if (!uuid_is_nil(c->place_id))
         node_add_node(rq->mem, said, TERM_LOCATION,
-                      node_new(rq->mem, CLASS_PLACE,
-                               slice(entity_uri(rq->mem, events, ENTITY_PLACE, c->place_id))));
+                      node_new(rq->mem, CLASS_PLACE, slice(entity_uri(rq->mem, events, ENTITY_PLACE, c->place_id))));
     return said;
 }
 

@@ -1,4 +1,5 @@
-/* review: submissions that wait for somebody to look at them (contract 9). An event has at most one entry that waits. */
+/* review: submissions that wait for somebody to look at them (contract 9). An event has at most one entry that waits.
+ */
 #pragma once
 #include "services/events/entity.h"
 #include "services/events/findings.h"
@@ -12,11 +13,11 @@ typedef struct ReviewOpening {
     Slice changes;              /* JSON array of {field, original, corrected, reason}; empty: none */
     Uuid twin;                  /* an event that it may be the same as; nil: none */
 } ReviewOpening;
-/* Opens an entry, or changes the one that waits: its texts are then those of `o`, its twins both's. The caller holds the
- * event's lock. `out_id` may be NULL. */
+/* Opens an entry, or changes the one that waits: its texts are then those of `o`, its twins both's. The caller holds
+ * the event's lock. `out_id` may be NULL. */
 Err review_open(const EntityWriter *w, const ReviewOpening *o, int64_t *out_id) MUST_CHECK;
-/* Of an event that was there before: somebody else's submission may be the same. One more warning and twin for the entry
- * that waits, or a new entry; the event stays as public as it is. */
+/* Of an event that was there before: somebody else's submission may be the same. One more warning and twin for the
+ * entry that waits, or a new entry; the event stays as public as it is. */
 Err review_suspect(const EntityWriter *w, Uuid event, const Finding *warning, Uuid twin) MUST_CHECK;
 /* What was wrong is right now, by a later submission: the entry that waits, if any, is approved. */
 Err review_clear(const EntityWriter *w, Uuid event) MUST_CHECK;

@@ -34,8 +34,8 @@ static Err read_events(Request *rq, const char *sql, DbArgs args, AdminEventRow 
     return OK;
 }
 
-static const char ADMIN_EVENTS[] = "SELECT " EVENT_COLUMNS EVENT_FILTER
-                                   " AND ($4::uuid IS NULL OR e.id < $4) ORDER BY e.id DESC LIMIT $5";
+static const char ADMIN_EVENTS[] =
+    "SELECT " EVENT_COLUMNS EVENT_FILTER " AND ($4::uuid IS NULL OR e.id < $4) ORDER BY e.id DESC LIMIT $5";
 
 Err events_store_admin_events(Request *rq, const AdminEventFilter *filter, AdminEventRow **out, size_t *out_count)
 {
@@ -47,9 +47,9 @@ Err events_store_admin_events(Request *rq, const AdminEventFilter *filter, Admin
 
 /* One without a start is the most urgent: nobody sees it anywhere. */
 #define URGENCY "coalesce(e.first_start, '1970-01-01Z'::timestamptz)"
-static const char ADMIN_PENDING[] = "SELECT " EVENT_COLUMNS EVENT_FILTER
-                                    " AND ($4::uuid IS NULL OR (" URGENCY ", e.id) > ($5::timestamptz, $4))"
-                                    " ORDER BY " URGENCY ", e.id LIMIT $6";
+static const char ADMIN_PENDING[] =
+    "SELECT " EVENT_COLUMNS EVENT_FILTER " AND ($4::uuid IS NULL OR (" URGENCY ", e.id) > ($5::timestamptz, $4))"
+    " ORDER BY " URGENCY ", e.id LIMIT $6";
 
 Err events_store_admin_pending(Request *rq, const AdminEventFilter *filter, AdminEventRow **out, size_t *out_count)
 {
@@ -96,9 +96,9 @@ static const char EVENT_PAIRS[] =
     "   AND ob.start_at BETWEEN oa.start_at - interval '12 hours' AND oa.start_at + interval '12 hours'"
     "  JOIN event a ON a.id = oa.event_id JOIN event b ON b.id = ob.event_id"
     "  WHERE oa.start_at > now() - interval '1 month' AND a.deleted_at IS NULL AND b.deleted_at IS NULL"
-    "   AND similarity(a.name_norm, b.name_norm) >= 0.4 AND" NOT_SAID_TO_DIFFER("a.id", "b.id")
-    "  ORDER BY a.id, b.id, oa.start_at"
-    " ) pairs" BEHIND_CURSOR PAIR_ORDER;
+    "   AND similarity(a.name_norm, b.name_norm) >= 0.4 AND" NOT_SAID_TO_DIFFER(
+        "a.id", "b.id") "  ORDER BY a.id, b.id, oa.start_at"
+                        " ) pairs" BEHIND_CURSOR PAIR_ORDER;
 
 #define ENTITY_PAIRS(table)                                                                                            \
     "SELECT a_id, b_id, a_name, b_name, NULL::timestamptz, NULL::timestamptz, score, reasons FROM ("                   \
@@ -236,12 +236,11 @@ Err events_store_users_of(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, int64_
     "INSERT INTO alias (kind, name_norm, locality, region, id, made_at)"                                               \
     " SELECT '" table "', name_norm, fold(locality), region, $2, $3 FROM " table " WHERE id = $1"                      \
     " ON CONFLICT (kind, name_norm, locality, region) DO UPDATE SET id = excluded.id, made_at = excluded.made_at"
-static const char *const FORWARD_OLDER_ONES[] = {
-    [ENTITY_EVENT] = FORWARD_OLDER("event"),
-    [ENTITY_PLACE] = FORWARD_OLDER("place"),
-    [ENTITY_ORGANIZATION] = FORWARD_OLDER("organization")};
-static const char *const NAME_ALIASES[] = {[ENTITY_PLACE] = NAME_ALIAS("place"),
-                                           [ENTITY_ORGANIZATION] = NAME_ALIAS("organization")};
+static const char *const FORWARD_OLDER_ONES[] = {[ENTITY_EVENT] = FORWARD_OLDER("event"),
+                                                 [ENTITY_PLACE] = FORWARD_OLDER("place"),
+                                                 [ENTITY_ORGANIZATION] = FORWARD_OLDER("organization")};
+static const char *const NAME_ALIASES[] = {
+    [ENTITY_PLACE] = NAME_ALIAS("place"), [ENTITY_ORGANIZATION] = NAME_ALIAS("organization")};
 static const char FORWARD_ALIASES[] = "UPDATE alias SET id = $2 WHERE kind = $3 AND id = $1";
 
 Err events_store_forward(DbTx *tx, EntityKind kind, Uuid from, Uuid to, int64_t now_us)

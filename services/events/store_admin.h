@@ -27,7 +27,8 @@ typedef struct AdminCounts {
 } AdminCounts;
 Err events_store_admin_counts(Request *rq, AdminCounts *out) MUST_CHECK;
 
-/* --- the same thing twice ------------------------------------------------------------------------------------------ */
+/* --- the same thing twice ------------------------------------------------------------------------------------------
+ */
 typedef struct PairRow {
     Uuid left, right;
     const char *left_name, *right_name, *reasons; /* words, each followed by a comma */
@@ -50,7 +51,8 @@ typedef struct SimilarRow {
 /* Of a place or organisation. NOT_FOUND. */
 Err events_store_similar(Request *rq, EntityKind kind, Uuid id, SimilarRow **out, size_t *out_count) MUST_CHECK;
 
-/* --- places and organisations -------------------------------------------------------------------------------------- */
+/* --- places and organisations --------------------------------------------------------------------------------------
+ */
 typedef struct AdminEntityRow {
     Uuid id; /* nil: there is none */
     int64_t version, created_us, updated_us, deleted_us;
@@ -68,11 +70,13 @@ Err events_store_users_of(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, int64_
 /* What was named `from`, or merged into it before, is `to`. */
 Err events_store_forward(DbTx *tx, EntityKind kind, Uuid from, Uuid to, int64_t now_us) MUST_CHECK;
 
-/* --- consolidation ------------------------------------------------------------------------------------------------- */
+/* --- consolidation -------------------------------------------------------------------------------------------------
+ */
 /* Submissions of `from` are of `to` from now on, and what was merged into `from` is in `to`. */
 Err events_store_move_sources(DbTx *tx, Uuid from, Uuid to) MUST_CHECK;
 
-/* --- sources ------------------------------------------------------------------------------------------------------- */
+/* --- sources -------------------------------------------------------------------------------------------------------
+ */
 typedef struct AdminSourceRow {
     Uuid id; /* nil: there is none */
     const char *name, *type, *base_url, *license;
@@ -86,7 +90,8 @@ Err events_store_update_source(DbTx *tx, Uuid id, const char *name, const char *
 /* Everything it speaks of is to be decided anew. */
 Err events_store_trust_changed(DbTx *tx, Uuid source) MUST_CHECK;
 
-/* --- history ------------------------------------------------------------------------------------------------------- */
+/* --- history -------------------------------------------------------------------------------------------------------
+ */
 typedef struct RevisionInfo {
     int64_t version, made_us;
     const char *lifecycle, *actor_kind, *actor_id, *actor_name, *pointers; /* the last: one a line */

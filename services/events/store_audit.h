@@ -11,8 +11,8 @@ typedef struct AuditRow {
 Err events_store_insert_audit(DbTx *tx, const AuditRow *row) MUST_CHECK;
 
 typedef struct AuditFilter {
-    Uuid before;      /* nil: from the latest on */
-    int64_t actor_id; /* 0: anybody's */
+    Uuid before;                    /* nil: from the latest on */
+    int64_t actor_id;               /* 0: anybody's */
     const char *target_id, *action; /* "" any */
     int64_t limit;
 } AuditFilter;

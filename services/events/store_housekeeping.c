@@ -94,7 +94,8 @@ Err events_store_still_named(Request *rq, EntityKind kind, Uuid *out_from, Uuid 
 #define SOME(table, key, condition) " WHERE " key " IN (SELECT " key " FROM " table " WHERE " condition " LIMIT $2)"
 static const char *const TRACES[] = {
     "UPDATE event SET submitter_user = 0, submitter_key = ''" SOME("event", "id", "submitter_user = $1"),
-    "UPDATE event_source SET submitter_user = 0, submitter_key = ''" SOME("event_source", "ctid", "submitter_user = $1"),
+    "UPDATE event_source SET submitter_user = 0, submitter_key = ''" SOME("event_source", "ctid",
+                                                                          "submitter_user = $1"),
     "UPDATE revision SET actor_id = '', actor_name = ''" SOME("revision", "ctid",
                                                               "actor_kind = 'user' AND actor_id = $1::bigint::text"),
     "UPDATE review_entry SET reviewer_id = 0, reviewer_name = NULL" SOME("review_entry", "id", "reviewer_id = $1"),

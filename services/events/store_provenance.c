@@ -6,7 +6,7 @@ enum { TRUST_OF_ADMINISTRATION = 11, SUBMISSIONS_MAX = 100 };
 static int trust_of(Uuid source, int64_t trust)
 {
     return memcmp(source.bytes, ADMINISTRATION_SOURCE.bytes, sizeof(source.bytes)) == 0 ? TRUST_OF_ADMINISTRATION
-                                                                                       : (int)trust;
+                                                                                        : (int)trust;
 }
 
 #define SAYING_COLUMNS "o.source_id, s.trust, o.confidence, o.observed_at, o.facts, o.chosen"
@@ -85,8 +85,8 @@ Err events_store_choices(DbTx *tx, Arena *mem, Uuid entity, const Saying *list, 
     return db_exec(tx, CHOICES, DB_ARGS(db_uuid(entity), db_text_array(sources, count), db_text_array(chosen, count)));
 }
 
-/* Of a source that speaks of both, what it said of the survivor holds. Nothing of what comes stands: it may fill what is
- * decided later. */
+/* Of a source that speaks of both, what it said of the survivor holds. Nothing of what comes stands: it may fill what
+ * is decided later. */
 static const char MOVE_SAYINGS[] =
     "WITH gone AS (DELETE FROM observation WHERE entity_id = $1 RETURNING *)"
     " INSERT INTO observation (entity_id, source_id, observed_at, superseded_at, confidence, facts)"

@@ -204,11 +204,10 @@ Err events_store_add_twin(DbTx *tx, int64_t id, Slice warnings, Uuid twin)
     return db_exec(tx, ADD_TWIN, DB_ARGS(db_int64(id), db_text(warnings), uuid_or_null(twin)));
 }
 
-static const char REJECTED[] =
-    "SELECT r.reviewer_name, r.reason, r.reviewed_at,"
-    " r.fingerprint = $2 AND coalesce(e.last_end, e.first_start, r.reviewed_at) > $3"
-    " FROM review_entry r JOIN event e ON e.id = r.event_id"
-    " WHERE r.event_id = $1 AND r.status = 'rejected' ORDER BY r.id DESC LIMIT 1";
+static const char REJECTED[] = "SELECT r.reviewer_name, r.reason, r.reviewed_at,"
+                               " r.fingerprint = $2 AND coalesce(e.last_end, e.first_start, r.reviewed_at) > $3"
+                               " FROM review_entry r JOIN event e ON e.id = r.event_id"
+                               " WHERE r.event_id = $1 AND r.status = 'rejected' ORDER BY r.id DESC LIMIT 1";
 
 Err events_store_rejected(DbTx *tx, Arena *mem, Uuid event, Slice fingerprint, int64_t over_before_us,
                           RejectedBefore *out)
@@ -257,8 +256,8 @@ Err events_store_possible(DbTx *tx, Arena *mem, Uuid event, const Uuid *candidat
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, POSSIBLE,
-                 DB_ARGS(db_uuid(event), db_text_array(uuid_texts(mem, candidates, count), count)), &rows));
+    TRY(db_query(tx, POSSIBLE, DB_ARGS(db_uuid(event), db_text_array(uuid_texts(mem, candidates, count), count)),
+                 &rows));
     for (int i = 0; i < rows.count; i++)
         out[i] = db_get_uuid(&rows, i, 0);
     *out_count = (size_t)rows.count;
