@@ -61,6 +61,9 @@ media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
+events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
+events_rdf_FUZZ_LDFLAGS := -lm
+events_html_FUZZ := services/events/html_fuzz.c services/events/html.c
 chat_command_FUZZ := services/chat/command_fuzz.c $(addprefix services/chat/,command.c session.c status.c)
 chat_livekit_FUZZ := services/chat/livekit_fuzz.c services/chat/livekit.c
 chat_mentions_FUZZ := services/chat/mentions_fuzz.c $(addprefix services/chat/,mentions.c terms.c)
@@ -70,6 +73,9 @@ transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/tra
 transcode_probe_FUZZ_LDFLAGS := -lm
 transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
 transcode_intake_FUZZ_LDFLAGS := -lm
+events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
+events_text_FUZZ_LDFLAGS := -lxml2 -licuuc
+$(F)/obj/services/events/text.o: CPPFLAGS += $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)
