@@ -17,7 +17,8 @@ int fixture_make(void **state)
     assert_ok(config_load(SETTINGS, ARRAY_LEN(SETTINGS), f->schema.mem, &f->settings));
     f->settings.base_url = "https://sel.example";
     f->events = (Events){.settings = &f->settings, .ids = f->schema.ids,
-                         .contexts = contexts_new(f->schema.mem, f->settings.base_url)};
+                         .contexts = contexts_new(f->schema.mem, f->settings.base_url),
+                         .zones = zones_new(NULL)};
     *state = f;
     return 0;
 }
@@ -26,6 +27,7 @@ int fixture_drop(void **state)
 {
     Fixture *f = *state;
 
+    zones_free(f->events.zones);
     test_schema_drop(&f->schema);
     free(f);
     return 0;

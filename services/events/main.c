@@ -1,9 +1,11 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/events.service.h"
-#include "services/events/events.h"
+#include "atrium/events/v1/submissions.service.h"
+#include "services/events/batch.h"
+#include "services/events/ingest.h"
 #include "shared/service.h"
 
-enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64 };
+enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64, JOBS_STOP_MS = 10000 };
 
 #define CONFIG_STRUCT EventsSettings
 #define SETTING CONFIG_ROW
@@ -15,6 +17,8 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Events events; /* first: handlers get it */
+    BatchWorker batches;
+    JobQueue *jobs;
 } Running;
 
 static Err check_settings(const CommonSettings *common, const void *settings)
@@ -29,44 +33,71 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: no slash at the end");
     if (strcmp(s->visibility, "public") != 0 && strcmp(s->visibility, "all") != 0)
         return err_make(&INVALID_ARGUMENT, "EVENTS_VISIBILITY: public or all");
-    return OK;
+    return ingest_settings_check(s);
 }
 
 static Err open_events(Service *service, void **out_context)
 {
     const EventsSettings *settings = service->settings;
     Running *running = ARENA_NEW(service->mem, Running);
+    Boundary *boundary;
 
+    TRY(ingest_boundary(settings, service->mem, &boundary));
     running->events = (Events){
         .settings = settings,
         .ids = service->ids,
         .contexts = contexts_new(service->mem, settings->base_url),
+        .zones = zones_new(NULL),
+        .boundary = boundary,
         .outbox = service->outbox,
     };
     *out_context = running;
+    if (!zones_find(running->events.zones, slice(settings->default_timezone)))
+        return err_make(&INVALID_ARGUMENT, "DEFAULT_TIMEZONE: no zone is called so");
     return OK;
 }
 
 static Err start_background(Service *service, void *context)
 {
-    (void)service, (void)context;
-    return OK;
+    static const JobType JOBS[] = {{.name = "batch",
+                                    .body = &events__v1__batch_job__descriptor,
+                                    .handler = batch_run,
+                                    .max_deliveries = BATCH_MAX_DELIVERIES,
+                                    .backoff_ms = BATCH_BACKOFF_MS,
+                                    .threads = BATCH_THREADS}};
+    Running *running = context;
+
+    running->batches =
+        (BatchWorker){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    return job_queue_start(&(JobQueueOptions){.bus = service->bus,
+                                              .log = service->log,
+                                              .metrics = service->metrics,
+                                              .domain = "events",
+                                              .types = JOBS,
+                                              .type_count = ARRAY_LEN(JOBS),
+                                              .context = &running->batches},
+                           &running->jobs);
 }
 
 static void stop_background(void *context)
 {
-    (void)context;
+    Running *running = context;
+
+    job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
 }
 
 static void close_events(void *context)
 {
-    (void)context;
+    Running *running = context;
+
+    zones_free(running->events.zones);
 }
 
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
         &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_SUBMISSION_SERVICE,
     };
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
