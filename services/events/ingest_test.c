@@ -26,12 +26,13 @@ static Slice submit(Fixture *f, const char *body, int *out_status)
 static const char *event(Fixture *f, int number, const char *name, const char *place, const char *start)
 {
     return arena_printf(f->schema.mem,
-                        "{\"name\":\"%s\",\"description\":\"x\",\"startDate\":\"%s\",\"location\":{\"name\":\"%s %d\","
-                        "\"addressLocality\":\"Toronto\"}}",
+                        "{\"name\":\"%s\",\"description\":\"x\",\"startDate\":\"%s\",\"location\":{\"name\":\"%s\","
+                        "\"addressLocality\":\"Town %d\"}}",
                         name, start, place, number);
 }
 
-/* Against "Jazz Night with Ann" at "The Rex", on the evening of 20 December 2026 in Toronto. */
+/* Each in a town of its own. Against "Jazz Night with Ann" at "The Rex", on the evening of 20 December 2026 in Toronto.
+ */
 static const struct {
     const char *name, *place, *start;
     int status;
