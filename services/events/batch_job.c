@@ -57,9 +57,12 @@ static Err take_item(const BatchWorker *b, Arena *mem, DbTx *tx, Slice payload, 
 
     if (submission_read(mem, &rules, payload, s, &faults))
         submission_check(mem, &rules, w.now_us, s, &faults, &warnings);
+    TRY(db_savepoint(tx));
     if (faults.count == 0)
         TRY(ingest_submission(&w, &(Ingest){.submission = s, .by = *by, .warnings = &warnings, .faults = &faults},
                               &outcome));
+    if (outcome.result != INGEST_CREATED && outcome.result != INGEST_DUPLICATE)
+        TRY(db_savepoint_rollback(tx)); /* a place that was made for it goes, too */
     *out = item_of(mem, &outcome, &faults);
     return OK;
 }

@@ -6,14 +6,12 @@
 #include "services/events/ingest_parts.h"
 
 /* --- what could be the same -------------------------------------------------------------------------------------- */
-/* Name, venue and instant: the same content whoever sends it (8, layer 1). */
-static void hash_content(Arena *mem, const Submission *s, uint8_t out[INGEST_HASH_BYTES])
+/* Name, venue and instant: the same content whoever sends it (8, layer 1). `venue` is the place that it was resolved
+ * to: halls of one name in two cities are two. */
+static void hash_content(Arena *mem, const Submission *s, const char *venue, uint8_t out[INGEST_HASH_BYTES])
 {
-    const char *venue = s->place.ulid[0] ? arena_printf(mem, "id:%s", s->place.ulid)
-                        : s->place.name[0]
-                            ? arena_printf(mem, "name:" SLICE_FMT, SLICE_ARG(text_key(mem, slice(s->place.name))))
-                            : arena_printf(mem, "url:%s", s->virtual_url);
-    const char *text = arena_printf(mem, "%s\n%s\n%" PRId64, s->name_key, venue, s->occurrences[0].start.unix_us);
+    const char *text = arena_printf(mem, "%s\n%s\n%" PRId64, s->name_key, venue[0] ? venue : s->virtual_url,
+                                    s->occurrences[0].start.unix_us);
 
     crypto_hash_sha256(out, (const unsigned char *)text, strlen(text));
 }
@@ -38,7 +36,8 @@ static Err lock_all(Ingesting *g)
     int64_t keys[4];
     size_t count = 0;
 
-    keys[count++] = lock_key(mem, events, "content", hex_encode(mem, slice_of(g->hash, sizeof(g->hash))));
+    keys[count++] = lock_key(mem, events, "content",
+                             arena_printf(mem, "%s\n%" PRId64, s->name_key, s->occurrences[0].start.unix_us));
     if (s->source.event_id[0])
         keys[count++] = lock_key(mem, events, "source",
                                  arena_printf(mem, "%s\n%s\n%s", g->key.key_id, g->key.host, s->source.event_id));
@@ -222,40 +221,47 @@ static Err resolve(Ingesting *g)
     TRY(ingest_resolve_organizer(g));
     TRY(ingest_check_occurrence_places(g));
     g->said = submission_said_node(g->w->mem, g->in->submission, g->place_uri, g->organizer_uri);
+    hash_content(g->w->mem, g->in->submission, g->place_uri, g->hash);
     return OK;
+}
+
+/* Layer 1, for what no source knows by its id. */
+static Err find_by_content(Ingesting *g, KnownEvent *known)
+{
+    g->layer = 1;
+    return g->place_is_new ? OK : ingest_store_by_hash(g->w->tx, slice_of(g->hash, sizeof(g->hash)), known);
+}
+
+/* One that is known; `*out_new`: nothing is to be known of it. */
+static Err meet(Ingesting *g, Uuid id, bool *out_new, IngestOutcome *out)
+{
+    EventEntity event;
+
+    TRY(load_known(g, id, &event));
+    if (event.head.deleted_us && !(g->in->submission->resurrect && g->in->by.admin))
+        return meet_tombstone(g, &event, out_new, out);
+    if (event.head.deleted_us)
+        entity_restore(&event.head);
+    return hear(g, &event, out);
 }
 
 Err ingest_submission(const EntityWriter *w, const Ingest *in, IngestOutcome *out)
 {
     const WritingRules rules = ingest_rules(w->events);
     Ingesting g = {.w = w, .in = in, .rules = &rules, .key = source_key(w, in), .place_uri = "", .organizer_uri = ""};
-    SourceMatch match;
-    EventEntity event;
-    bool is_new = true;
+    KnownEvent known = {.found = false};
+    bool is_new = false;
 
     *out = (IngestOutcome){.result = INGEST_FAULTY, .name = "", .place_name = "", .place_uri = "", .virtual_url = ""};
-    hash_content(w->mem, in->submission, g.hash);
     TRY(lock_all(&g));
-    TRY(ingest_store_match(w->tx, &g.key, in->submission->source.event_id, slice_of(g.hash, sizeof(g.hash)), w->now_us,
-                           &match));
-    g.source = match.source;
-    g.layer = match.by_source.found ? 0 : 1;
-    if (match.by_source.found || match.by_hash.found) {
-        TRY(load_known(&g, match.by_source.found ? match.by_source.id : match.by_hash.id, &event));
-        is_new = false;
-        if (event.head.deleted_us && !(in->submission->resurrect && in->by.admin)) {
-            TRY(meet_tombstone(&g, &event, &is_new, out));
-            if (!is_new)
-                return OK;
-        }
-    }
+    TRY(ingest_store_source(w->tx, &g.key, in->submission->source.event_id, w->now_us, &g.source, &known));
     TRY(resolve(&g));
     if (in->faults->count)
         return OK;
-    submission_rate(g.rules, in->submission, in->warnings);
-    if (is_new)
-        return create(&g, out);
-    if (event.head.deleted_us)
-        entity_restore(&event.head);
-    return hear(&g, &event, out);
+    submission_rate(&rules, in->submission, in->warnings);
+    if (!known.found)
+        TRY(find_by_content(&g, &known));
+    if (known.found)
+        TRY(meet(&g, known.id, &is_new, out));
+    return known.found && !is_new ? OK : create(&g, out);
 }

@@ -1,8 +1,14 @@
 /* main: the wiring of events. */
+#include "atrium/events/v1/admin.service.h"
 #include "atrium/events/v1/events.service.h"
+#include "atrium/events/v1/pages.service.h"
+#include "atrium/events/v1/review.service.h"
 #include "atrium/events/v1/submissions.service.h"
 #include "services/events/batch.h"
+#include "services/events/erase.h"
+#include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "shared/erasure.h"
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64, JOBS_STOP_MS = 10000 };
@@ -19,6 +25,10 @@ typedef struct Running {
     Events events; /* first: handlers get it */
     BatchWorker batches;
     JobQueue *jobs;
+    Housekeeping housekeeping;
+    Sweeper *sweeper;
+    Eraser eraser;
+    Erasure *erasure;
 } Running;
 
 static Err check_settings(const CommonSettings *common, const void *settings)
@@ -57,7 +67,7 @@ static Err open_events(Service *service, void **out_context)
     return OK;
 }
 
-static Err start_background(Service *service, void *context)
+static Err start_jobs(Service *service, Running *running)
 {
     static const JobType JOBS[] = {{.name = "batch",
                                     .body = &events__v1__batch_job__descriptor,
@@ -65,7 +75,6 @@ static Err start_background(Service *service, void *context)
                                     .max_deliveries = BATCH_MAX_DELIVERIES,
                                     .backoff_ms = BATCH_BACKOFF_MS,
                                     .threads = BATCH_THREADS}};
-    Running *running = context;
 
     running->batches =
         (BatchWorker){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
@@ -79,11 +88,33 @@ static Err start_background(Service *service, void *context)
                            &running->jobs);
 }
 
+static Err start_background(Service *service, void *context)
+{
+    Running *running = context;
+
+    running->housekeeping = (Housekeeping){
+        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->eraser =
+        (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
+                                        .client = service->client,
+                                        .log = service->log,
+                                        .metrics = service->metrics,
+                                        .domain = "events",
+                                        .erase = erase_user,
+                                        .context = &running->eraser},
+                      &running->erasure));
+    running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
+    return start_jobs(service, running);
+}
+
 static void stop_background(void *context)
 {
     Running *running = context;
 
     job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
+    sweeper_stop(MOVE(running->sweeper));
+    erasure_stop(MOVE(running->erasure));
 }
 
 static void close_events(void *context)
@@ -96,7 +127,10 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
+        &EVENTS_V1_ADMIN_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_PAGE_SERVICE,
+        &EVENTS_V1_REVIEW_SERVICE,
         &EVENTS_V1_SUBMISSION_SERVICE,
     };
     static const RpcLane LANES[] = {

@@ -24,7 +24,7 @@ Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count)
 
 /* --- the source, and what is known of it ------------------------------------------------------------------------- */
 /* The source's row is looked for first: an upsert of one that is there would lock it for everybody. */
-static const char MATCH[] =
+static const char SOURCE[] =
     "WITH known AS (SELECT id FROM source WHERE key_id = $1 AND host = $2 AND type = 'api'), "
     "made AS (INSERT INTO source (id, key_id, host, name, type, base_url, license, created_at) "
     "  SELECT $3, $1, $2, $4, 'api', $2, $5, $6 WHERE NOT EXISTS (SELECT FROM known) "
@@ -33,29 +33,37 @@ static const char MATCH[] =
     "SELECT src.id, "
     "  (SELECT e.id FROM event_source s JOIN event e ON e.id = s.event_id "
     "   WHERE s.source_id = src.id AND s.source_event_id = $7 AND $7 <> '' "
-    "   ORDER BY (e.deleted_at IS NULL) DESC, s.retrieved_at DESC LIMIT 1), "
-    "  (SELECT e.id FROM event e WHERE e.dedup_hash = $8 ORDER BY (e.deleted_at IS NULL) DESC, e.id LIMIT 1) "
+    "   ORDER BY (e.deleted_at IS NULL) DESC, s.retrieved_at DESC LIMIT 1) "
     "FROM src";
 
-static KnownEvent known_event(const DbRows *rows, int column)
-{
-    return (KnownEvent){.found = !db_is_null(rows, 0, column), .id = db_get_uuid(rows, 0, column)};
-}
-
-Err ingest_store_match(DbTx *tx, const SourceKey *key, const char *event_id, Slice hash, int64_t now_us,
-                       SourceMatch *out)
+Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
+                        KnownEvent *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, MATCH,
+    TRY(db_query(tx, SOURCE,
                  DB_ARGS(db_text(slice(key->key_id)), db_text(slice(key->host)), db_uuid(key->fresh),
                          db_text(slice(key->name)), db_text(slice(key->license)), db_time_us(now_us),
-                         db_text(slice(event_id)), db_bytes(hash)),
+                         db_text(slice(event_id))),
                  &rows));
     if (rows.count != 1)
         return err_make(&INTERNAL, "the source was not found");
-    *out = (SourceMatch){
-        .source = db_get_uuid(&rows, 0, 0), .by_source = known_event(&rows, 1), .by_hash = known_event(&rows, 2)};
+    *out_source = db_get_uuid(&rows, 0, 0);
+    *out = (KnownEvent){.found = !db_is_null(&rows, 0, 1), .id = db_get_uuid(&rows, 0, 1)};
+    return OK;
+}
+
+static const char BY_HASH[] =
+    "SELECT id FROM event WHERE dedup_hash = $1 ORDER BY (deleted_at IS NULL) DESC, id LIMIT 1";
+
+Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, BY_HASH, DB_ARGS(db_bytes(hash)), &rows));
+    *out = (KnownEvent){.found = rows.count > 0};
+    if (out->found)
+        out->id = db_get_uuid(&rows, 0, 0);
     return OK;
 }
 

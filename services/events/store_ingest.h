@@ -20,13 +20,11 @@ typedef struct SourceKey {
     Uuid fresh; /* its id, when it is new */
 } SourceKey;
 
-typedef struct SourceMatch {
-    Uuid source;
-    KnownEvent by_source, by_hash; /* what is there before what is gone */
-} SourceMatch;
-/* Finds or makes the source; `event_id` "" none. */
-Err ingest_store_match(DbTx *tx, const SourceKey *key, const char *event_id, Slice hash, int64_t now_us,
-                       SourceMatch *out) MUST_CHECK;
+/* Finds or makes the source, and the event that it knows by `event_id` ("" none): what is there before what is gone. */
+Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
+                        KnownEvent *out) MUST_CHECK;
+/* By its content. */
+Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out) MUST_CHECK;
 
 /* A place or an organisation that may be meant. */
 typedef struct Candidate {
