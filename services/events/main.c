@@ -8,6 +8,7 @@
 #include "services/events/erase.h"
 #include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
 
@@ -35,8 +36,11 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const EventsSettings *s = settings;
     Slice base = slice(s->base_url);
+    CLEANUP(zones_free_at) Zones *zones = zones_new(NULL);
 
     (void)common;
+    if (!zones_find(zones, slice(s->default_timezone)))
+        return err_make(&INVALID_ARGUMENT, "DEFAULT_TIMEZONE: there is no zone of that name");
     if (!slice_starts_with(base, SLICE_LIT("http://")) && !slice_starts_with(base, SLICE_LIT("https://")))
         return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: http:// or https://, and a host");
     if (base.ptr[base.len - 1] == '/')
@@ -59,11 +63,10 @@ static Err open_events(Service *service, void **out_context)
         .contexts = contexts_new(service->mem, settings->base_url),
         .zones = zones_new(NULL),
         .boundary = boundary,
+        .shapes = shapes_new(),
         .outbox = service->outbox,
     };
     *out_context = running;
-    if (!zones_find(running->events.zones, slice(settings->default_timezone)))
-        return err_make(&INVALID_ARGUMENT, "DEFAULT_TIMEZONE: no zone is called so");
     return OK;
 }
 
@@ -121,6 +124,7 @@ static void close_events(void *context)
 {
     Running *running = context;
 
+    shapes_free(running->events.shapes);
     zones_free(running->events.zones);
 }
 
