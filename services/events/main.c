@@ -1,6 +1,12 @@
 /* main: the wiring of events. */
+#include "atrium/events/v1/admin.service.h"
 #include "atrium/events/v1/events.service.h"
+#include "atrium/events/v1/pages.service.h"
+#include "atrium/events/v1/review.service.h"
+#include "services/events/erase.h"
 #include "services/events/events.h"
+#include "services/events/housekeeping.h"
+#include "shared/erasure.h"
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64 };
@@ -15,6 +21,10 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Events events; /* first: handlers get it */
+    Housekeeping housekeeping;
+    Sweeper *sweeper;
+    Eraser eraser;
+    Erasure *erasure;
 } Running;
 
 static Err check_settings(const CommonSettings *common, const void *settings)
@@ -49,13 +59,30 @@ static Err open_events(Service *service, void **out_context)
 
 static Err start_background(Service *service, void *context)
 {
-    (void)service, (void)context;
+    Running *running = context;
+
+    running->housekeeping = (Housekeeping){
+        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->eraser =
+        (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
+                                        .client = service->client,
+                                        .log = service->log,
+                                        .metrics = service->metrics,
+                                        .domain = "events",
+                                        .erase = erase_user,
+                                        .context = &running->eraser},
+                      &running->erasure));
+    running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
     return OK;
 }
 
 static void stop_background(void *context)
 {
-    (void)context;
+    Running *running = context;
+
+    sweeper_stop(MOVE(running->sweeper));
+    erasure_stop(MOVE(running->erasure));
 }
 
 static void close_events(void *context)
@@ -66,7 +93,10 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
+        &EVENTS_V1_ADMIN_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_PAGE_SERVICE,
+        &EVENTS_V1_REVIEW_SERVICE,
     };
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
