@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <unistd.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -40,7 +40,7 @@ enum { TESTING_PATIENCE_MS = 60000 };
         while (!(condition)) {                                                                                         \
             if (clock_monotonic_ms(&SYSTEM_CLOCK) > wait_end_)                                                         \
                 fail_msg("never came true: %s", #condition);                                                           \
-            usleep(1000);                                                                                              \
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);                                                   \
         }                                                                                                              \
     } while (0)
 #define RUN(tests) cmocka_run_group_tests(tests, NULL, NULL)
