@@ -1,4 +1,4 @@
-/* bus_testing: for tests on the bus: a bus at TEST_NATS_URL, waiting for something to become true, and a nats-server of
+/* bus_testing: for tests on the bus: a bus at TEST_NATS_URL, and a nats-server of
  * the test's own, to stop and start, or with users. */
 #pragma once
 #include <arpa/inet.h>
@@ -14,18 +14,6 @@
 #include "shared/clock.h"
 #include "shared/id.h"
 #include "shared/testing.h"
-
-enum { TESTING_PATIENCE_MS = 20000 };
-
-#define WAIT_UNTIL(condition)                                                                                          \
-    do {                                                                                                               \
-        int64_t wait_end_ = clock_monotonic_ms(&SYSTEM_CLOCK) + TESTING_PATIENCE_MS;                                   \
-        while (!(condition)) {                                                                                         \
-            if (clock_monotonic_ms(&SYSTEM_CLOCK) > wait_end_)                                                         \
-                fail_msg("never came true: %s", #condition);                                                           \
-            usleep(1000);                                                                                              \
-        }                                                                                                              \
-    } while (0)
 
 static inline const char *testing_nats_url(void)
 {

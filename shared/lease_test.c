@@ -19,16 +19,6 @@ static Db *open_db(const char *application_name)
     return db;
 }
 
-/* Polls, at most ten seconds. */
-#define assert_soon(condition)                                                                                         \
-    do {                                                                                                               \
-        int left_ = 2000;                                                                                              \
-        while (!(condition) && left_-- > 0)                                                                            \
-            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);                                                   \
-        if (left_ < 0)                                                                                                 \
-            fail_msg("still not: %s", #condition);                                                                     \
-    } while (0)
-
 /* Ends the connections of everything that goes by this application name. */
 static void cut(Db *admin, const char *application_name)
 {
@@ -57,13 +47,13 @@ static void one_at_a_time_holds_it(void **state)
     CLEANUP(lease_free_at) Lease *other = NULL;
     (void)state;
 
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(lease_held(a));
     b = lease_new(db, NULL, "relay", 20);
     other = lease_new(db, NULL, "scheduler", 20);
-    assert_soon(lease_held(other));
+    WAIT_UNTIL(lease_held(other));
     assert_false(lease_held(b));
     lease_free(MOVE(a));
-    assert_soon(lease_held(b));
+    WAIT_UNTIL(lease_held(b));
 }
 
 static void a_cut_connection_hands_it_over(void **state)
@@ -74,12 +64,12 @@ static void a_cut_connection_hands_it_over(void **state)
     CLEANUP(lease_free_at) Lease *b = NULL;
     (void)state;
 
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(lease_held(a));
     b = lease_new(second, NULL, "relay", 3); /* asks more often, so it is the quicker */
     cut(second, "lease_first");
-    assert_soon(lease_held(b));
-    assert_soon(!lease_held(a)); /* within its retry time at the latest */
-    assert_soon(lease_held(b));  /* a busy machine checks less often than every 3 ms */
+    WAIT_UNTIL(lease_held(b));
+    WAIT_UNTIL(!lease_held(a)); /* within its retry time at the latest */
+    WAIT_UNTIL(lease_held(b));  /* a busy machine checks less often than every 3 ms */
     assert_false(lease_held(a));
 }
 
@@ -90,10 +80,10 @@ static void a_lost_lease_is_taken_again(void **state)
     CLEANUP(lease_free_at) Lease *a = lease_new(db, NULL, "relay", 300);
     (void)state;
 
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(lease_held(a));
     cut(admin, "lease_again");
-    assert_soon(held_by(admin, "lease_again") == 1);
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(held_by(admin, "lease_again") == 1);
+    WAIT_UNTIL(lease_held(a));
 }
 
 static void numbers_are_unique_and_come_back(void **state)
@@ -129,8 +119,8 @@ static void a_number_survives_its_connection(void **state)
     assert_ok(lease_number(db, NULL, "worker", 2, 1000, &a, &number));
     assert_int_equal(number, 0);
     cut(admin, "lease_number");
-    assert_soon(held_by(admin, "lease_number") == 1);
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(held_by(admin, "lease_number") == 1);
+    WAIT_UNTIL(lease_held(a));
     assert_ok(lease_number(admin, NULL, "worker", 2, 1000, &b, &number));
     assert_int_equal(number, 1);
 }
@@ -162,8 +152,8 @@ static void who_lost_its_number_to_another_takes_the_next(void **state)
                             "current_schema() || '/lease/moving/0', 0)) FROM pg_stat_activity"
                             " WHERE application_name = 'lease_number'",
                             DB_NO_ARGS, &rows));
-    assert_soon(atomic_load(&told) == 1);
-    assert_soon(lease_held(a));
+    WAIT_UNTIL(atomic_load(&told) == 1);
+    WAIT_UNTIL(lease_held(a));
     db_conn_close(thief);
 }
 
@@ -207,7 +197,7 @@ static void a_holder_that_hangs_loses_it_and_knows(void **state)
     db = open_db("lease_test");
     b = lease_new(db, NULL, "stopped", 20);
     kill(holder, SIGSTOP);
-    assert_soon(lease_held(b));
+    WAIT_UNTIL(lease_held(b));
     kill(holder, SIGCONT);
     assert_int_equal(read(ends[0], &said, 1), 1);
     assert_int_equal(said, '-');

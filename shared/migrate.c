@@ -149,6 +149,45 @@ static Err ensure_schema(Run *run, const char *service)
                      service, owner, runtime));
 }
 
+/* --- extensions -------------------------------------------------------------------------------------------------- */
+static Err ensure_extension(DbConn *conn, Arena *mem, const char *name)
+{
+    static const char EXISTS[] = "SELECT 1 FROM pg_extension WHERE extname = $1";
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    char *detail = NULL;
+    Err e;
+
+    if (!name_ok(name))
+        return err_make(&INVALID_ARGUMENT, "extension %s: lower-case letters, digits and _", name);
+    TRY(db_conn_query(conn, STEP_TIMEOUT_MS, EXISTS, DB_ARGS(db_text(slice(name))), &rows));
+    if (rows.count == 1)
+        return OK;
+    e = db_conn_script(conn, STEP_TIMEOUT_MS, mem, arena_printf(mem, "CREATE EXTENSION %s SCHEMA public", name),
+                       &detail);
+    if (!err_failed(e))
+        return OK;
+    /* Extensions belong to the whole database: another schema's run may have made it just now. */
+    db_rows_done(&rows);
+    rows = (DbRows){0};
+    TRY(db_conn_query(conn, STEP_TIMEOUT_MS, EXISTS, DB_ARGS(db_text(slice(name))), &rows));
+    if (rows.count == 1)
+        return OK;
+    return detail ? err_make(e.reason, "%.*s", (int)strcspn(detail, "\n"), detail) : e;
+}
+
+Err migrate_extensions(DbConn *conn, Arena *mem, const char *sql)
+{
+    static const Slice MARK = SLICE_LIT("-- extension: ");
+    Slice rest = slice(sql), line;
+
+    while (rest.len) {
+        (void)slice_cut(rest, '\n', &line, &rest); /* false is the last one */
+        if (slice_starts_with(line, MARK))
+            TRY(ensure_extension(conn, mem, slice_cstr(mem, slice_trim(slice_skip(line, MARK.len)))));
+    }
+    return OK;
+}
+
 /* --- migrations -------------------------------------------------------------------------------------------------- */
 /* NULL when it is still to come. */
 static Err find_applied(Run *run, const char *service, const Migration *m, const char **out_checksum, int64_t *out_us)
@@ -172,6 +211,7 @@ static Err apply_once(Run *run, const char *service, const Migration *m)
     char sum[CHECKSUM_BYTES];
 
     checksum(m->sql, sum);
+    TRY(migrate_extensions(run->conn, run->mem, m->sql));
     TRY(db_conn_begin(run->conn, SCRIPT_TIMEOUT_MS, &tx));
     TRY(script(run, STEP_TIMEOUT_MS,
                arena_printf(run->mem,

@@ -17,6 +17,10 @@ extern const size_t MIGRATION_COUNT;
 extern const char *const MIGRATION_SERVICES[]; /* services that have a schema */
 extern const size_t MIGRATION_SERVICE_COUNT;
 
+/* Makes the extensions that a file asks for by lines of their own, "-- extension: pg_trgm", in schema "public". Of an
+ * administrator: owners of schemas may not. For migrate_run, and for tests' schemas. */
+Err migrate_extensions(DbConn *conn, Arena *mem, const char *sql) MUST_CHECK;
+
 typedef struct MigrateOptions {
     Db *admin;                 /* a role that may create roles and schemas */
     int64_t lock_wait_ms;      /* for another run to finish */

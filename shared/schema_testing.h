@@ -35,6 +35,16 @@ static inline void test_schema_script(TestSchema *s, const char *sql)
         fail_msg("%s", detail ? detail : e.text);
 }
 
+static inline void test_schema_migrate(TestSchema *s, const Migration *m)
+{
+    DbConn *conn = NULL;
+
+    assert_ok(db_conn_open(s->db, 5000, &conn));
+    assert_ok(migrate_extensions(conn, s->mem, m->sql));
+    db_conn_close(conn);
+    test_schema_script(s, m->sql);
+}
+
 /* The library's tables and those of `service`. `s` stays where it is until test_schema_drop: the clock refers to it. */
 static inline void test_schema_make(TestSchema *s, const char *service)
 {
@@ -51,7 +61,7 @@ static inline void test_schema_make(TestSchema *s, const char *service)
     test_schema_script(s, arena_printf(s->mem, "CREATE SCHEMA %s", s->name));
     for (size_t i = 0; i < MIGRATION_COUNT; i++)
         if (strcmp(MIGRATIONS[i].service, "shared") == 0 || strcmp(MIGRATIONS[i].service, service) == 0)
-            test_schema_script(s, MIGRATIONS[i].sql);
+            test_schema_migrate(s, &MIGRATIONS[i]);
 }
 
 static inline void test_schema_drop(TestSchema *s)

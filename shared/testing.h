@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "shared/base.h"
+#include "shared/clock.h"
 #include "shared/err.h"
 
 #define assert_ok(call)                                                                                                \
@@ -29,5 +31,16 @@
         if (!slice_eq(assert_a_, assert_b_))                                                                           \
             fail_msg("got \"%.*s\", wanted \"%.*s\"", (int)assert_a_.len, assert_a_.ptr, (int)assert_b_.len,           \
                      assert_b_.ptr);                                                                                   \
+    } while (0)
+/* Polls. Patient, since tests share a busy machine with others: what has a bound that is promised is measured apart. */
+enum { TESTING_PATIENCE_MS = 60000 };
+#define WAIT_UNTIL(condition)                                                                                          \
+    do {                                                                                                               \
+        int64_t wait_end_ = clock_monotonic_ms(&SYSTEM_CLOCK) + TESTING_PATIENCE_MS;                                   \
+        while (!(condition)) {                                                                                         \
+            if (clock_monotonic_ms(&SYSTEM_CLOCK) > wait_end_)                                                         \
+                fail_msg("never came true: %s", #condition);                                                           \
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);                                                   \
+        }                                                                                                              \
     } while (0)
 #define RUN(tests) cmocka_run_group_tests(tests, NULL, NULL)

@@ -255,6 +255,7 @@ write_environment() {
             echo "BYTES_TICKET_KEY_FILE=$secret_dir/tickets_$service"
             echo "PUBLIC_URL=http://$address"
         fi
+        if [[ $service == events ]]; then echo "SERVER_BASE_URL=http://$address"; fi
         if grep -qs settings_webhook.def "$root/services/$service"/settings*.def; then
             echo "WEBHOOK_KEY_FILE=$secret_dir/webhook_key"
         fi

@@ -1,22 +1,17 @@
 /* mail_sender: see mail_sender.h. */
 #include "services/auth/mail_sender.h"
 
-#include <pthread.h>
-
 #include "services/auth/mail.h"
 #include "services/auth/seal.h"
 #include "services/auth/tokens.h"
 
-enum { STEP_TIMEOUT_MS = 10000, LEASE_RETRY_MS = 5000 };
+enum { STEP_TIMEOUT_MS = 10000 };
 
 struct MailSender {
     MailSenderOptions options;
-    Lease *lease; /* NULL without a thread */
+    Sweeper *sweeper; /* NULL without a thread */
     Counter *sent, *failed, *given_up, *nobody;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    atomic_bool stopping;
+    atomic_bool stopping; /* for who waits for the mail server */
 };
 
 /* ---------------------------------------------------------------------------------------------------- one mail */
@@ -128,74 +123,44 @@ MailSender *mail_sender_new(const MailSenderOptions *options)
 {
     static const char NAME[] = "atrium_auth_mails_total", HELP[] = "Mails, by what became of a try to send them.";
     MailSender *sender = xcalloc(1, sizeof(*sender));
-    pthread_condattr_t monotonic;
 
     sender->options = *options;
     sender->sent = metrics_counter(options->metrics, NAME, HELP, "result=\"sent\"");
     sender->failed = metrics_counter(options->metrics, NAME, HELP, "result=\"failed\"");
     sender->given_up = metrics_counter(options->metrics, NAME, HELP, "result=\"given_up\"");
     sender->nobody = metrics_counter(options->metrics, NAME, HELP, "result=\"nobody\"");
-    pthread_mutex_init(&sender->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&sender->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     return sender;
 }
 
 void mail_sender_free(MailSender *sender)
 {
-    lease_free(sender->lease);
-    pthread_cond_destroy(&sender->wake);
-    pthread_mutex_destroy(&sender->lock);
     free(sender);
 }
 
-/* True when it is time to stop. */
-static bool wait_ms(MailSender *sender, int64_t ms)
+static Err take_turn(SweeperTurn *turn)
 {
-    int64_t end_us = clock_monotonic_us(&SYSTEM_CLOCK) + ms * 1000;
-    struct timespec end = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
-    int rc = 0;
-
-    pthread_mutex_lock(&sender->lock);
-    while (!atomic_load(&sender->stopping) && rc == 0)
-        rc = pthread_cond_timedwait(&sender->wake, &sender->lock, &end);
-    pthread_mutex_unlock(&sender->lock);
-    return atomic_load(&sender->stopping);
+    turn->more = mail_sender_step(turn->data);
+    return OK;
 }
 
-static void *send_loop(void *data)
-{
-    MailSender *sender = data;
-
-    while (!wait_ms(sender, sender->options.auth->settings->mail_interval_ms))
-        while (!atomic_load(&sender->stopping) && lease_held(sender->lease) && mail_sender_step(sender))
-            continue;
-    return NULL;
-}
-
-Err mail_sender_start(const MailSenderOptions *options, MailSender **out)
+MailSender *mail_sender_start(const MailSenderOptions *options)
 {
     MailSender *sender = mail_sender_new(options);
 
-    sender->lease = lease_new(options->db, options->log, "mail", LEASE_RETRY_MS);
-    if (pthread_create(&sender->thread, NULL, send_loop, sender) != 0) {
-        mail_sender_free(sender);
-        return err_make(&INTERNAL, "the mail thread could not be started");
-    }
-    *out = sender;
-    return OK;
+    sender->sweeper = sweeper_start(&(SweeperOptions){.db = options->db,
+                                                      .log = options->log,
+                                                      .name = "mail",
+                                                      .data = sender,
+                                                      .tasks = {{"mail", take_turn}},
+                                                      .interval_ms = options->auth->settings->mail_interval_ms});
+    return sender;
 }
 
 void mail_sender_stop(MailSender *sender)
 {
     if (!sender)
         return;
-    pthread_mutex_lock(&sender->lock);
     atomic_store(&sender->stopping, true);
-    pthread_cond_signal(&sender->wake);
-    pthread_mutex_unlock(&sender->lock);
-    pthread_join(sender->thread, NULL);
+    sweeper_stop(sender->sweeper);
     mail_sender_free(sender);
 }

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 
 #include "services/auth/auth.h"
-#include "shared/lease.h"
+#include "shared/sweeper.h"
 
 typedef struct MailSender MailSender;
 /* As smtp_send. */
@@ -18,7 +18,7 @@ typedef struct MailSenderOptions {
     Metrics *metrics;
     MailSend send;
 } MailSenderOptions;
-Err mail_sender_start(const MailSenderOptions *options, MailSender **out) MUST_CHECK;
+MailSender *mail_sender_start(const MailSenderOptions *options);
 void mail_sender_stop(MailSender *sender); /* NULL is fine */
 
 /* What the thread does each time, for tests too: takes one mail that is due. False when there was none, or the server

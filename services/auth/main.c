@@ -145,25 +145,24 @@ static Err start_background(Service *service, void *context)
     Running *running = context;
 
     if (running->auth.signing)
-        TRY(signing_keys_start(running->auth.signing, &(SigningKeysOptions){.auth = &running->auth,
-                                                                            .db = service->db,
-                                                                            .clock = service->clock,
-                                                                            .log = service->log}));
+        signing_keys_start(running->auth.signing, &(SigningKeysOptions){.auth = &running->auth,
+                                                                        .db = service->db,
+                                                                        .clock = service->clock,
+                                                                        .log = service->log});
     if (mail_configured(&running->auth))
-        TRY(mail_sender_start(&(MailSenderOptions){.auth = &running->auth,
-                                                   .db = service->db,
-                                                   .clock = service->clock,
-                                                   .log = service->log,
-                                                   .metrics = service->metrics,
-                                                   .send = smtp_send},
-                              &running->mail_sender));
-    return purge_start(&(PurgeOptions){.auth = &running->auth,
-                                       .db = service->db,
-                                       .clock = service->clock,
-                                       .log = service->log,
-                                       .metrics = service->metrics,
-                                       .interval_ms = running->auth.settings->purge_interval_ms},
-                       &running->purge);
+        running->mail_sender = mail_sender_start(&(MailSenderOptions){.auth = &running->auth,
+                                                                      .db = service->db,
+                                                                      .clock = service->clock,
+                                                                      .log = service->log,
+                                                                      .metrics = service->metrics,
+                                                                      .send = smtp_send});
+    running->purge = purge_start(&(PurgeOptions){.auth = &running->auth,
+                                                 .db = service->db,
+                                                 .clock = service->clock,
+                                                 .log = service->log,
+                                                 .metrics = service->metrics,
+                                                 .interval_ms = running->auth.settings->purge_interval_ms});
+    return OK;
 }
 
 static void stop_background(void *context)

@@ -2,7 +2,7 @@
  * that are late. */
 #pragma once
 #include "services/auth/auth.h"
-#include "shared/lease.h"
+#include "shared/sweeper.h"
 
 typedef struct Purge Purge;
 typedef struct PurgeOptions {
@@ -13,5 +13,5 @@ typedef struct PurgeOptions {
     Metrics *metrics;
     int64_t interval_ms;
 } PurgeOptions;
-Err purge_start(const PurgeOptions *options, Purge **out) MUST_CHECK;
+Purge *purge_start(const PurgeOptions *options);
 void purge_stop(Purge *purge); /* NULL is fine */

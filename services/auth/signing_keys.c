@@ -5,12 +5,11 @@
 #include <sodium.h>
 
 #include "services/auth/seal.h"
-#include "shared/lease.h"
+#include "shared/sweeper.h"
 
 enum {
     TURN_MS = 10000,
     TURN_TIMEOUT_MS = 5000,
-    LEASE_RETRY_MS = 5000,
     KID_BYTES = 12,
     AFTERLIFE_SPARE_US = 60 * 1000000 /* clocks differ, and an instance may look late */
 };
@@ -31,11 +30,7 @@ struct SigningKeys {
     SigningKeysOptions options;
     pthread_rwlock_t ring_lock;
     Ring *ring;
-    Lease *lease; /* NULL: no background */
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping;
+    Sweeper *sweeper; /* NULL: no background */
 };
 
 bool signing_is_asymmetric(const AuthSettings *settings)
@@ -195,14 +190,8 @@ static Err make_first(SigningKeys *keys, Request *rq)
 Err signing_keys_open(Request *rq, SigningKeys **out)
 {
     CLEANUP(signing_keys_free_at) SigningKeys *keys = xcalloc(1, sizeof(*keys));
-    pthread_condattr_t monotonic;
 
     pthread_rwlock_init(&keys->ring_lock, NULL);
-    pthread_mutex_init(&keys->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&keys->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     TRY(make_first(keys, rq));
     *out = MOVE(keys);
     return OK;
@@ -214,8 +203,6 @@ void signing_keys_free(SigningKeys *keys)
         return;
     ring_free(keys->ring);
     pthread_rwlock_destroy(&keys->ring_lock);
-    pthread_cond_destroy(&keys->wake);
-    pthread_mutex_destroy(&keys->lock);
     free(keys);
 }
 
@@ -248,61 +235,34 @@ Err signing_keys_turn(SigningKeys *keys, Request *rq, bool may_rotate)
     return load(keys, rq);
 }
 
-/* True when it is time to stop. */
-static bool wait_for_turn(SigningKeys *keys)
+static Err take_turn(SweeperTurn *turn)
 {
-    int64_t end_us = clock_monotonic_us(&SYSTEM_CLOCK) + (int64_t)TURN_MS * 1000;
-    struct timespec end = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
-    bool stopping;
-    int rc = 0;
-
-    pthread_mutex_lock(&keys->lock);
-    while (!keys->stopping && rc == 0)
-        rc = pthread_cond_timedwait(&keys->wake, &keys->lock, &end);
-    stopping = keys->stopping;
-    pthread_mutex_unlock(&keys->lock);
-    return stopping;
-}
-
-static void *turn_loop(void *data)
-{
-    SigningKeys *keys = data;
+    SigningKeys *keys = turn->data;
     const SigningKeysOptions *o = &keys->options;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Request rq = {.mem = mem,
+                  .service = o->auth,
+                  .clock = o->clock,
+                  .db = o->db,
+                  .log = o->log,
+                  .deadline_ms = clock_monotonic_ms(o->clock) + TURN_TIMEOUT_MS};
 
-    while (!wait_for_turn(keys)) {
-        CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
-        Request rq = {.mem = mem,
-                      .service = o->auth,
-                      .clock = o->clock,
-                      .db = o->db,
-                      .log = o->log,
-                      .deadline_ms = clock_monotonic_ms(o->clock) + TURN_TIMEOUT_MS};
-        Err e = signing_keys_turn(keys, &rq, lease_held(keys->lease));
-
-        if (err_failed(e))
-            LOG_WARN(o->log, "signing_keys_failed", "error", e.text);
-    }
-    return NULL;
+    return signing_keys_turn(keys, &rq, turn->leads);
 }
 
-Err signing_keys_start(SigningKeys *keys, const SigningKeysOptions *options)
+void signing_keys_start(SigningKeys *keys, const SigningKeysOptions *options)
 {
     keys->options = *options;
-    keys->lease = lease_new(options->db, options->log, "signing_keys", LEASE_RETRY_MS);
-    if (pthread_create(&keys->thread, NULL, turn_loop, keys) == 0)
-        return OK;
-    lease_free(MOVE(keys->lease));
-    return err_make(&INTERNAL, "the thread of the signing keys could not be started");
+    keys->sweeper = sweeper_start(&(SweeperOptions){.db = options->db,
+                                                    .log = options->log,
+                                                    .name = "signing_keys",
+                                                    .data = keys,
+                                                    .tasks = {{"signing keys", take_turn, .everywhere = true}},
+                                                    .interval_ms = TURN_MS});
 }
 
 void signing_keys_stop(SigningKeys *keys)
 {
-    if (!keys || !keys->lease)
-        return;
-    pthread_mutex_lock(&keys->lock);
-    keys->stopping = true;
-    pthread_cond_signal(&keys->wake);
-    pthread_mutex_unlock(&keys->lock);
-    pthread_join(keys->thread, NULL);
-    lease_free(MOVE(keys->lease));
+    if (keys)
+        sweeper_stop(MOVE(keys->sweeper));
 }

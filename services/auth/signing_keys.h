@@ -15,7 +15,7 @@ typedef struct SigningKeysOptions {
  * clock and log. */
 Err signing_keys_open(Request *rq, SigningKeys **out) MUST_CHECK;
 /* Looks after them in the background. */
-Err signing_keys_start(SigningKeys *keys, const SigningKeysOptions *options) MUST_CHECK;
+void signing_keys_start(SigningKeys *keys, const SigningKeysOptions *options);
 void signing_keys_stop(SigningKeys *keys); /* NULL is fine */
 void signing_keys_free(SigningKeys *keys); /* NULL is fine */
 CLEANUP_FN(SigningKeys, signing_keys_free)

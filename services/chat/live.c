@@ -1,10 +1,7 @@
 /* live: the sweeper, see live.h. */
 #include "services/chat/live.h"
 
-#include <pthread.h>
-
 #include "services/chat/presence.h"
-#include "shared/lease.h"
 
 enum {
     LEASE_RETRY_MS = 2000,
@@ -23,40 +20,9 @@ void live_count_sessions(Live *live, Metrics *metrics)
     live->not_resumed = metrics_counter(metrics, NAME, HELP, "how=\"missed\"");
 }
 
-struct LiveSweeper {
-    LiveSweeperOptions o;
-    Lease *lease;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stop;
-    int64_t hears_since_ms; /* 0: not */
-};
-
-/* True when it is time to end. */
-static bool wait_for_turn(LiveSweeper *s, int64_t wait_ms)
-{
-    struct timespec until;
-    bool stop;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&s->lock);
-    while (!s->stop && wait_ms > 0 && pthread_cond_timedwait(&s->wake, &s->lock, &until) == 0)
-        ;
-    stop = s->stop;
-    pthread_mutex_unlock(&s->lock);
-    return stop;
-}
-
 /* When nobody could answer them, or the database was away, edges look as if they were gone: everybody would be shown
  * offline. They are judged when they have had the time to speak. */
-static bool may_judge(LiveSweeper *s)
+static bool may_judge(LiveSweeps *s)
 {
     int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
 
@@ -65,64 +31,40 @@ static bool may_judge(LiveSweeper *s)
     return now_ms - s->hears_since_ms >= HEARING_MS;
 }
 
-static bool turn(LiveSweeper *s)
+static Err sweep(LiveSweeps *s, bool *out_more)
 {
     bool more = false, more_orders = false;
+
+    if (may_judge(s))
+        TRY(presence_sweep(s->db, s->log, &more));
+    TRY(voice_work(s->voice, s->db, &more_orders));
+    *out_more = more || more_orders;
+    return OK;
+}
+
+static Err take_turn(SweeperTurn *turn)
+{
+    LiveSweeps *s = turn->data;
     Err e = OK;
 
-    if (!lease_held(s->lease)) {
-        s->hears_since_ms = 0;
-        return false;
+    if (turn->leads) {
+        e = sweep(s, &turn->more);
+        outbox_nudge(s->outbox);
     }
-    if (may_judge(s))
-        e = presence_sweep(s->o.db, s->o.log, &more);
-    if (!err_failed(e))
-        e = voice_work(s->o.voice, s->o.db, &more_orders);
-    if (err_failed(e)) {
+    if (!turn->leads || err_failed(e))
         s->hears_since_ms = 0;
-        LOG_WARN(s->o.log, "live_sweep_failed", "reason", e.reason->key, "error", e.text);
-    }
-    outbox_nudge(s->o.outbox);
-    return !err_failed(e) && (more || more_orders);
+    return e;
 }
 
-static void *sweep(void *data)
+Sweeper *live_sweeper_start(LiveSweeps *sweeps, int64_t interval_ms)
 {
-    LiveSweeper *s = data;
-
-    while (!wait_for_turn(s, turn(s) ? 0 : s->o.interval_ms))
-        ;
-    return NULL;
-}
-
-LiveSweeper *live_sweeper_start(const LiveSweeperOptions *options)
-{
-    LiveSweeper *s = xcalloc(1, sizeof *s);
-    pthread_condattr_t monotonic;
-
-    s->o = *options;
-    s->lease = lease_new(options->db, options->log, "chat-live", LEASE_RETRY_MS);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&s->thread, NULL, sweep, s))
-        abort();
-    return s;
-}
-
-void live_sweeper_stop(LiveSweeper *s)
-{
-    if (!s)
-        return;
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->thread, NULL);
-    pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->lock);
-    lease_free(s->lease);
-    free(s);
+    return sweeper_start(&(SweeperOptions){
+        .db = sweeps->db,
+        .log = sweeps->log,
+        .name = "chat-live",
+        .data = sweeps,
+        .tasks = {{"presences and voice", take_turn, .everywhere = true}},
+        .interval_ms = interval_ms,
+        .lease_retry_ms = LEASE_RETRY_MS,
+    });
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include "services/chat/session.h"
 #include "services/chat/voice.h"
-#include "shared/metrics.h"
+#include "shared/sweeper.h"
 
 typedef struct Live {
     uint8_t session_secret[SESSION_SECRET_BYTES];
@@ -17,15 +17,13 @@ void live_count_sessions(Live *live, Metrics *metrics);
 
 /* --- the sweeper ----------------------------------------------------------------------------------------------------
  */
-/* A thread that, while this instance holds the lease "chat-live", turns presence_sweep and voice_work every
- * `interval_ms`. */
-typedef struct LiveSweeper LiveSweeper;
-typedef struct LiveSweeperOptions {
+typedef struct LiveSweeps {
     Db *db;
     Log *log;
     OutboxRelay *outbox; /* NULL is fine */
     Voice *voice;
-    int64_t interval_ms;
-} LiveSweeperOptions;
-LiveSweeper *live_sweeper_start(const LiveSweeperOptions *options);
-void live_sweeper_stop(LiveSweeper *s); /* NULL is fine */
+    int64_t hears_since_ms; /* the sweeper's own; 0: does not hear the edges */
+} LiveSweeps;
+/* While this instance holds the lease "chat-live": presence_sweep and voice_work, every `interval_ms`. `sweeps` is
+ * borrowed until sweeper_stop. */
+Sweeper *live_sweeper_start(LiveSweeps *sweeps, int64_t interval_ms);

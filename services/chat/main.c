@@ -38,9 +38,11 @@ static const Setting SETTINGS[] = {
 typedef struct Running {
     Chat chat; /* first: handlers get it */
     Live live;
-    LiveSweeper *live_sweeper;
+    LiveSweeps live_sweeps;
+    Sweeper *live_sweeper;
     PersonEvents person_events;
     EventConsumer *persons;
+    ChatSweeps sweeps;
     Sweeper *sweeper;
     Eraser eraser;
     Erasure *erasure;
@@ -105,19 +107,12 @@ static Err start_background(Service *service, void *context)
                                         .erase = erase_user,
                                         .context = &running->eraser},
                       &running->erasure));
-    TRY(sweeper_start(&(SweeperOptions){.chat = &running->chat,
-                                        .db = service->db,
-                                        .clock = service->clock,
-                                        .log = service->log,
-                                        .metrics = service->metrics},
-                      &running->sweeper));
-    running->live_sweeper = live_sweeper_start(&(LiveSweeperOptions){
-        .db = service->db,
-        .log = service->log,
-        .outbox = service->outbox,
-        .voice = running->live.voice,
-        .interval_ms = running->chat.settings->live_sweep_ms,
-    });
+    running->sweeps =
+        (ChatSweeps){.chat = &running->chat, .db = service->db, .clock = service->clock, .log = service->log};
+    running->sweeper = chat_sweeper_start(&running->sweeps, service->metrics);
+    running->live_sweeps =
+        (LiveSweeps){.db = service->db, .log = service->log, .outbox = service->outbox, .voice = running->live.voice};
+    running->live_sweeper = live_sweeper_start(&running->live_sweeps, running->chat.settings->live_sweep_ms);
     return OK;
 }
 
@@ -126,7 +121,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     sweeper_stop(MOVE(running->sweeper));
-    live_sweeper_stop(MOVE(running->live_sweeper));
+    sweeper_stop(MOVE(running->live_sweeper));
     erasure_stop(MOVE(running->erasure));
     event_consumer_stop(MOVE(running->persons));
 }

@@ -763,15 +763,15 @@ static void messages_take_what_their_author_brought(void **state)
     assert_int_equal(number(f, "SELECT count(*) FROM outbox WHERE ce_type = 'atrium.chat.attachment.released'"), 1);
 }
 
-static SweeperOptions sweep_options(Fixture *f)
+static ChatSweeps sweeps_of(Fixture *f)
 {
-    return (SweeperOptions){.chat = &f->chat, .db = f->schema.db, .clock = &f->schema.clock};
+    return (ChatSweeps){.chat = &f->chat, .db = f->schema.db, .clock = &f->schema.clock};
 }
 
 static void what_no_message_takes_goes_its_way(void **state)
 {
     Fixture *f = *state;
-    SweeperOptions options = sweep_options(f);
+    ChatSweeps sweeps = sweeps_of(f);
     Chat__V1__Attachment a;
     Chat__V1__MessageList page;
     bool more;
@@ -779,17 +779,17 @@ static void what_no_message_takes_goes_its_way(void **state)
     f->schema.now_us = clock_unix_us(&SYSTEM_CLOCK);
     assert_ok(bring(f, OWNER, OPEN, true, &a));
     assert_ok(bring(f, OWNER, OPEN, false, &a));
-    assert_ok(sweep_lone_uploads(&options, &more));
+    assert_ok(sweep_lone_uploads(&sweeps, &more));
     assert_ok(list(f, OWNER, OPEN, NULL, &page));
     assert_int_equal(page.n_messages, 0);
     f->schema.now_us += 3100000;
-    assert_ok(sweep_lone_uploads(&options, &more));
+    assert_ok(sweep_lone_uploads(&sweeps, &more));
     assert_ok(list(f, OWNER, OPEN, NULL, &page));
     assert_int_equal(page.n_messages, 1);
     assert_string_equal(page.messages[0]->content, "");
     assert_int_equal(page.messages[0]->n_attachments, 1);
     f->schema.now_us += INT64_C(3601) * 1000000;
-    assert_ok(sweep_old_uploads(&options, &more));
+    assert_ok(sweep_old_uploads(&sweeps, &more));
     assert_int_equal(number(f, "SELECT count(*) FROM attachment"), 1);
     assert_int_equal(number(f, "SELECT count(*) FROM outbox WHERE ce_type = 'atrium.chat.attachment.released'"), 1);
 }
@@ -797,7 +797,7 @@ static void what_no_message_takes_goes_its_way(void **state)
 static void an_upload_in_slow_mode_holds_up_no_other(void **state)
 {
     Fixture *f = *state;
-    SweeperOptions options = sweep_options(f);
+    ChatSweeps sweeps = sweeps_of(f);
     Chat__V1__Attachment a;
     Chat__V1__MessageList page;
     bool more;
@@ -809,7 +809,7 @@ static void an_upload_in_slow_mode_holds_up_no_other(void **state)
     assert_ok(bring(f, MEMBER, OPEN, true, &a));
     assert_ok(bring(f, OWNER, OPEN, true, &a));
     f->schema.now_us += 3100000;
-    assert_ok(sweep_lone_uploads(&options, &more));
+    assert_ok(sweep_lone_uploads(&sweeps, &more));
     assert_ok(list(f, OWNER, OPEN, NULL, &page));
     assert_int_equal(page.n_messages, 2);
     assert_int_equal(page.messages[0]->author_id, OWNER);
@@ -819,7 +819,7 @@ static void an_upload_in_slow_mode_holds_up_no_other(void **state)
 static void channels_that_are_gone_take_their_messages_along(void **state)
 {
     Fixture *f = *state;
-    SweeperOptions options = sweep_options(f);
+    ChatSweeps sweeps = sweeps_of(f);
     bool more = true;
 
     (void)said(f, OWNER, OPEN, "@u2 a");
@@ -827,7 +827,7 @@ static void channels_that_are_gone_take_their_messages_along(void **state)
     (void)said(f, OWNER, HIDDEN, "c");
     test_schema_script(&f->schema, "DELETE FROM channel WHERE id = 200");
     for (int i = 0; more && i < 10; i++)
-        assert_ok(sweep_channels(&options, &more));
+        assert_ok(sweep_channels(&sweeps, &more));
     assert_false(more);
     assert_int_equal(number(f, "SELECT count(*) FROM message"), 1);
     assert_int_equal(number(f, "SELECT count(*) FROM mention"), 0);

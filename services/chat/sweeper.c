@@ -1,8 +1,6 @@
 /* sweeper: see sweeper.h. */
 #include "services/chat/sweeper.h"
 
-#include <pthread.h>
-
 #include "services/chat/messages.h"
 #include "services/chat/store_attachments.h"
 
@@ -12,23 +10,12 @@ enum {
     SWEEP_EVERY_MS = 1000, /* uploads wait three seconds: not much longer */
     SWEEP_PAUSE_MS = 50,
     SWEEP_TIMEOUT_MS = 30000,
-    LEASE_RETRY_MS = 5000,
     ID_TIME_SHIFT = 22
 };
 #define ID_EPOCH_MS INT64_C(1735689600000)
 
-struct Sweeper {
-    SweeperOptions options;
-    Lease *lease;
-    Counter *turns, *failures;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping;
-};
-
 /* `user_id` 0: nobody's. */
-static Request request_of(const SweeperOptions *o, Arena *mem, int64_t user_id)
+static Request request_of(const ChatSweeps *o, Arena *mem, int64_t user_id)
 {
     return (Request){.mem = mem,
                      .service = o->chat,
@@ -41,7 +28,7 @@ static Request request_of(const SweeperOptions *o, Arena *mem, int64_t user_id)
 }
 
 /* What is older than so long has a smaller id. */
-static int64_t id_before(const SweeperOptions *o, int64_t age_ms)
+static int64_t id_before(const ChatSweeps *o, int64_t age_ms)
 {
     return (clock_unix_us(o->clock) / 1000 - age_ms - ID_EPOCH_MS) << ID_TIME_SHIFT;
 }
@@ -50,7 +37,7 @@ static int64_t id_before(const SweeperOptions *o, int64_t age_ms)
  */
 /* As its author, who may not be allowed to any more, or not so soon: then it is left to be given back. Nor may it wait,
  * since the next turn would begin with it, and the others wait, too. */
-static Err post_alone(const SweeperOptions *o, const LoneUpload *upload)
+static Err post_alone(const ChatSweeps *o, const LoneUpload *upload)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(o, mem, upload->author_id);
@@ -71,7 +58,7 @@ static Err post_alone(const SweeperOptions *o, const LoneUpload *upload)
     return db_tx_commit(&tx);
 }
 
-Err sweep_lone_uploads(const SweeperOptions *o, bool *out_more)
+Err sweep_lone_uploads(const ChatSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(o, mem, 0);
@@ -85,7 +72,7 @@ Err sweep_lone_uploads(const SweeperOptions *o, bool *out_more)
     return OK;
 }
 
-Err sweep_old_uploads(const SweeperOptions *o, bool *out_more)
+Err sweep_old_uploads(const ChatSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -119,7 +106,7 @@ static Err discard_some(Request *rq, DbTx *tx, int64_t channel_id)
     return attachments_announce_released(tx, rq, items, item_count);
 }
 
-Err sweep_channels(const SweeperOptions *o, bool *out_more)
+Err sweep_channels(const ChatSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -139,84 +126,35 @@ Err sweep_channels(const SweeperOptions *o, bool *out_more)
 
 /* --- the thread ------------------------------------------------------------------------------------------------------
  */
-/* True when it is time to stop. */
-static bool wait_ms(Sweeper *s, int64_t ms)
+static Err lone_uploads(SweeperTurn *turn)
 {
-    int64_t end_us = clock_monotonic_us(&SYSTEM_CLOCK) + ms * 1000;
-    struct timespec end = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
-    bool stopping;
-    int rc = 0;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->stopping && rc == 0)
-        rc = pthread_cond_timedwait(&s->wake, &s->lock, &end);
-    stopping = s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    return stopping;
+    return sweep_lone_uploads(turn->data, &turn->more);
 }
 
-/* Until nothing is left, a failure or the end of the lease. */
-static void repeat(Sweeper *s, const char *what, Err (*turn)(const SweeperOptions *o, bool *out_more))
+static Err old_uploads(SweeperTurn *turn)
 {
-    bool more = true;
-
-    while (more && lease_held(s->lease)) {
-        Err e = turn(&s->options, &more);
-
-        counter_add(s->turns, 1);
-        if (err_failed(e)) {
-            counter_add(s->failures, 1);
-            LOG_WARN(s->options.log, "sweep_failed", "what", what, "error", (const char *)e.text);
-            return;
-        }
-        if (more && wait_ms(s, SWEEP_PAUSE_MS))
-            return;
-    }
+    return sweep_old_uploads(turn->data, &turn->more);
 }
 
-static void *run(void *data)
+static Err channels(SweeperTurn *turn)
 {
-    Sweeper *s = data;
-
-    while (!wait_ms(s, SWEEP_EVERY_MS)) {
-        repeat(s, "lone uploads", sweep_lone_uploads);
-        repeat(s, "old uploads", sweep_old_uploads);
-        repeat(s, "channels", sweep_channels);
-    }
-    return NULL;
+    return sweep_channels(turn->data, &turn->more);
 }
 
-Err sweeper_start(const SweeperOptions *options, Sweeper **out)
+Sweeper *chat_sweeper_start(ChatSweeps *sweeps, Metrics *metrics)
 {
-    Sweeper *s = xcalloc(1, sizeof *s);
-    pthread_condattr_t attributes;
+    Counter *turns = metrics_counter(metrics, "atrium_chat_sweeps_total", "Turns of the sweeper that went well.", "");
 
-    s->options = *options;
-    s->turns = metrics_counter(options->metrics, "atrium_chat_sweeps_total", "Turns of the sweeper.", "");
-    s->failures = metrics_counter(options->metrics, "atrium_chat_sweep_failures_total", "Those that failed.", "");
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    s->lease = lease_new(options->db, options->log, "sweeper", LEASE_RETRY_MS);
-    if (pthread_create(&s->thread, NULL, run, s) != 0)
-        abort(); /* no more threads: as good as no more memory */
-    *out = s;
-    return OK;
-}
-
-void sweeper_stop(Sweeper *s)
-{
-    if (!s)
-        return;
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->thread, NULL);
-    lease_free(s->lease);
-    pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
+    return sweeper_start(&(SweeperOptions){
+        .db = sweeps->db,
+        .log = sweeps->log,
+        .name = "sweeper",
+        .data = sweeps,
+        .tasks = {{"lone uploads", lone_uploads, .turns = turns},
+                  {"old uploads", old_uploads, .turns = turns},
+                  {"channels", channels, .turns = turns}},
+        .failures = metrics_counter(metrics, "atrium_chat_sweep_failures_total", "Those that failed.", ""),
+        .interval_ms = SWEEP_EVERY_MS,
+        .pause_ms = SWEEP_PAUSE_MS,
+    });
 }

@@ -2,21 +2,18 @@
  * messages of their own (dialect W) or are given back, and channels that are gone lose their messages. */
 #pragma once
 #include "services/chat/chat.h"
-#include "shared/lease.h"
-#include "shared/metrics.h"
+#include "shared/sweeper.h"
 
-typedef struct Sweeper Sweeper;
-typedef struct SweeperOptions {
+typedef struct ChatSweeps {
     const Chat *chat;
     Db *db;
     const Clock *clock;
     Log *log;
-    Metrics *metrics;
-} SweeperOptions;
-Err sweeper_start(const SweeperOptions *options, Sweeper **out) MUST_CHECK;
-void sweeper_stop(Sweeper *sweeper); /* NULL is fine */
+} ChatSweeps;
+/* `sweeps` is borrowed until sweeper_stop. */
+Sweeper *chat_sweeper_start(ChatSweeps *sweeps, Metrics *metrics);
 
 /* One turn of each, for tests: `*out_more` when there may be more. */
-Err sweep_lone_uploads(const SweeperOptions *options, bool *out_more) MUST_CHECK;
-Err sweep_old_uploads(const SweeperOptions *options, bool *out_more) MUST_CHECK;
-Err sweep_channels(const SweeperOptions *options, bool *out_more) MUST_CHECK;
+Err sweep_lone_uploads(const ChatSweeps *sweeps, bool *out_more) MUST_CHECK;
+Err sweep_old_uploads(const ChatSweeps *sweeps, bool *out_more) MUST_CHECK;
+Err sweep_channels(const ChatSweeps *sweeps, bool *out_more) MUST_CHECK;

@@ -92,7 +92,9 @@ static void write_problem_head(StrBuf *out, const char *type, const Failure *f)
 {
     strbuf_append_char(out, '{');
     member(out, "type", type);
-    more_member(out, "title", http_status_text(f->look.http));
+    /* A contract may have a title of its own for a case: it is then among the details. */
+    if (json_find(f->details, SLICE_LIT("title")).len == 0)
+        more_member(out, "title", http_status_text(f->look.http));
     strbuf_printf(out, ",\"status\":%d", f->look.http);
     more_member(out, "detail", f->message);
     strbuf_append_cstr(out, ",\"instance\":");

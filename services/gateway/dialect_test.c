@@ -132,6 +132,19 @@ static void details_become_members(void **state)
         assert_true(slice_find(body_of(mem, d, f), SLICE_LIT("\"hint\":\"h\",\"n\":2}")) > 0);
 }
 
+static void a_title_among_the_details_is_the_title(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    const Failure f = {.look = {.code = "C", .http = 400, .shown = true},
+                       .text = "t",
+                       .details = SLICE_LIT("{\"title\":\"Batch is empty\"}")};
+    Slice body = body_of(mem, ATRIUM__DIALECT__TOGATHER, f);
+    (void)state;
+
+    assert_true(slice_find(body, SLICE_LIT("\"title\":\"Batch is empty\"")) > 0);
+    assert_true(slice_find(body, SLICE_LIT("Bad Request")) < 0);
+}
+
 /* --- violations -------------------------------------------------------------------------------------------------- */
 /* message Outer { string email = 1; string password = 2 (secret); Inner inner = 3; } Inner { string word = 1; } */
 static const TypeTables *make_types(Arena *mem)
@@ -273,6 +286,7 @@ int main(void)
         cmocka_unit_test(router_errors_of_rag_are_short),
         cmocka_unit_test(faults_are_listed_in_each_manner),
         cmocka_unit_test(details_become_members),
+        cmocka_unit_test(a_title_among_the_details_is_the_title),
         cmocka_unit_test(inputs_are_shown_unless_secret),
         cmocka_unit_test(long_inputs_are_cut),
         cmocka_unit_test(structs_become_json),

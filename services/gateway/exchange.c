@@ -326,13 +326,18 @@ static bool answer_options(Exchange *x, StepResult *out)
 }
 
 /* --- finding what it is about ------------------------------------------------------------------------------------ */
+static Slice looked_up_path(const Exchange *x)
+{
+    return x->profile->front && slice_eq_cstr(x->raw_path, "/") ? slice(x->profile->front) : x->raw_path;
+}
+
 static StepResult find_operation(Exchange *x)
 {
     const RouteTree *routes = tables_routes(x->tables);
     RouteMatch other;
     StepResult result;
 
-    if (!routes_split(x->mem, x->raw_path, &x->path))
+    if (!routes_split(x->mem, looked_up_path(x), &x->path))
         return exchange_fail_with(x, "INVALID_ARGUMENT", "the path is not valid percent-encoded UTF-8");
     if (answer_options(x, &result))
         return result;

@@ -448,7 +448,9 @@ static Err add_headers(Exchange *x, BusHeaders *h, int64_t timeout_ms)
     add(h, "Atrium-Caller", x->caller_header);
     TRY(add_idempotency_key(x, h));
     for (size_t i = 0; i < op->header_count; i++) {
-        Slice value = exchange_header_joined(x, op->headers[i]);
+        /* No header of that name: what stands behind the path's question mark. */
+        bool query = strcmp(op->headers[i], "query-string") == 0;
+        Slice value = query ? x->raw_query : exchange_header_joined(x, op->headers[i]);
 
         if (value.len)
             add(h, arena_printf(x->mem, "Http-%s", op->headers[i]), slice_cstr(x->mem, value));

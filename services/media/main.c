@@ -35,6 +35,7 @@ typedef struct Running {
     EventConsumer *attachments;
     Eraser eraser;
     Erasure *erasure;
+    MediaSweeps sweeps;
     Sweeper *sweeper;
 } Running;
 
@@ -97,12 +98,10 @@ static Err start_background(Service *service, void *context)
                                         .erase = erase_user,
                                         .context = &running->eraser},
                       &running->erasure));
-    return sweeper_start(&(SweeperOptions){.media = &running->media,
-                                           .db = service->db,
-                                           .clock = service->clock,
-                                           .log = service->log,
-                                           .metrics = service->metrics},
-                         &running->sweeper);
+    running->sweeps =
+        (MediaSweeps){.media = &running->media, .db = service->db, .clock = service->clock, .log = service->log};
+    running->sweeper = media_sweeper_start(&running->sweeps, service->metrics);
+    return OK;
 }
 
 static void stop_background(void *context)

@@ -177,7 +177,7 @@ static void what_is_taken_out_or_deleted_is_shut(void **state)
 static void old_trash_and_its_objects_are_swept(void **state)
 {
     StoreSchema *s = *state;
-    SweeperOptions options = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
+    MediaSweeps sweeps = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
     Uuid id = store_schema_uploaded(s, OWNER, "swept"), kept = store_schema_uploaded(s, OWNER, "kept");
     char *key = arena_strdup(s->schema.mem, store_schema_row(s, id).object_key);
     BlobInfo info;
@@ -191,10 +191,10 @@ static void old_trash_and_its_objects_are_swept(void **state)
                                     s->schema.now_us / 1000000, uuid_text(s->schema.mem, id),
                                     s->schema.now_us / 1000000, uuid_text(s->schema.mem, kept)));
     assert_ok(blob_stat(s->media.blob, key, &info));
-    assert_ok(sweep_trash(&options, &more));
+    assert_ok(sweep_trash(&sweeps, &more));
     assert_int_equal(store_schema_row(s, id).owner_id, 0);
     assert_int_equal(store_schema_row(s, kept).owner_id, OWNER);
-    assert_ok(sweep_objects(&options, &more));
+    assert_ok(sweep_objects(&sweeps, &more));
     assert_reason(blob_stat(s->media.blob, key, &info), &NOT_FOUND);
     assert_int_equal(test_schema_count(&s->schema, "SELECT count(*) FROM discarded_object"), 0);
 }
@@ -202,7 +202,7 @@ static void old_trash_and_its_objects_are_swept(void **state)
 static void originals_that_nobody_knows_are_found_when_they_are_old(void **state)
 {
     StoreSchema *s = *state;
-    SweeperOptions options = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
+    MediaSweeps sweeps = {.media = &s->media, .db = s->schema.db, .clock = &s->schema.clock};
     const char *after = NULL;
     int64_t found, all = 0;
     BlobInfo info;
@@ -210,7 +210,7 @@ static void originals_that_nobody_knows_are_found_when_they_are_old(void **state
     assert_ok(blob_put_bytes(s->media.blob, &(BlobPut){.key = "original/9/lost/clip.bin"}, SLICE_LIT("x"), &info));
     for (int pass = 0; pass < 2; pass++) {
         do {
-            assert_ok(sweep_orphans(&options, s->schema.mem, &after, &found));
+            assert_ok(sweep_orphans(&sweeps, s->schema.mem, &after, &found));
             all += found;
         } while (after);
         assert_int_equal(all, pass);

@@ -1,8 +1,6 @@
 /* sweeper: see sweeper.h. */
 #include "services/media/sweeper.h"
 
-#include <pthread.h>
-
 #include "services/media/store_items.h"
 #include "services/media/store_sweep.h"
 #include "services/media/uploads.h"
@@ -11,7 +9,6 @@ enum {
     SWEEP_BATCH = 100,
     SWEEP_TIMEOUT_MS = 30000,
     SWEEP_PAUSE_MS = 100,
-    LEASE_RETRY_MS = 5000,
     PREFIX_BATCH = 500,
     ORPHANS_PAGE = 500,
     ORPHAN_AGE_MS = 86400000,
@@ -20,18 +17,7 @@ enum {
 #define US_PER_DAY (INT64_C(86400) * 1000000)
 #define ORIGINALS "original/"
 
-struct Sweeper {
-    SweeperOptions options;
-    Lease *lease;
-    Counter *purged, *uploads, *freed, *orphans, *failures;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping;
-    int64_t orphans_at_ms; /* monotonic: when to look for them again */
-};
-
-static Request request_of(const SweeperOptions *o, Arena *mem)
+static Request request_of(const MediaSweeps *o, Arena *mem)
 {
     return (Request){.mem = mem,
                      .service = o->media,
@@ -43,7 +29,7 @@ static Request request_of(const SweeperOptions *o, Arena *mem)
 
 /* --- trash
  * ------------------------------------------------------------------------------------------------------------ */
-static Err purge_one(const SweeperOptions *o, Uuid id, int64_t before_us)
+static Err purge_one(const MediaSweeps *o, Uuid id, int64_t before_us)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -58,7 +44,7 @@ static Err purge_one(const SweeperOptions *o, Uuid id, int64_t before_us)
     return db_tx_commit(&tx);
 }
 
-Err sweep_trash(const SweeperOptions *o, bool *out_more)
+Err sweep_trash(const MediaSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(o, mem);
@@ -76,7 +62,7 @@ Err sweep_trash(const SweeperOptions *o, bool *out_more)
 }
 
 /* --- uploads that nobody goes on with -------------------------------------------------------------------------- */
-static Err sweep_uploads(const SweeperOptions *o, bool *out_more)
+static Err sweep_uploads(const MediaSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(o, mem);
@@ -99,7 +85,7 @@ static Err delete_object(Blob *blob, const char *key)
 }
 
 /* From the store first: a crash between the two deletes once more what is gone. */
-Err sweep_objects(const SweeperOptions *o, bool *out_more)
+Err sweep_objects(const MediaSweeps *o, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -124,7 +110,7 @@ Err sweep_objects(const SweeperOptions *o, bool *out_more)
 
 /* --- orphans
  * ---------------------------------------------------------------------------------------------------------- */
-static Err discard_all(const SweeperOptions *o, const char *const *keys, size_t count)
+static Err discard_all(const MediaSweeps *o, const char *const *keys, size_t count)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -136,7 +122,7 @@ static Err discard_all(const SweeperOptions *o, const char *const *keys, size_t 
     return db_tx_commit(&tx);
 }
 
-Err sweep_orphans(const SweeperOptions *o, Arena *mem, const char **after, int64_t *out_found)
+Err sweep_orphans(const MediaSweeps *o, Arena *mem, const char **after, int64_t *out_found)
 {
     int64_t old_ms = clock_unix_us(o->clock) / 1000 - ORPHAN_AGE_MS;
     Request rq = request_of(o, mem);
@@ -156,131 +142,76 @@ Err sweep_orphans(const SweeperOptions *o, Arena *mem, const char **after, int64
     return OK;
 }
 
-/* --- the thread
- * ------------------------------------------------------------------------------------------------------- */
-/* True when it is time to stop. */
-static bool wait_ms(Sweeper *s, int64_t ms)
-{
-    int64_t end_us = clock_monotonic_us(&SYSTEM_CLOCK) + ms * 1000;
-    struct timespec end = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
-    bool stopping;
-    int rc = 0;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->stopping && rc == 0)
-        rc = pthread_cond_timedwait(&s->wake, &s->lock, &end);
-    stopping = s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    return stopping;
-}
-
-static bool note(Sweeper *s, const char *what, Err e)
-{
-    if (!err_failed(e))
-        return true;
-    counter_add(s->failures, 1);
-    LOG_WARN(s->options.log, "sweep_failed", "what", what, "error", e.text);
-    return false;
-}
-
-/* Until nothing is left, a failure or the end of the lease. */
-static bool repeat(Sweeper *s, const char *what, Counter *counter, Err (*turn)(const SweeperOptions *o, bool *out_more))
-{
-    bool more = true;
-
-    while (more && lease_held(s->lease)) {
-        if (!note(s, what, turn(&s->options, &more)))
-            return true;
-        counter_add(counter, 1);
-        if (wait_ms(s, more ? SWEEP_PAUSE_MS : 0))
-            return false;
-    }
-    return true;
-}
-
-static bool look_for_orphans(Sweeper *s)
+/* A page in each turn; once a day, and not when everything has just started. */
+static Err look_for_orphans(MediaSweeps *sweeps, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(65536);
-    int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK), found = 0;
-    const char *after = NULL;
-    char *place = NULL;
+    const char *after = sweeps->orphans_after[0] ? sweeps->orphans_after : NULL;
+    int64_t found = 0;
+    Err e = sweep_orphans(sweeps, mem, &after, &found);
 
-    if (!s->options.media->blob || now_ms < s->orphans_at_ms)
-        return true;
-    s->orphans_at_ms = now_ms + ORPHANS_EVERY_MS;
-    do {
-        if (!lease_held(s->lease) || !note(s, "orphans", sweep_orphans(&s->options, mem, &after, &found)))
-            break;
-        counter_add(s->orphans, (uint64_t)found);
-        free(place);
-        place = after ? xstrdup(after) : NULL;
-        arena_reset(mem);
-        after = place;
-        if (wait_ms(s, SWEEP_PAUSE_MS)) {
-            free(place);
-            return false;
-        }
-    } while (after);
-    free(place);
-    return true;
+    *out_more = !err_failed(e) && after;
+    snprintf(sweeps->orphans_after, sizeof sweeps->orphans_after, "%s", *out_more ? after : "");
+    counter_add(sweeps->orphans, (uint64_t)found);
+    return e;
 }
 
-static void *sweep_loop(void *data)
+/* --- the thread
+ * ------------------------------------------------------------------------------------------------------- */
+static Err trash(SweeperTurn *turn)
 {
-    Sweeper *s = data;
-
-    while (!wait_ms(s, s->options.media->settings->sweep_interval_ms)) {
-        if (!lease_held(s->lease))
-            continue;
-        if (!repeat(s, "trash", s->purged, sweep_trash) || !repeat(s, "uploads", s->uploads, sweep_uploads) ||
-            !repeat(s, "objects", s->freed, sweep_objects) || !look_for_orphans(s))
-            break;
-    }
-    return NULL;
+    return sweep_trash(turn->data, &turn->more);
 }
 
-Err sweeper_start(const SweeperOptions *options, Sweeper **out)
+static Err uploads(SweeperTurn *turn)
 {
-    Sweeper *s = xcalloc(1, sizeof(*s));
-    pthread_condattr_t monotonic;
-
-    s->options = *options;
-    s->purged =
-        metrics_counter(options->metrics, "atrium_media_trash_sweeps_total", "Turns that purged old trash.", "");
-    s->uploads = metrics_counter(options->metrics, "atrium_media_upload_sweeps_total",
-                                 "Turns that threw away uploads that nobody went on with.", "");
-    s->freed = metrics_counter(options->metrics, "atrium_media_object_sweeps_total",
-                               "Turns that deleted discarded objects from the store.", "");
-    s->orphans =
-        metrics_counter(options->metrics, "atrium_media_orphans_total", "Originals in the store that no row knew.", "");
-    s->failures = metrics_counter(options->metrics, "atrium_media_sweep_failures_total", "Sweeps that failed.", "");
-    s->orphans_at_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + ORPHANS_EVERY_MS / 24;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    s->lease = lease_new(options->db, options->log, "media-sweeper", LEASE_RETRY_MS);
-    if (pthread_create(&s->thread, NULL, sweep_loop, s) != 0) {
-        lease_free(s->lease);
-        free(s);
-        return err_make(&INTERNAL, "no thread for the sweeper");
-    }
-    *out = s;
-    return OK;
+    return sweep_uploads(turn->data, &turn->more);
 }
 
-void sweeper_stop(Sweeper *s)
+static Err objects(SweeperTurn *turn)
 {
-    if (!s)
-        return;
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_cond_broadcast(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->thread, NULL);
-    lease_free(s->lease);
-    pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
+    return sweep_objects(turn->data, &turn->more);
+}
+
+static Err orphans(SweeperTurn *turn)
+{
+    MediaSweeps *sweeps = turn->data;
+    int64_t now_ms = clock_monotonic_ms(&SYSTEM_CLOCK);
+
+    if (!sweeps->media->blob || (now_ms < sweeps->orphans_at_ms && !sweeps->orphans_after[0]))
+        return OK;
+    sweeps->orphans_at_ms = now_ms + ORPHANS_EVERY_MS;
+    return look_for_orphans(sweeps, &turn->more);
+}
+
+static Counter *counter(Metrics *metrics, const char *name, const char *help)
+{
+    return metrics_counter(metrics, name, help, "");
+}
+
+Sweeper *media_sweeper_start(MediaSweeps *sweeps, Metrics *m)
+{
+    sweeps->orphans = counter(m, "atrium_media_orphans_total", "Originals in the store that no row knew.");
+    sweeps->orphans_at_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + ORPHANS_EVERY_MS / 24;
+    return sweeper_start(&(SweeperOptions){
+        .db = sweeps->db,
+        .log = sweeps->log,
+        .name = "media-sweeper",
+        .data = sweeps,
+        .tasks =
+            {
+                {"trash", trash,
+                 .turns = counter(m, "atrium_media_trash_sweeps_total", "Turns that purged old trash.")},
+                {"uploads", uploads,
+                 .turns = counter(m, "atrium_media_upload_sweeps_total",
+                                  "Turns that threw away uploads that nobody went on with.")},
+                {"objects", objects,
+                 .turns = counter(m, "atrium_media_object_sweeps_total",
+                                  "Turns that deleted discarded objects from the store.")},
+                {"orphans", orphans},
+            },
+        .failures = counter(m, "atrium_media_sweep_failures_total", "Sweeps that failed."),
+        .interval_ms = sweeps->media->settings->sweep_interval_ms,
+        .pause_ms = SWEEP_PAUSE_MS,
+    });
 }

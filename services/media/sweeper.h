@@ -2,22 +2,25 @@
  * over, objects that were discarded, and (once a day) originals in the store that no row knows. */
 #pragma once
 #include "services/media/media.h"
-#include "shared/lease.h"
+#include "shared/blob.h"
+#include "shared/sweeper.h"
 
-typedef struct Sweeper Sweeper;
-typedef struct SweeperOptions {
+typedef struct MediaSweeps {
     const Media *media;
     Db *db;
     const Clock *clock;
     Log *log;
-    Metrics *metrics;
-} SweeperOptions;
-Err sweeper_start(const SweeperOptions *options, Sweeper **out) MUST_CHECK;
-void sweeper_stop(Sweeper *sweeper); /* NULL is fine */
+    /* The sweeper's own. */
+    Counter *orphans;
+    int64_t orphans_at_ms;                      /* monotonic: when to look for them again */
+    char orphans_after[BLOB_KEY_MAX_BYTES + 1]; /* how far it has come; "": not at it */
+} MediaSweeps;
+/* `sweeps` is borrowed until sweeper_stop. */
+Sweeper *media_sweeper_start(MediaSweeps *sweeps, Metrics *metrics);
 
 /* One turn of each, for tests: `*out_more` when there may be more. */
-Err sweep_trash(const SweeperOptions *options, bool *out_more) MUST_CHECK;
-Err sweep_objects(const SweeperOptions *options, bool *out_more) MUST_CHECK;
+Err sweep_trash(const MediaSweeps *sweeps, bool *out_more) MUST_CHECK;
+Err sweep_objects(const MediaSweeps *sweeps, bool *out_more) MUST_CHECK;
 /* A page of the store behind `*after` (NULL: the first); `*after`, of `mem`, is NULL after the last. Younger than a day
  * is left alone: it may be an upload's that has not told of it yet. */
-Err sweep_orphans(const SweeperOptions *options, Arena *mem, const char **after, int64_t *out_found) MUST_CHECK;
+Err sweep_orphans(const MediaSweeps *sweeps, Arena *mem, const char **after, int64_t *out_found) MUST_CHECK;

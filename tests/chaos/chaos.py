@@ -25,8 +25,8 @@ CHECKS = [check for domain in DOMAINS for check in domain.CHECKS]
 RATE_LIMITS = "auth=1000000/60,user=1000000/60,chat=1000000/60,connect=1000000/60"
 CALM_S = 1.5            # between two faults
 GIVE_UP_S = 60          # for everything to work again
-ADMIN = [f"ADMIN_PORT_{name}" for name in ("gateway", "gateway_2", "auth", "chat", "media", "transcode")]
-OUTBOXES = ("auth", "chat", "media", "transcode")
+ADMIN = [f"ADMIN_PORT_{name}" for name in ("gateway", "gateway_2", "auth", "chat", "events", "media", "transcode")]
+OUTBOXES = ("auth", "chat", "events", "media", "transcode")
 
 
 class Chaos:

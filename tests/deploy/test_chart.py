@@ -12,20 +12,21 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/atrium"
 SERVERS = {"nats": 4222, "postgres": 5432, "redis": 6379}
-SERVICES = {"gateway", "auth", "chat", "media", "transcode"}
+SERVICES = {"gateway", "auth", "chat", "events", "media", "transcode"}
 
 # Written by hand: the secrets that each container may know.
 SECRETS = {
     "gateway": {"JWT_SECRET", "GATEWAY_SIGNING_KEY", "GATEWAY_PUBLIC_KEY", "GATEWAY_NATS_PASSWORD", "REDIS_PASSWORD"},
     "auth": {"JWT_SECRET", "ADMIN_PASSWORD", "GATEWAY_PUBLIC_KEY", "AUTH_NATS_PASSWORD", "AUTH_DB_PASSWORD"},
     "chat": {"GATEWAY_PUBLIC_KEY", "CHAT_NATS_PASSWORD", "CHAT_DB_PASSWORD"},
+    "events": {"GATEWAY_PUBLIC_KEY", "EVENTS_NATS_PASSWORD", "EVENTS_DB_PASSWORD"},
     "transcode": {"GATEWAY_PUBLIC_KEY", "TRANSCODE_NATS_PASSWORD", "TRANSCODE_DB_PASSWORD"},
     "media": {"MEDIA_TICKET_KEY", "WEBHOOK_KEY", "GATEWAY_PUBLIC_KEY", "MEDIA_NATS_PASSWORD", "MEDIA_DB_PASSWORD"},
     "migrate": {"POSTGRES_PASSWORD", "AUTH_DB_PASSWORD", "CHAT_DB_PASSWORD", "MEDIA_DB_PASSWORD",
-                "TRANSCODE_DB_PASSWORD"},
+                "TRANSCODE_DB_PASSWORD", "EVENTS_DB_PASSWORD"},
     "bus-setup": {"OPS_NATS_PASSWORD"},
     "nats": {"OPS_NATS_PASSWORD", "GATEWAY_NATS_PASSWORD", "AUTH_NATS_PASSWORD", "MEDIA_NATS_PASSWORD",
-             "CHAT_NATS_PASSWORD", "TRANSCODE_NATS_PASSWORD"},
+             "CHAT_NATS_PASSWORD", "TRANSCODE_NATS_PASSWORD", "EVENTS_NATS_PASSWORD"},
     "postgres": {"POSTGRES_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},
     "caddy": set(),
@@ -38,6 +39,7 @@ REACHES = {
     ("gateway", "nats", 4222), ("auth", "nats", 4222), ("test", "nats", 4222),
     ("media", "nats", 4222), ("media", "postgres", 5432), ("gateway", "media", 8081),
     ("chat", "nats", 4222), ("chat", "postgres", 5432),
+    ("events", "nats", 4222), ("events", "postgres", 5432),
     ("transcode", "nats", 4222), ("transcode", "postgres", 5432),
     ("auth", "postgres", 5432), ("migrate", "postgres", 5432), ("migrate", "nats", 4222),
     ("gateway", "redis", 6379),
@@ -212,7 +214,7 @@ def test_servers_outside_are_reached_by_who_needs_them(tmp_path):
     labels = {name: found for name, found, _ in pods(objects)}
     reach = {(name, port) for name in labels for port in (4222, 5432, 6379, 6380, 443)
              if allowed(policies, "Egress", labels[name], port, None)}
-    assert reach == {("gateway", 4222), ("gateway", 6380), ("auth", 4222), ("auth", 5432), ("chat", 4222), ("chat", 5432), ("media", 4222), ("media", 5432), ("transcode", 4222), ("transcode", 5432), ("migrate", 5432), ("migrate", 4222),
+    assert reach == {("gateway", 4222), ("gateway", 6380), ("auth", 4222), ("auth", 5432), ("chat", 4222), ("chat", 5432), ("events", 4222), ("events", 5432), ("media", 4222), ("media", 5432), ("transcode", 4222), ("transcode", 5432), ("migrate", 5432), ("migrate", 4222),
                      ("test", 4222)}
 
 
@@ -220,7 +222,7 @@ def test_networks_in_compose(compose):
     found = {name: set(s.get("networks", [])) for name, s in compose.items() if name != "prepare"}
     assert compose["prepare"]["network_mode"] == "none"
     assert found == {"caddy": {"edge"}, "gateway": {"edge", "bus"}, "auth": {"bus", "database"},
-                     "chat": {"bus", "database"}, "media": {"bus", "database"}, "transcode": {"bus", "database"}, "nats": {"bus"},
+                     "chat": {"bus", "database"}, "events": {"bus", "database"}, "media": {"bus", "database"}, "transcode": {"bus", "database"}, "nats": {"bus"},
                      "redis": {"bus"}, "postgres": {"database"}, "migrate": {"database"}, "bus-setup": {"bus"},
                      "atrium": {"bus"}}
     assert {name for name, s in compose.items() if "ports" in s} == {"caddy"}
@@ -265,7 +267,7 @@ def test_the_start_waits_for_health(compose):
     assert needs == {
         "prepare": {}, "atrium": {}, "postgres": {"prepare": ended}, "redis": {"prepare": ended}, "nats": {"prepare": ended},
         "migrate": {"postgres": healthy}, "bus-setup": {"nats": healthy}, "auth": {"migrate": ended, "bus-setup": ended},
-        "chat": {"migrate": ended, "bus-setup": ended}, "media": {"migrate": ended, "bus-setup": ended}, "transcode": {"migrate": ended, "bus-setup": ended},
+        "chat": {"migrate": ended, "bus-setup": ended}, "events": {"migrate": ended, "bus-setup": ended}, "media": {"migrate": ended, "bus-setup": ended}, "transcode": {"migrate": ended, "bus-setup": ended},
         "gateway": {"auth": healthy, "media": healthy, "nats": healthy, "redis": healthy}, "caddy": {"gateway": healthy},
     }
 

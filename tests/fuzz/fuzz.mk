@@ -68,6 +68,9 @@ transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/tra
 transcode_probe_FUZZ_LDFLAGS := -lm
 transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
 transcode_intake_FUZZ_LDFLAGS := -lm
+events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
+events_text_FUZZ_LDFLAGS := -lxml2 -licuuc
+$(F)/obj/services/events/text.o: CPPFLAGS += $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
 FUZZ_TARGETS := $(sort $(patsubst %_FUZZ,%,$(filter %_FUZZ,$(.VARIABLES))))
 
 $(F)/obj/build/gen/%.o: build/gen/%.c | $(GENERATED)

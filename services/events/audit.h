@@ -1,0 +1,12 @@
+/* audit: who did what in administration. An entry commits with what it tells of, and outlives the accounts it names. */
+#pragma once
+#include "services/events/entity.h"
+
+typedef struct AuditNote {
+    const char *action; /* "event.updated": a constant */
+    EntityKind kind;
+    Uuid target;
+    Slice before, after; /* documents, of which the digest is kept; empty: none */
+} AuditNote;
+/* The actor is the caller of `rq`. */
+Err audit_note(Request *rq, DbTx *tx, const AuditNote *note) MUST_CHECK;

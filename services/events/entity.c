@@ -1,0 +1,483 @@
+/* entity: see entity.h. */
+#include "services/events/entity.h"
+
+#include <math.h>
+
+#include "services/events/assemble.h"
+
+enum { RENDERED_AT_ONCE = 500 }; /* events whose documents a change of their place writes anew, a turn */
+
+struct EntityBefore {
+    Slice doc, kept; /* kept: all that is of a row and not of the document, as a text to compare */
+    Node *full;
+    Lifecycle lifecycle;
+    bool deleted, withheld;
+    size_t occurrence_count;
+};
+
+/* --- who --------------------------------------------------------------------------------------------------------- */
+Actor actor_service(const char *name)
+{
+    return (Actor){.kind = "service", .id = name, .name = name};
+}
+
+Actor actor_of(const Request *rq)
+{
+    const Caller *c = &rq->caller;
+
+    if (c->kind != CALLER_PERSON)
+        return actor_service(c->service[0] ? c->service : "platform");
+    if (c->api_key)
+        return (Actor){.kind = "key", .id = c->login_id, .name = c->username};
+    return (Actor){.kind = "user", .id = arena_printf(rq->mem, "%" PRId64, c->user_id), .name = c->username};
+}
+
+EntityWriter entity_writer(Request *rq, DbTx *tx)
+{
+    return (EntityWriter){.events = rq->service,
+                          .mem = rq->mem,
+                          .tx = tx,
+                          .now_us = clock_unix_us(rq->clock),
+                          .actor = actor_of(rq)};
+}
+
+/* --- what is kept beside the document ---------------------------------------------------------------------------- */
+static void keep_uuid(StrBuf *out, Uuid id)
+{
+    strbuf_append(out, slice_of(id.bytes, sizeof(id.bytes)));
+}
+
+/* With its end, so that "a" "bc" is not "ab" "c". */
+static void keep_text(StrBuf *out, const char *text)
+{
+    strbuf_append(out, slice_of(text, strlen(text) + 1));
+}
+
+static void keep_number(StrBuf *out, int64_t number)
+{
+    strbuf_append(out, slice_of(&number, sizeof(number)));
+}
+
+static void keep_double(StrBuf *out, double number)
+{
+    strbuf_printf(out, "%a;", number);
+}
+
+static void keep_head(StrBuf *out, const EntityHead *h)
+{
+    keep_number(out, h->lifecycle);
+    keep_double(out, h->confidence);
+    keep_text(out, h->federation_uri);
+    keep_number(out, h->deleted_us);
+    keep_text(out, h->deletion_reason);
+    keep_uuid(out, h->superseded_by);
+}
+
+static void keep_occurrence(StrBuf *out, const Occurrence *o)
+{
+    keep_uuid(out, o->id);
+    keep_uuid(out, o->place_id);
+    keep_number(out, o->start_us);
+    keep_number(out, o->end_us);
+    keep_number(out, o->door_us);
+    keep_number(out, o->previous_start_us);
+    keep_number(out, o->recurrence_us);
+    keep_number(out, o->status);
+    keep_number(out, o->detached);
+    keep_text(out, o->timezone);
+    keep_text(out, o->virtual_url);
+    keep_text(out, o->ticket_url);
+    keep_double(out, o->price_min);
+    keep_double(out, o->price_max);
+    keep_text(out, o->price_currency);
+    keep_text(out, o->availability);
+}
+
+static StrBuf kept_text(Arena *mem)
+{
+    return strbuf_new(mem, (size_t)OCCURRENCES_MAX * 16384);
+}
+
+static Slice kept_of_event(Arena *mem, const EventEntity *e)
+{
+    StrBuf out = kept_text(mem);
+
+    keep_head(&out, &e->head);
+    keep_text(&out, e->domain);
+    keep_uuid(&out, e->place_id);
+    keep_uuid(&out, e->organizer_id);
+    keep_uuid(&out, e->series_id);
+    keep_text(&out, e->virtual_url);
+    keep_text(&out, e->virtual_name);
+    keep_text(&out, e->license_url);
+    keep_text(&out, e->license_status);
+    strbuf_append(&out, e->dedup_hash);
+    keep_uuid(&out, e->origin_node);
+    keep_text(&out, e->submitter_key);
+    keep_number(&out, e->submitter_user);
+    keep_number(&out, e->source_us);
+    keep_number(&out, e->takedown_us);
+    for (size_t i = 0; i < e->flag_count; i++)
+        keep_text(&out, e->flags[i]);
+    for (size_t i = 0; i < e->occurrence_count; i++)
+        keep_occurrence(&out, &e->occurrences[i]);
+    return strbuf_slice(&out);
+}
+
+static Slice kept_of_place(Arena *mem, const PlaceEntity *p)
+{
+    StrBuf out = kept_text(mem);
+
+    keep_head(&out, &p->head);
+    keep_text(&out, p->timezone);
+    return strbuf_slice(&out);
+}
+
+static Slice kept_of_organization(Arena *mem, const OrganizationEntity *o)
+{
+    StrBuf out = kept_text(mem);
+
+    keep_head(&out, &o->head);
+    return strbuf_slice(&out);
+}
+
+/* --- loading ----------------------------------------------------------------------------------------------------- */
+static Err take_document(Arena *mem, EntityKind kind, EntityHead *h, Slice doc)
+{
+    struct EntityBefore *before = ARENA_NEW(mem, struct EntityBefore);
+
+    if (!node_read(mem, doc, &before->full))
+        return err_make(&INTERNAL, "a stored document cannot be read");
+    before->doc = doc;
+    before->lifecycle = h->lifecycle;
+    before->deleted = h->deleted_us != 0;
+    h->before = before;
+    h->node = entity_strip(mem, kind, before->full);
+    return OK;
+}
+
+static Err not_there(EntityKind kind)
+{
+    return err_make(&NOT_FOUND, "there is no such %s", entity_word(kind));
+}
+
+Err event_load(const EntityWriter *w, Uuid id, EventEntity *out)
+{
+    EventEntity e;
+    Slice doc;
+
+    TRY(events_store_lock_event(w->tx, w->mem, id, &e, &doc));
+    if (e.head.version == 0)
+        return not_there(ENTITY_EVENT);
+    TRY(take_document(w->mem, ENTITY_EVENT, &e.head, doc));
+    e.head.before->kept = kept_of_event(w->mem, &e);
+    e.head.before->withheld = e.takedown_us != 0;
+    e.head.before->occurrence_count = e.occurrence_count;
+    *out = e;
+    return OK;
+}
+
+Err place_load(const EntityWriter *w, Uuid id, PlaceEntity *out)
+{
+    PlaceEntity p;
+    Slice doc;
+
+    TRY(events_store_lock_place(w->tx, w->mem, id, &p, &doc));
+    if (p.head.version == 0)
+        return not_there(ENTITY_PLACE);
+    TRY(take_document(w->mem, ENTITY_PLACE, &p.head, doc));
+    p.head.before->kept = kept_of_place(w->mem, &p);
+    *out = p;
+    return OK;
+}
+
+Err organization_load(const EntityWriter *w, Uuid id, OrganizationEntity *out)
+{
+    OrganizationEntity o;
+    Slice doc;
+
+    TRY(events_store_lock_organization(w->tx, w->mem, id, &o, &doc));
+    if (o.head.version == 0)
+        return not_there(ENTITY_ORGANIZATION);
+    TRY(take_document(w->mem, ENTITY_ORGANIZATION, &o.head, doc));
+    o.head.before->kept = kept_of_organization(w->mem, &o);
+    *out = o;
+    return OK;
+}
+
+static EntityHead new_head(Arena *mem, ClassId type)
+{
+    return (EntityHead){.lifecycle = LIFECYCLE_PUBLISHED,
+                        .node = node_new(mem, type, SLICE_LIT("")),
+                        .confidence = 1,
+                        .federation_uri = "",
+                        .deletion_reason = ""};
+}
+
+void event_init(Arena *mem, EventEntity *out)
+{
+    *out = (EventEntity){.head = new_head(mem, CLASS_EVENT),
+                         .domain = "arts",
+                         .virtual_url = "",
+                         .virtual_name = "",
+                         .license_url = CC0_IRI,
+                         .license_status = "cc0",
+                         .submitter_key = ""};
+}
+
+void place_init(Arena *mem, PlaceEntity *out)
+{
+    *out = (PlaceEntity){.head = new_head(mem, CLASS_PLACE), .timezone = ""};
+}
+
+void organization_init(Arena *mem, OrganizationEntity *out)
+{
+    *out = (OrganizationEntity){.head = new_head(mem, CLASS_ORGANIZATION)};
+}
+
+void entity_delete(const EntityWriter *w, EntityHead *head, const char *reason, Uuid superseded_by)
+{
+    if (!head->deleted_us)
+        head->deleted_us = w->now_us;
+    head->deletion_reason = reason;
+    head->superseded_by = superseded_by;
+}
+
+void entity_restore(EntityHead *head)
+{
+    head->deleted_us = 0;
+    head->deletion_reason = "";
+    head->superseded_by = (Uuid){{0}};
+}
+
+Node *entity_tombstone(Arena *mem, const Events *events, EntityKind kind, Uuid id, const char *name, int64_t deleted_us,
+                       const char *reason, Uuid superseded_by)
+{
+    static const ClassId TYPES[] = {[ENTITY_EVENT] = CLASS_EVENT,
+                                    [ENTITY_PLACE] = CLASS_PLACE,
+                                    [ENTITY_ORGANIZATION] = CLASS_ORGANIZATION};
+    Node *node = node_new(mem, TYPES[kind], slice(entity_uri(mem, events, kind, id)));
+
+    node_add_text(mem, node, TERM_NAME, slice(name));
+    if (kind == ENTITY_EVENT)
+        node_add_text(mem, node, TERM_EVENT_STATUS, SLICE_LIT(SCHEMA_IRI "EventCancelled"));
+    node_add_bool(mem, node, TERM_TOMBSTONE, true);
+    node_add_text(mem, node, TERM_DELETED_AT, slice(utc_text(mem, deleted_us)));
+    node_add_text(mem, node, TERM_DELETION_REASON, slice(reason));
+    if (!uuid_is_nil(superseded_by))
+        node_add_text(mem, node, TERM_SUPERSEDED_BY, slice(entity_uri(mem, events, kind, superseded_by)));
+    return node;
+}
+
+/* --- saving ------------------------------------------------------------------------------------------------------ */
+typedef struct Saving {
+    EntityKind kind;
+    EntityHead *head;
+    Node *full;
+    Slice doc, kept;
+    const Slice *pointers;
+    size_t pointer_count;
+    bool is_new, withheld;
+} Saving;
+
+static void begin_saving(const EntityWriter *w, Saving *s)
+{
+    EntityHead *h = s->head;
+
+    s->is_new = h->version == 0;
+    h->version++;
+    h->updated_us = MAX(w->now_us, h->updated_us);
+    if (!s->is_new)
+        return;
+    if (uuid_is_nil(h->id))
+        h->id = ulid_next(w->events->ids);
+    h->created_us = h->updated_us;
+}
+
+/* Nothing that is seen or kept differs: as if it had not been saved. */
+static bool is_same(const EntityWriter *w, Saving *s)
+{
+    const struct EntityBefore *before = s->head->before;
+    Slice *pointers;
+
+    s->pointer_count = node_diff(w->mem, before ? before->full : NULL, s->full, &pointers);
+    s->pointers = pointers;
+    if (s->is_new || s->pointer_count || !slice_eq(before->kept, s->kept))
+        return false;
+    s->head->version--;
+    return true;
+}
+
+static Err record(const EntityWriter *w, const Saving *s, const char *note)
+{
+    return events_store_insert_revision(w->tx, &(RevisionRow){.kind = s->kind,
+                                                              .head = s->head,
+                                                              .doc = s->doc,
+                                                              .pointers = s->pointers,
+                                                              .pointer_count = s->pointer_count,
+                                                              .actor = w->actor,
+                                                              .note = note});
+}
+
+static Err too_large(void)
+{
+    return err_make(&INVALID_ARGUMENT, "the document would be larger than %d bytes", NODE_MAX_BYTES);
+}
+
+/* --- an event ---------------------------------------------------------------------------------------------------- */
+static int by_start(const void *a, const void *b)
+{
+    const Occurrence *one = a, *other = b;
+
+    if (one->start_us != other->start_us)
+        return one->start_us < other->start_us ? -1 : 1;
+    return memcmp(one->id.bytes, other->id.bytes, sizeof(one->id.bytes));
+}
+
+static Err prepare_occurrences(const EntityWriter *w, EventEntity *event)
+{
+    bool somewhere = !uuid_is_nil(event->place_id) || event->virtual_url[0];
+
+    if (event->occurrence_count > OCCURRENCES_MAX)
+        return err_make(&INVALID_ARGUMENT, "an event has at most %d occurrences", OCCURRENCES_MAX);
+    for (size_t i = 0; i < event->occurrence_count; i++) {
+        Occurrence *o = &event->occurrences[i];
+
+        if (uuid_is_nil(o->id))
+            o->id = uuid_v7(w->events->ids);
+        if (!somewhere && uuid_is_nil(o->place_id) && !o->virtual_url[0])
+            return err_make(&OCCURRENCE_LOCATION_REQUIRED, "an occurrence needs a venue or a virtual address");
+    }
+    if (event->occurrence_count)
+        qsort(event->occurrences, event->occurrence_count, sizeof(Occurrence), by_start);
+    return OK;
+}
+
+static Err put_together(const EntityWriter *w, const EventEntity *event, EventText *text, Node **out)
+{
+    EventRefs refs = {.count = 0};
+    Referred *list;
+    Uuid *places;
+    size_t count = event_places(w->mem, event, &places);
+
+    TRY(events_store_referred(w->tx, w->mem, places, count, event->organizer_id, event->series_id, &list, &refs.count));
+    refs.list = list;
+    *out = event_assemble(w->mem, w->events, event, &refs, text);
+    return graph_json(w->mem, *out, SHOWN_DETAIL, &text->doc) && graph_json(w->mem, *out, SHOWN_LISTS, &text->card)
+               ? OK
+               : too_large();
+}
+
+Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool *out_changed)
+{
+    Saving s = {.kind = ENTITY_EVENT, .head = &event->head};
+    EventText text;
+
+    TRY(prepare_occurrences(w, event));
+    begin_saving(w, &s);
+    TRY(put_together(w, event, &text, &s.full));
+    s.doc = text.doc;
+    s.kept = kept_of_event(w->mem, event);
+    if (out_changed)
+        *out_changed = false;
+    if (is_same(w, &s))
+        return OK;
+    TRY(events_store_write_event(w->tx, w->mem, event, &text, s.is_new));
+    TRY(events_store_write_occurrences(w->tx, w->mem, event, &text,
+                                       event->head.before && event->head.before->occurrence_count));
+    TRY(record(w, &s, note));
+    if (out_changed)
+        *out_changed = true;
+    return OK;
+}
+
+/* --- places and organisations ------------------------------------------------------------------------------------ */
+/* Documents that name it are written anew. */
+static Err render_events(const EntityWriter *w, EntityKind kind, Uuid id)
+{
+    Uuid after = {{0}}, *ids;
+    size_t count;
+
+    do {
+        TRY(events_store_naming(w->tx, w->mem, kind, id, after, RENDERED_AT_ONCE, &ids, &count));
+        for (size_t i = 0; i < count; i++) {
+            EventEntity event;
+            EventText text;
+            Node *full;
+
+            TRY(event_load(w, ids[i], &event));
+            TRY(put_together(w, &event, &text, &full));
+            TRY(events_store_rerender(w->tx, &event, &text));
+        }
+        if (count)
+            after = ids[count - 1];
+    } while (count == RENDERED_AT_ONCE);
+    return OK;
+}
+
+/* Of what is shown of it in others' documents. */
+static bool shows_elsewhere(const Saving *s)
+{
+    static const char *const SHOWN[] = {"/name", "/address", "/geo", "/url"};
+
+    for (size_t i = 0; i < s->pointer_count; i++)
+        for (size_t k = 0; k < ARRAY_LEN(SHOWN); k++)
+            if (slice_starts_with(s->pointers[i], slice(SHOWN[k])))
+                return true;
+    return false;
+}
+
+static Err finish_entity(const EntityWriter *w, const Saving *s, const char *note)
+{
+    TRY(record(w, s, note));
+    return s->is_new || !shows_elsewhere(s) ? OK : render_events(w, s->kind, s->head->id);
+}
+
+Err place_save(const EntityWriter *w, PlaceEntity *place, const char *note, bool *out_changed)
+{
+    Saving s = {.kind = ENTITY_PLACE, .head = &place->head};
+    EntityText text;
+
+    begin_saving(w, &s);
+    s.full = entity_assemble(w->mem, w->events, s.kind, s.head, &text);
+    s.kept = kept_of_place(w->mem, place);
+    if (out_changed)
+        *out_changed = false;
+    if (is_same(w, &s))
+        return OK;
+    if (!graph_json(w->mem, s.full, SHOWN_DETAIL, &s.doc))
+        return too_large();
+    text.doc = s.doc;
+    TRY(events_store_write_place(w->tx, place, &text, s.is_new));
+    TRY(finish_entity(w, &s, note));
+    if (out_changed)
+        *out_changed = true;
+    return OK;
+}
+
+Err organization_save(const EntityWriter *w, OrganizationEntity *organization, const char *note, bool *out_changed)
+{
+    Saving s = {.kind = ENTITY_ORGANIZATION, .head = &organization->head};
+    EntityText text;
+
+    begin_saving(w, &s);
+    s.full = entity_assemble(w->mem, w->events, s.kind, s.head, &text);
+    s.kept = kept_of_organization(w->mem, organization);
+    if (out_changed)
+        *out_changed = false;
+    if (is_same(w, &s))
+        return OK;
+    if (!graph_json(w->mem, s.full, SHOWN_DETAIL, &s.doc))
+        return too_large();
+    text.doc = s.doc;
+    TRY(events_store_write_organization(w->tx, organization, &text, s.is_new));
+    TRY(finish_entity(w, &s, note));
+    if (out_changed)
+        *out_changed = true;
+    return OK;
+}
+
+void entity_settled(const Events *events)
+{
+    outbox_nudge(events->outbox);
+}

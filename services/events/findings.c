@@ -1,0 +1,37 @@
+/* findings: see findings.h. */
+#include "services/events/findings.h"
+
+#include "shared/strbuf.h"
+
+enum { MESSAGE_MAX_BYTES = 400 };
+
+void findings_add(Findings *f, const char *field, const char *code, const char *format, ...)
+{
+    char message[MESSAGE_MAX_BYTES];
+    va_list args;
+
+    if (f->count == FINDINGS_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    f->list[f->count++] = (Finding){.field = arena_strdup(f->mem, field),
+                                    .code = code,
+                                    .message = slice_cstr(f->mem, utf8_take(slice(message), sizeof(message)))};
+}
+
+void findings_relate(Findings *f, const char *uri, double score)
+{
+    if (f->count == 0)
+        return;
+    f->list[f->count - 1].related = uri;
+    f->list[f->count - 1].score = score;
+}
+
+bool findings_have(const Findings *f, const char *code)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->list[i].code, code) == 0)
+            return true;
+    return false;
+}

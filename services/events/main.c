@@ -1,0 +1,126 @@
+/* main: the wiring of events. */
+#include "atrium/events/v1/admin.service.h"
+#include "atrium/events/v1/events.service.h"
+#include "atrium/events/v1/pages.service.h"
+#include "atrium/events/v1/review.service.h"
+#include "services/events/erase.h"
+#include "services/events/events.h"
+#include "services/events/housekeeping.h"
+#include "shared/erasure.h"
+#include "shared/service.h"
+
+enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64 };
+
+#define CONFIG_STRUCT EventsSettings
+#define SETTING CONFIG_ROW
+static const Setting SETTINGS[] = {
+#include "services/events/settings.def"
+};
+#undef SETTING
+#undef CONFIG_STRUCT
+
+typedef struct Running {
+    Events events; /* first: handlers get it */
+    Housekeeping housekeeping;
+    Sweeper *sweeper;
+    Eraser eraser;
+    Erasure *erasure;
+} Running;
+
+static Err check_settings(const CommonSettings *common, const void *settings)
+{
+    const EventsSettings *s = settings;
+    Slice base = slice(s->base_url);
+
+    (void)common;
+    if (!slice_starts_with(base, SLICE_LIT("http://")) && !slice_starts_with(base, SLICE_LIT("https://")))
+        return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: http:// or https://, and a host");
+    if (base.ptr[base.len - 1] == '/')
+        return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: no slash at the end");
+    if (strcmp(s->visibility, "public") != 0 && strcmp(s->visibility, "all") != 0)
+        return err_make(&INVALID_ARGUMENT, "EVENTS_VISIBILITY: public or all");
+    return OK;
+}
+
+static Err open_events(Service *service, void **out_context)
+{
+    const EventsSettings *settings = service->settings;
+    Running *running = ARENA_NEW(service->mem, Running);
+
+    running->events = (Events){
+        .settings = settings,
+        .ids = service->ids,
+        .contexts = contexts_new(service->mem, settings->base_url),
+        .outbox = service->outbox,
+    };
+    *out_context = running;
+    return OK;
+}
+
+static Err start_background(Service *service, void *context)
+{
+    Running *running = context;
+
+    running->housekeeping = (Housekeeping){
+        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->eraser =
+        (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
+                                        .client = service->client,
+                                        .log = service->log,
+                                        .metrics = service->metrics,
+                                        .domain = "events",
+                                        .erase = erase_user,
+                                        .context = &running->eraser},
+                      &running->erasure));
+    running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
+    return OK;
+}
+
+static void stop_background(void *context)
+{
+    Running *running = context;
+
+    sweeper_stop(MOVE(running->sweeper));
+    erasure_stop(MOVE(running->erasure));
+}
+
+static void close_events(void *context)
+{
+    (void)context;
+}
+
+int main(int argc, char **argv)
+{
+    static const RpcService *const RPCS[] = {
+        &EVENTS_V1_ADMIN_SERVICE,
+        &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_PAGE_SERVICE,
+        &EVENTS_V1_REVIEW_SERVICE,
+    };
+    static const RpcLane LANES[] = {
+        {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
+        {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
+        {.name = "slow", .threads = 1, .queue_max = SLOW_QUEUE_MAX, .nice = 10},
+    };
+    const ServiceDefinition definition = {
+        .name = "events",
+        .summary = "a commons of events, places and organisations as linked data",
+        .settings = SETTINGS,
+        .setting_count = ARRAY_LEN(SETTINGS),
+        .settings_bytes = sizeof(EventsSettings),
+        .uses_database = true,
+        .has_events = true,
+        .rpcs = RPCS,
+        .rpc_count = ARRAY_LEN(RPCS),
+        .lanes = LANES,
+        .lane_count = ARRAY_LEN(LANES),
+        .check = check_settings,
+        .open = open_events,
+        .started = start_background,
+        .stopping = stop_background,
+        .close = close_events,
+    };
+
+    return service_main(&definition, argc, argv);
+}

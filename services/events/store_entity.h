@@ -1,0 +1,62 @@
+/* store_entity: the rows behind entity.h. Only entity*.c calls it. */
+#pragma once
+#include "services/events/entity.h"
+
+/* Locks the row, and reads it with its occurrences; `out_doc` is the document as it stands. id is nil when there is
+ * none. */
+Err events_store_lock_event(DbTx *tx, Arena *mem, Uuid id, EventEntity *out, Slice *out_doc) MUST_CHECK;
+Err events_store_lock_place(DbTx *tx, Arena *mem, Uuid id, PlaceEntity *out, Slice *out_doc) MUST_CHECK;
+Err events_store_lock_organization(DbTx *tx, Arena *mem, Uuid id, OrganizationEntity *out, Slice *out_doc) MUST_CHECK;
+
+/* What an event's document says of other entities. */
+typedef struct Referred {
+    char kind; /* 'p', 'o', 's': place, organisation, series */
+    Uuid id;
+    Slice doc;        /* a series: its name */
+    const char *zone; /* of a place; "" not known */
+} Referred;
+Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
+                          Referred **out, size_t *out_count) MUST_CHECK;
+
+/* What is put together for a row besides the entity's own members. */
+typedef struct EventText {
+    const char *name, *description;
+    const char *mode; /* "offline", "online", "mixed" */
+    Slice doc, card;
+    const Slice *keywords; /* in lower case */
+    size_t keyword_count;
+    const char *others; /* names of place and organiser, for the search */
+    double price_min;   /* of the offers; NAN unknown */
+} EventText;
+Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text, bool is_new) MUST_CHECK;
+/* All of them; those that are not among them any more go. `had`: there may be some. */
+Err events_store_write_occurrences(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text,
+                                   bool had) MUST_CHECK;
+
+/* Columns of a place or an organisation, out of its node. */
+typedef struct EntityText {
+    const char *name, *legal_name, *description, *street, *locality, *region, *postal_code, *country;
+    const char *telephone, *email, *url;
+    bool located;
+    double latitude, longitude;
+    Slice doc;
+} EntityText;
+Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityText *text, bool is_new) MUST_CHECK;
+Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organization, const EntityText *text,
+                                    bool is_new) MUST_CHECK;
+/* Events whose documents name it, by id: `limit` of them behind `after`. */
+Err events_store_naming(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, Uuid after, int64_t limit, Uuid **out,
+                        size_t *out_count) MUST_CHECK;
+/* The document was written anew, in the same version. */
+Err events_store_rerender(DbTx *tx, const EventEntity *event, const EventText *text) MUST_CHECK;
+
+typedef struct RevisionRow {
+    EntityKind kind;
+    const EntityHead *head;
+    Slice doc;
+    const Slice *pointers;
+    size_t pointer_count;
+    Actor actor;
+    const char *note;
+} RevisionRow;
+Err events_store_insert_revision(DbTx *tx, const RevisionRow *row) MUST_CHECK;

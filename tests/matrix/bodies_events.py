@@ -1,0 +1,3 @@
+"""Requests for test_callers.py: of events' reading. Nothing is in the matrix's stack; its ids name nothing."""
+BODIES = {}
+VARIABLES = {"GetEvent.id": lambda s: "01J00000000000000000000000"}
