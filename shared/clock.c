@@ -1,6 +1,8 @@
 #include "shared/clock.h"
 
-enum { US_PER_S = 1000000, NS_PER_S = 1000000000, S_PER_DAY = 86400 };
+#include "shared/civil.h"
+
+enum { US_PER_S = 1000000, NS_PER_S = 1000000000 };
 
 static int64_t read_us(clockid_t id)
 {
@@ -25,54 +27,6 @@ static int64_t system_monotonic_us(void *context)
 
 const Clock SYSTEM_CLOCK = {.unix_us = system_unix_us, .monotonic_us = system_monotonic_us};
 
-/* ---------------------------------------------------------------------------------------------------- calendar
- * By arithmetic: gmtime_r takes the time zone's lock, and timegm accepts the 30th of February. Years are counted from
- * March, so that the leap day is the last of its year; 400 years (an era) have 146097 days. */
-
-enum { DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
-
-typedef struct Date {
-    int64_t year;
-    int month, day;
-} Date;
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
-static int64_t days_from_date(Date d)
-{
-    int64_t year = d.year - (d.month <= 2);
-    int64_t era = floor_div(year, 400), of_era = year - era * 400;
-    int month = (d.month + 9) % 12; /* March is 0 */
-    int64_t day_of_year = (153 * month + 2) / 5 + d.day - 1;
-
-    return era * DAYS_PER_ERA + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - DAYS_TO_1970;
-}
-
-static Date date_from_days(int64_t days)
-{
-    int64_t since = days + DAYS_TO_1970, era = floor_div(since, DAYS_PER_ERA);
-    int64_t day = since - era * DAYS_PER_ERA;
-    int64_t of_era = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    int64_t day_of_year = day - (365 * of_era + of_era / 4 - of_era / 100);
-    int64_t month = (5 * day_of_year + 2) / 153;
-    Date d = {.day = (int)(day_of_year - (153 * month + 2) / 5 + 1),
-              .month = (int)(month < 10 ? month + 3 : month - 9)};
-
-    d.year = of_era + era * 400 + (d.month <= 2);
-    return d;
-}
-
-static int days_in_month(int64_t year, int month)
-{
-    static const char DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    return month == 2 && leap ? 29 : DAYS[month - 1];
-}
-
 /* ---------------------------------------------------------------------------------------------------- text */
 
 static char *put_digits(char *at, int64_t value, int count)
@@ -95,15 +49,15 @@ static int fewest_digits(int32_t nanos)
 
 size_t time_format_ns(int64_t unix_s, int32_t nanos, int digits, char out[TIME_TEXT_BYTES])
 {
-    int64_t days = floor_div(unix_s, S_PER_DAY), second = unix_s - days * S_PER_DAY;
-    Date d;
+    int64_t days = civil_floor_div(unix_s, CIVIL_S_PER_DAY), second = unix_s - days * CIVIL_S_PER_DAY;
+    CivilDate d;
     char *at = out;
 
     out[0] = '\0';
     /* 0000-01-01 to 9999-12-31, asked first so that the arithmetic below cannot overflow. */
     if (days < -719528 || days > 2932896 || nanos < 0 || nanos >= NS_PER_S)
         return 0;
-    d = date_from_days(days);
+    d = civil_date(days);
     if (digits < 0)
         digits = fewest_digits(nanos);
     at = put_digits(at, d.year, 4);
@@ -129,7 +83,7 @@ size_t time_format_ns(int64_t unix_s, int32_t nanos, int digits, char out[TIME_T
 
 size_t time_format(int64_t unix_us, int digits, char out[TIME_TEXT_BYTES])
 {
-    int64_t unix_s = floor_div(unix_us, US_PER_S);
+    int64_t unix_s = civil_floor_div(unix_us, US_PER_S);
 
     return time_format_ns(unix_s, (int32_t)(unix_us - unix_s * US_PER_S) * 1000, digits, out);
 }
@@ -200,7 +154,7 @@ static bool take_offset(Slice *s, int64_t *out_s)
 bool time_parse(Slice text, int64_t *out_unix_s, int32_t *out_nanos)
 {
     int year, hour, minute, second;
-    Date d = {0};
+    CivilDate d = {0};
     int64_t offset_s;
     int32_t nanos;
 
@@ -211,10 +165,10 @@ bool time_parse(Slice text, int64_t *out_unix_s, int32_t *out_nanos)
         !take_offset(&text, &offset_s) || text.len)
         return false;
     d.year = year;
-    if (d.month < 1 || d.month > 12 || d.day < 1 || d.day > days_in_month(year, d.month) || hour > 23 || minute > 59 ||
+    if (!civil_date_exists(d) || hour > 23 || minute > 59 ||
         second > 59)
         return false;
-    *out_unix_s = days_from_date(d) * S_PER_DAY + hour * 3600 + minute * 60 + second - offset_s;
+    *out_unix_s = civil_days(d) * CIVIL_S_PER_DAY + hour * 3600 + minute * 60 + second - offset_s;
     *out_nanos = nanos;
     return true;
 }
