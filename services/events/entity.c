@@ -34,11 +34,8 @@ Actor actor_of(const Request *rq)
 
 EntityWriter entity_writer(Request *rq, DbTx *tx)
 {
-    return (EntityWriter){.events = rq->service,
-                          .mem = rq->mem,
-                          .tx = tx,
-                          .now_us = clock_unix_us(rq->clock),
-                          .actor = actor_of(rq)};
+    return (EntityWriter){
+        .events = rq->service, .mem = rq->mem, .tx = tx, .now_us = clock_unix_us(rq->clock), .actor = actor_of(rq)};
 }
 
 /* --- what is kept beside the document ---------------------------------------------------------------------------- */
@@ -253,9 +250,8 @@ void entity_restore(EntityHead *head)
 Node *entity_tombstone(Arena *mem, const Events *events, EntityKind kind, Uuid id, const char *name, int64_t deleted_us,
                        const char *reason, Uuid superseded_by)
 {
-    static const ClassId TYPES[] = {[ENTITY_EVENT] = CLASS_EVENT,
-                                    [ENTITY_PLACE] = CLASS_PLACE,
-                                    [ENTITY_ORGANIZATION] = CLASS_ORGANIZATION};
+    static const ClassId TYPES[] = {
+        [ENTITY_EVENT] = CLASS_EVENT, [ENTITY_PLACE] = CLASS_PLACE, [ENTITY_ORGANIZATION] = CLASS_ORGANIZATION};
     Node *node = node_new(mem, TYPES[kind], slice(entity_uri(mem, events, kind, id)));
 
     node_add_text(mem, node, TERM_NAME, slice(name));

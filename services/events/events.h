@@ -40,8 +40,8 @@ typedef struct Events {
     const Contexts *contexts;
     Zones *zones;
     const struct Boundary *boundary; /* where our events are; NULL: anywhere */
-    struct Shapes *shapes; /* of lists (store_list.h) */
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
+    struct Shapes *shapes;           /* of lists (store_list.h) */
+    OutboxRelay *outbox;             /* may be NULL: nothing is nudged (tests) */
 } Events;
 
 typedef enum EntityKind { ENTITY_EVENT, ENTITY_PLACE, ENTITY_ORGANIZATION } EntityKind;

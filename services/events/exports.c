@@ -2,7 +2,7 @@
  * memory, no more. */
 #include <zlib.h>
 
-#include "atrium/events/v1/exports.service.h"
+#include "atrium/events/v1/events.service.h"
 #include "services/events/node.h"
 #include "services/events/rdf.h"
 #include "services/events/store_exports.h"
@@ -215,4 +215,4 @@ static Err begin_export(BytesExchange *x)
                            .disposition = bytes_disposition(rq->mem, true, bytes_variable(x, "file"))});
 }
 
-const BytesHandler EVENTS_V1_EXPORT_EVENTS = {.begin = begin_export};
+const BytesHandler events_v1_export_events = {.begin = begin_export};

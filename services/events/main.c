@@ -99,8 +99,8 @@ static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
-    running->housekeeping = (Housekeeping){
-        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->housekeeping =
+        (Housekeeping){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     running->eraser =
         (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
@@ -135,12 +135,10 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
-        &EVENTS_V1_ADMIN_SERVICE,
-        &EVENTS_V1_EVENT_SERVICE,
-        &EVENTS_V1_PAGE_SERVICE,
-        &EVENTS_V1_REVIEW_SERVICE,
-        &EVENTS_V1_SUBMISSION_SERVICE,
+        &EVENTS_V1_ADMIN_SERVICE,  &EVENTS_V1_EVENT_SERVICE,      &EVENTS_V1_PAGE_SERVICE,
+        &EVENTS_V1_REVIEW_SERVICE, &EVENTS_V1_SUBMISSION_SERVICE,
     };
+    static const BytesService *const BYTES[] = {&EVENTS_V1_EXPORT_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
@@ -158,6 +156,8 @@ int main(int argc, char **argv)
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,
         .lane_count = ARRAY_LEN(LANES),
+        .bytes = BYTES,
+        .bytes_count = ARRAY_LEN(BYTES),
         .check = check_settings,
         .open = open_events,
         .started = start_background,

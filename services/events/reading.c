@@ -68,9 +68,8 @@ void document_write(StrBuf *out, const Events *events, const Document *d, Slice 
 
 Slice document_context(const Events *events, const Document *d)
 {
-    static const ContextFor FORMS[] = {[ENTITY_EVENT] = CONTEXT_EVENT,
-                                       [ENTITY_PLACE] = CONTEXT_PLACE,
-                                       [ENTITY_ORGANIZATION] = CONTEXT_ORGANIZATION};
+    static const ContextFor FORMS[] = {
+        [ENTITY_EVENT] = CONTEXT_EVENT, [ENTITY_PLACE] = CONTEXT_PLACE, [ENTITY_ORGANIZATION] = CONTEXT_ORGANIZATION};
 
     return events->contexts->inlined[d->deleted_us ? CONTEXT_TOMBSTONE : FORMS[d->kind]];
 }
