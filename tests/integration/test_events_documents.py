@@ -227,7 +227,7 @@ HOSTILE = ["<script>alert(1)</script>", "</script><script>alert(1)</script>", "<
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_markup_of_strangers(api, agent, text):
     body = happening()
-    uri = hand_in(api, agent, {**body, "name": f"x {text} {body['name']}", "description": text + " y",
+    uri = hand_in(api, agent, {**body, "name": f"{body['name']} {text}", "description": "y " + text,
                                "keywords": [text], "performer": [{"@type": "Person", "name": "z " + text}]})
     place = api.get(path_of(uri) + ".jsonld").json()["location"]["@id"]
     pages = [api.get(path_of(uri) + ".html"), api.get(path_of(place) + ".html"), api.get("/events"), api.get("/widget")]
