@@ -47,7 +47,7 @@ DOMAIN_STEMS := $(DOMAIN_PROTOS:.proto=)
 SERVICES :=
 include $(wildcard services/*/service.mk)
 
-SHARED_SRC := $(filter-out %_test.c %_fuzz.c,$(wildcard shared/*.c))
+SHARED_SRC := $(filter-out %_test.c %_fuzz.c %_fixture.c,$(wildcard shared/*.c))
 SHARED_TESTS := $(wildcard shared/*_test.c)
 # Two libraries: the platform's, and what is generated for the domains. The gateway links only the first, so that a new
 # rpc in any domain does not rebuild it.
@@ -198,11 +198,12 @@ $(B)/bin/atrium-tool: $(TOOL_OBJ) $(DOMAINS_LIB) $(LIB)
 build: $(BINS) $(B)/bin/atrium-tool ## All programs (BUILD=asan or tsan for sanitizer builds)
 
 # ---------------------------------------------------------------------------------------------------- unit tests
-# shared/x_test.c links the library. A service says in service.mk which of its sources a test links: auth_store_test_LINKS
+# shared/x_test.c links the library, and the fixture that it shares with others. A service says in service.mk which of its sources a test links: auth_store_test_LINKS
 UNIT_TESTS := $(SHARED_TESTS:shared/%.c=$(B)/test/shared/%)
+$(addprefix $(B)/test/shared/,bytes_test bytes_transfer_test): $(B)/obj/shared/bytes_fixture.o
 $(B)/test/shared/%: $(B)/obj/shared/%.o $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $< $(DOMAINS_LIB) $(LIB) $(LIBS) -lcmocka
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(DOMAINS_LIB) $(LIB) $(LIBS) -lcmocka
 
 define service_test_rules
 UNIT_TESTS += $(B)/test/$(1)/$(2)

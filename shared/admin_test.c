@@ -148,10 +148,7 @@ static void readiness_follows_the_word_and_the_needs(void **state)
     get(f, "/livez", answer, sizeof(answer));
     assert_has(answer, "HTTP/1.1 200");
     atomic_store(&missing.met, true);
-    for (int tries = 0; tries < 500 && !strstr(answer, "\"status\":\"ready\""); tries++) {
-        get(f, "/readyz", answer, sizeof(answer));
-        usleep(10000);
-    }
+    WAIT_UNTIL((get(f, "/readyz", answer, sizeof(answer)), strstr(answer, "\"status\":\"ready\"")));
     assert_has(answer, "HTTP/1.1 200");
     admin_ready(f->admin, false);
     get(f, "/readyz", answer, sizeof(answer));

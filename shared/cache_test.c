@@ -9,19 +9,8 @@
 #include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/clock.h"
 #include "shared/id.h"
 #include "shared/testing.h"
-
-/* Polls, at most ten seconds. */
-#define assert_soon(condition)                                                                                         \
-    do {                                                                                                               \
-        int left_ = 2000;                                                                                              \
-        while (!(condition) && left_-- > 0)                                                                            \
-            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);                                                   \
-        if (left_ < 0)                                                                                                 \
-            fail_msg("still not: %s", #condition);                                                                     \
-    } while (0)
 
 static Cache *open_cache(void)
 {
@@ -55,7 +44,7 @@ static void what_is_set_can_be_read_until_it_expires(void **state)
     cache_delete(c, SLICE_LIT("k"));
     assert_false(cache_get(c, mem, SLICE_LIT("k"), &value));
     cache_set(c, SLICE_LIT("k"), binary, 20);
-    assert_soon(!cache_get(c, mem, SLICE_LIT("k"), &value));
+    WAIT_UNTIL(!cache_get(c, mem, SLICE_LIT("k"), &value));
     cache_set(c, SLICE_LIT("k"), binary, 0);
     assert_false(cache_get(c, mem, SLICE_LIT("k"), &value));
 }
@@ -73,7 +62,7 @@ static void a_counter_lives_for_one_window(void **state)
     assert_int_equal(value, 5);
     assert_true(left <= first_left); /* the window is that of the first use */
     assert_true(cache_count(c, SLICE_LIT("short"), 1, 30, &value, &left));
-    assert_soon(cache_count(c, SLICE_LIT("short"), 1, 30, &value, &left) && value == 1);
+    WAIT_UNTIL(cache_count(c, SLICE_LIT("short"), 1, 30, &value, &left) && value == 1);
 }
 
 enum { THREADS = 24, EACH = 200 }; /* more threads than connections */
@@ -102,7 +91,7 @@ static void threads_share_it(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, count_much, c), 0);
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    assert_soon(cache_count(c, SLICE_LIT("many"), 0, 60000, &value, &left));
+    WAIT_UNTIL(cache_count(c, SLICE_LIT("many"), 0, 60000, &value, &left));
     assert_in_range(value, THREADS * EACH, THREADS * EACH * 11 / 10);
 }
 
@@ -178,13 +167,13 @@ static void it_comes_back_with_redis(void **state)
     (void)state;
 
     assert_ok(cache_new(arena_printf(mem, "redis://:p%%40ss%%20word@127.0.0.1:%d/3", port), "", NULL, NULL, &c));
-    assert_soon(cache_available(c));
+    WAIT_UNTIL(cache_available(c));
     cache_set(c, SLICE_LIT("k"), SLICE_LIT("v"), 60000);
     assert_true(cache_get(c, mem, SLICE_LIT("k"), &value));
     stop_redis(pid);
     assert_false(cache_get(c, mem, SLICE_LIT("k"), &value));
     pid = start_redis(port);
-    assert_soon(cache_available(c));
+    WAIT_UNTIL(cache_available(c));
     cache_set(c, SLICE_LIT("k"), SLICE_LIT("v2"), 60000);
     assert_true(cache_get(c, mem, SLICE_LIT("k"), &value));
     stop_redis(pid);

@@ -6,6 +6,7 @@
 #include "shared/config.h"
 #include "shared/outbox.h"
 #include "shared/rpc.h"
+#include "shared/zone.h"
 
 /* Characters are code points. */
 enum {
@@ -31,6 +32,8 @@ typedef struct Events {
     const EventsSettings *settings;
     IdSource *ids;
     const Contexts *contexts;
+    Zones *zones;
+    struct Shapes *shapes; /* of lists (store_list.h) */
     OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
 } Events;
 

@@ -16,8 +16,12 @@ int fixture_make(void **state)
     test_schema_make(&f->schema, "events");
     assert_ok(config_load(SETTINGS, ARRAY_LEN(SETTINGS), f->schema.mem, &f->settings));
     f->settings.base_url = "https://sel.example";
+    f->zones = zones_new(NULL);
+    f->shapes = shapes_new();
     f->events = (Events){.settings = &f->settings, .ids = f->schema.ids,
-                         .contexts = contexts_new(f->schema.mem, f->settings.base_url)};
+                         .contexts = contexts_new(f->schema.mem, f->settings.base_url),
+                         .zones = f->zones,
+                         .shapes = f->shapes};
     *state = f;
     return 0;
 }
@@ -26,6 +30,8 @@ int fixture_drop(void **state)
 {
     Fixture *f = *state;
 
+    shapes_free(f->shapes);
+    zones_free(f->zones);
     test_schema_drop(&f->schema);
     free(f);
     return 0;

@@ -1,11 +1,13 @@
 /* fixture: the tables of events in a schema of the test's own, and a service around them. For tests. */
 #pragma once
-#include "services/events/events.h"
+#include "services/events/store_list.h"
 #include "shared/schema_testing.h"
 
 typedef struct Fixture {
     TestSchema schema;
     EventsSettings settings; /* the defaults; base_url "https://sel.example" */
+    Zones *zones;
+    Shapes *shapes;
     Events events;
 } Fixture;
 

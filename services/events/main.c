@@ -4,8 +4,8 @@
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
 #include "services/events/erase.h"
-#include "services/events/events.h"
 #include "services/events/housekeeping.h"
+#include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
 
@@ -31,8 +31,11 @@ static Err check_settings(const CommonSettings *common, const void *settings)
 {
     const EventsSettings *s = settings;
     Slice base = slice(s->base_url);
+    CLEANUP(zones_free_at) Zones *zones = zones_new(NULL);
 
     (void)common;
+    if (!zones_find(zones, slice(s->default_timezone)))
+        return err_make(&INVALID_ARGUMENT, "DEFAULT_TIMEZONE: there is no zone of that name");
     if (!slice_starts_with(base, SLICE_LIT("http://")) && !slice_starts_with(base, SLICE_LIT("https://")))
         return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: http:// or https://, and a host");
     if (base.ptr[base.len - 1] == '/')
@@ -51,6 +54,8 @@ static Err open_events(Service *service, void **out_context)
         .settings = settings,
         .ids = service->ids,
         .contexts = contexts_new(service->mem, settings->base_url),
+        .zones = zones_new(NULL),
+        .shapes = shapes_new(),
         .outbox = service->outbox,
     };
     *out_context = running;
@@ -87,7 +92,10 @@ static void stop_background(void *context)
 
 static void close_events(void *context)
 {
-    (void)context;
+    Running *running = context;
+
+    shapes_free(running->events.shapes);
+    zones_free(running->events.zones);
 }
 
 int main(int argc, char **argv)

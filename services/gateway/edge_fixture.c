@@ -9,12 +9,14 @@
 
 Fixture f;
 
-enum { BUS_WAIT_MS = 5000, CLIENT_WAIT_S = 10 };
+enum { BUS_WAIT_MS = 30000, CLIENT_WAIT_S = 30 };
 
-void edge_prepare(const char *slot)
+void edge_prepare(void)
 {
+    const char *slot = testing_slot();
+
     f = (Fixture){.mem = arena_new(4096)};
-    snprintf(f.tables, sizeof(f.tables), "/tmp/%s-%d.tables", slot, getpid());
+    snprintf(f.tables, sizeof(f.tables), "/tmp/edge-test-%d.tables", (int)getpid());
     f.common = (CommonSettings){.bus_url = testing_nats_url(),
                                 .bus_user = "",
                                 .bus_password = "",
@@ -93,8 +95,11 @@ void edge_stream(const char *name, const char *subject)
     assert_ok(bus_ensure_stream(f.service.bus, &stream));
 }
 
-void edge_serve(const char *subject, natsMsgHandler handler)
+void edge_serve(const char *rpc, natsMsgHandler handler)
 {
+    char subject[128];
+
+    snprintf(subject, sizeof(subject), "rpc.%s.%s", testing_slot(), rpc);
     assert_true(f.sub_count < ARRAY_LEN(f.subs));
     assert_int_equal(natsConnection_Subscribe(&f.subs[f.sub_count++], f.nc, subject, handler, NULL), NATS_OK);
 }

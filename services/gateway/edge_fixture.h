@@ -26,17 +26,17 @@ typedef struct Fixture {
 } Fixture;
 extern Fixture f;
 
-/* Its settings, and the bus of `slot`, which keeps it apart from other tests: both may be changed before edge_start.
- * f.tables is where the tables are to be written. */
-void edge_prepare(const char *slot);
+/* Its settings, and the bus in a slot of this process (testing_slot), so that test programs that run at a time do not
+ * answer for one another: both may be changed before edge_start. f.tables is where the tables are to be written. */
+void edge_prepare(void);
 /* A stream, unless it is there. */
 void edge_stream(const char *name, const char *subject);
-/* A handler of the service behind it. */
-void edge_serve(const char *subject, natsMsgHandler handler);
+/* A handler of the services behind it, of "<domain>.v1.<Rpc>". */
+void edge_serve(const char *rpc, natsMsgHandler handler);
 void edge_start(void);
 /* The end of a group of tests. */
 int edge_stop(void **state);
 
-/* A descriptor that gives up reading after ten seconds. */
+/* A descriptor that gives up reading after half a minute. */
 int open_connection(void);
 void send_bytes(int fd, const void *bytes, size_t len);

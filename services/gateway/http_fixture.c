@@ -315,14 +315,13 @@ static void serve(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void 
 /* --- set-up ------------------------------------------------------------------------------------------------------ */
 int start_all(void **state)
 {
-    static const char *const SUBJECTS[] = {"rpc.edgetest.edgetest.v1.Echo",       "rpc.edgetest.edgetest.v1.Who",
-                                           "rpc.edgetest.edgetest.v1.Fails",      "rpc.edgetest.edgetest.v1.Silent",
-                                           "rpc.edgetest.edgetest.v1.Empty",      "rpc.edgetest.auth.v1.ResolveToken",
-                                           "rpc.edgetest.auth.v1.GetGrants",      "rpc.edgetest.auth.v1.ReportKeyUsage",
-                                           "rpc.edgetest.auth.v1.GetSigningKeys", "rpc.edgetest.edgetest.v1.Baker"};
+    static const char *const SUBJECTS[] = {"edgetest.v1.Echo",   "edgetest.v1.Who",        "edgetest.v1.Fails",
+                                           "edgetest.v1.Silent", "edgetest.v1.Empty",      "auth.v1.ResolveToken",
+                                           "auth.v1.GetGrants",  "auth.v1.ReportKeyUsage", "auth.v1.GetSigningKeys",
+                                           "edgetest.v1.Baker"};
     (void)state;
 
-    edge_prepare("edgetest");
+    edge_prepare();
     write_tables(f.tables, false);
     edge_stream("EVT_AUTH", "evt.auth.>");
     for (size_t k = 0; k < ARRAY_LEN(SUBJECTS); k++)

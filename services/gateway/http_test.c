@@ -184,6 +184,7 @@ static void ambiguous_requests_are_refused(void **state)
 #undef RAW
     (void)state;
 
+    f.settings.connection_timeout_ms = 1000; /* after one of them the connection is kept, for nothing */
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
         int fd = open_connection();
         Answer first, second;
@@ -198,6 +199,7 @@ static void ambiguous_requests_are_refused(void **state)
             fail_msg("case %zu: a second answer, %d", i, second.status);
         close(fd);
     }
+    f.settings.connection_timeout_ms = 10000;
 }
 
 static void connections_live_on(void **state)

@@ -4,7 +4,7 @@
 #include "services/media/store_schema.h"
 #include "services/media/store_uploads.h"
 
-enum { PATIENCE_MS = 10000, POLL_MS = 10, OWNER = 5 };
+enum { OWNER = 5 };
 
 static Uuid make_upload(StoreSchema *s)
 {
@@ -32,27 +32,18 @@ static Uuid make_upload(StoreSchema *s)
 /* Once its lease is there. */
 static Writers *start_instance(StoreSchema *s)
 {
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
     Writers *w = writers_new(s->schema.db, NULL, s->schema.ids);
-    int64_t until_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + PATIENCE_MS;
 
-    while (err_failed(writers_check(w)) && clock_monotonic_ms(&SYSTEM_CLOCK) < until_ms)
-        nanosleep(&pause, NULL);
-    assert_ok(writers_check(w));
+    WAIT_UNTIL(!err_failed(writers_check(w)));
     return w;
 }
 
 /* The server notices the end of a session a moment later. */
 static Err take_in_time(Writers *w, Request *rq, Uuid upload)
 {
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-    int64_t until_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + PATIENCE_MS;
-    Err e = writers_take(w, rq, upload);
+    Err e;
 
-    while (e.reason == &CONFLICT && clock_monotonic_ms(&SYSTEM_CLOCK) < until_ms) {
-        nanosleep(&pause, NULL);
-        e = writers_take(w, rq, upload);
-    }
+    WAIT_UNTIL((e = writers_take(w, rq, upload)).reason != &CONFLICT);
     return e;
 }
 

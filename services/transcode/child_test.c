@@ -166,10 +166,10 @@ static void it_dies_with_the_service(void **state)
         (void)attempt(b, &b->children, "sleep", "");
         _exit(0);
     }
-    poll_until(count_running(b->hostile) > 0);
+    WAIT_UNTIL(count_running(b->hostile) > 0);
     kill(service, SIGKILL);
     assert_int_equal(waitpid(service, &status, 0), service);
-    poll_until(count_running(b->hostile) == 0);
+    WAIT_UNTIL(count_running(b->hostile) == 0);
 }
 
 static void its_input_is_the_only_file(void **state)

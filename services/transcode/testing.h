@@ -80,12 +80,3 @@ static inline int bench_tear_down(void **state)
 }
 
 #define BENCH_TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
-/* Generous: machines are busy. */
-#define poll_until(condition)                                                                                          \
-    do {                                                                                                               \
-        int64_t until_ms_ = clock_monotonic_ms(&SYSTEM_CLOCK) + 20000;                                                 \
-        while (!(condition)) {                                                                                         \
-            assert_true(clock_monotonic_ms(&SYSTEM_CLOCK) < until_ms_);                                                \
-            usleep(5000);                                                                                              \
-        }                                                                                                              \
-    } while (0)
