@@ -1,5 +1,6 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/admin.service.h"
+#include "atrium/events/v1/calendars.service.h"
 #include "atrium/events/v1/events.service.h"
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
@@ -102,6 +103,7 @@ int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
         &EVENTS_V1_ADMIN_SERVICE,
+        &EVENTS_V1_CALENDAR_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
         &EVENTS_V1_PAGE_SERVICE,
         &EVENTS_V1_REVIEW_SERVICE,

@@ -220,10 +220,10 @@ Node *series_schedule(Arena *mem, const Rrule *r, const SeriesRule *series)
     }
     node_add_text(mem, node, TERM_START_DATE, slice(utc_text(mem, series->start_us)));
     if (r->until != RRULE_FOREVER)
-        node_add_text(mem, node, TERM_END_DATE,
-                      slice(utc_text(mem, (r->until == RRULE_UNTIL_UTC ? r->until_s
-                                                                      : zone_to_unix(series->zone, r->until_s)) *
-                                              US_PER_S)));
+        node_add_text(
+            mem, node, TERM_END_DATE,
+            slice(utc_text(mem, (r->until == RRULE_UNTIL_UTC ? r->until_s : zone_to_unix(series->zone, r->until_s)) *
+                                    US_PER_S)));
     if (r->count)
         node_add_integer(mem, node, TERM_REPEAT_COUNT, r->count);
     for (size_t i = 0; i < series->taken_count; i++) {

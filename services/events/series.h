@@ -20,10 +20,10 @@ typedef struct SeriesRule {
     int64_t start_us, end_us, door_us; /* of the first one; end and door 0 for none */
 } SeriesRule;
 
-/* Between event_init and event_save of a new event, and between event_load and event_save of a known one: makes or joins
- * the series of this source and key. The first event of a series gets its occurrences, one that joins it keeps its own.
- * Place and prices of the event's first occurrence are the pattern; it may have none yet. A new event has an id
- * afterwards. INVALID_ARGUMENT names what is wrong with rule or dates. */
+/* Between event_init and event_save of a new event, and between event_load and event_save of a known one: makes or
+ * joins the series of this source and key. The first event of a series gets its occurrences, one that joins it keeps
+ * its own. Place and prices of the event's first occurrence are the pattern; it may have none yet. A new event has an
+ * id afterwards. INVALID_ARGUMENT names what is wrong with rule or dates. */
 Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *rule, EventEntity *event) MUST_CHECK;
 
 /* As schema.org has it, for eventSchedule; NULL where it has no words for the rule: then the occurrences tell. */
@@ -35,6 +35,6 @@ typedef struct SeriesKeeper {
     const Clock *clock;
     Log *log;
 } SeriesKeeper;
-/* Occurrences further ahead, of the series that are due: those looked at a day ago. In transactions of its own; a series
- * that fails is logged, and comes again in a day. For a sweeper, and tests. `out_more`: others are due. */
+/* Occurrences further ahead, of the series that are due: those looked at a day ago. In transactions of its own; a
+ * series that fails is logged, and comes again in a day. For a sweeper, and tests. `out_more`: others are due. */
 Err series_extend(const SeriesKeeper *keeper, bool *out_more) MUST_CHECK;

@@ -2,14 +2,16 @@
 #include "services/events/store_series.h"
 
 #define COLUMNS                                                                                                        \
-    "s.id, s.source_id, s.external_key, s.name, s.rrule, s.added, s.taken, s.timezone, s.starts_at, s.ends_at, s.door_at"
+    "s.id, s.source_id, s.external_key, s.name, s.rrule, s.added, s.taken, s.timezone, s.starts_at, s.ends_at, "       \
+    "s.door_at"
 
 static const char PUT[] =
     "INSERT INTO series AS s (id, source_id, external_key, name, rrule, added, taken, timezone, starts_at, ends_at,"
     " door_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)"
     " ON CONFLICT (source_id, external_key) DO UPDATE SET name = CASE WHEN excluded.name = '' THEN s.name ELSE"
     " excluded.name END"
-    " RETURNING s.id, (SELECT e.id FROM event e WHERE e.series_id = s.id AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1)";
+    " RETURNING s.id, (SELECT e.id FROM event e WHERE e.series_id = s.id AND e.deleted_at IS NULL ORDER BY e.id LIMIT "
+    "1)";
 static const char CHANGE[] = "UPDATE series SET rrule = $2, added = $3, taken = $4, timezone = $5, starts_at = $6,"
                              " ends_at = $7, door_at = $8, updated_at = $9 WHERE id = $1";
 
@@ -18,10 +20,10 @@ Err events_store_put_series(DbTx *tx, const SeriesStored *s, int64_t now_us, Uui
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_query(tx, PUT,
-                 DB_ARGS(db_uuid(s->id), db_uuid(s->source_id), db_text(slice(s->external_key)), db_text(slice(s->name)),
-                         db_text(slice(s->rrule)), db_text(slice(s->added)), db_text(slice(s->taken)),
-                         db_text(slice(s->timezone)), db_time_us(s->start_us), db_time_us_or_null(s->end_us),
-                         db_time_us_or_null(s->door_us), db_time_us(now_us)),
+                 DB_ARGS(db_uuid(s->id), db_uuid(s->source_id), db_text(slice(s->external_key)),
+                         db_text(slice(s->name)), db_text(slice(s->rrule)), db_text(slice(s->added)),
+                         db_text(slice(s->taken)), db_text(slice(s->timezone)), db_time_us(s->start_us),
+                         db_time_us_or_null(s->end_us), db_time_us_or_null(s->door_us), db_time_us(now_us)),
                  &rows));
     *out_id = db_get_uuid(&rows, 0, 0);
     *out_event = db_get_uuid(&rows, 0, 1);
@@ -46,7 +48,8 @@ Err events_store_series_extended(DbTx *tx, Uuid id, int64_t now_us)
 /* Without an event it rests, until one brings it back. */
 static const char DUE[] =
     "SELECT " COLUMNS ", e.id FROM (SELECT * FROM series WHERE extended_at < $1 ORDER BY extended_at LIMIT $2) s"
-    " LEFT JOIN LATERAL (SELECT id FROM event WHERE series_id = s.id AND deleted_at IS NULL ORDER BY id LIMIT 1) e ON true";
+    " LEFT JOIN LATERAL (SELECT id FROM event WHERE series_id = s.id AND deleted_at IS NULL ORDER BY id LIMIT 1) e ON "
+    "true";
 
 Err events_store_due_series(Request *rq, int64_t before_us, int64_t limit, SeriesStored **out, Uuid **out_events,
                             size_t *out_count)
