@@ -33,6 +33,7 @@ typedef struct Events {
     IdSource *ids;
     const Contexts *contexts;
     Zones *zones;
+    const struct Boundary *boundary; /* where our events are; NULL: anywhere */
     struct Shapes *shapes; /* of lists (store_list.h) */
     OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
 } Events;

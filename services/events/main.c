@@ -4,13 +4,16 @@
 #include "atrium/events/v1/events.service.h"
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
+#include "atrium/events/v1/submissions.service.h"
+#include "services/events/batch.h"
 #include "services/events/erase.h"
 #include "services/events/housekeeping.h"
+#include "services/events/ingest.h"
 #include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
 
-enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64 };
+enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64, JOBS_STOP_MS = 10000 };
 
 #define CONFIG_STRUCT EventsSettings
 #define SETTING CONFIG_ROW
@@ -22,6 +25,8 @@ static const Setting SETTINGS[] = {
 
 typedef struct Running {
     Events events; /* first: handlers get it */
+    BatchWorker batches;
+    JobQueue *jobs;
     Housekeeping housekeeping;
     Sweeper *sweeper;
     Eraser eraser;
@@ -43,24 +48,48 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: no slash at the end");
     if (strcmp(s->visibility, "public") != 0 && strcmp(s->visibility, "all") != 0)
         return err_make(&INVALID_ARGUMENT, "EVENTS_VISIBILITY: public or all");
-    return OK;
+    return ingest_settings_check(s);
 }
 
 static Err open_events(Service *service, void **out_context)
 {
     const EventsSettings *settings = service->settings;
     Running *running = ARENA_NEW(service->mem, Running);
+    Boundary *boundary;
 
+    TRY(ingest_boundary(settings, service->mem, &boundary));
     running->events = (Events){
         .settings = settings,
         .ids = service->ids,
         .contexts = contexts_new(service->mem, settings->base_url),
         .zones = zones_new(NULL),
+        .boundary = boundary,
         .shapes = shapes_new(),
         .outbox = service->outbox,
     };
     *out_context = running;
     return OK;
+}
+
+static Err start_jobs(Service *service, Running *running)
+{
+    static const JobType JOBS[] = {{.name = "batch",
+                                    .body = &events__v1__batch_job__descriptor,
+                                    .handler = batch_run,
+                                    .max_deliveries = BATCH_MAX_DELIVERIES,
+                                    .backoff_ms = BATCH_BACKOFF_MS,
+                                    .threads = BATCH_THREADS}};
+
+    running->batches =
+        (BatchWorker){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    return job_queue_start(&(JobQueueOptions){.bus = service->bus,
+                                              .log = service->log,
+                                              .metrics = service->metrics,
+                                              .domain = "events",
+                                              .types = JOBS,
+                                              .type_count = ARRAY_LEN(JOBS),
+                                              .context = &running->batches},
+                           &running->jobs);
 }
 
 static Err start_background(Service *service, void *context)
@@ -80,13 +109,14 @@ static Err start_background(Service *service, void *context)
                                         .context = &running->eraser},
                       &running->erasure));
     running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
-    return OK;
+    return start_jobs(service, running);
 }
 
 static void stop_background(void *context)
 {
     Running *running = context;
 
+    job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
 }
@@ -107,6 +137,7 @@ int main(int argc, char **argv)
         &EVENTS_V1_EVENT_SERVICE,
         &EVENTS_V1_PAGE_SERVICE,
         &EVENTS_V1_REVIEW_SERVICE,
+        &EVENTS_V1_SUBMISSION_SERVICE,
     };
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},

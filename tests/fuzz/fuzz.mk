@@ -73,6 +73,9 @@ transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/tra
 transcode_probe_FUZZ_LDFLAGS := -lm
 transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
 transcode_intake_FUZZ_LDFLAGS := -lm
+events_submission_FUZZ := services/events/submission_fuzz.c $(addprefix services/events/,submission_read.c \
+	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c)
+events_submission_FUZZ_LDFLAGS := -lxml2 -licuuc
 events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
 events_text_FUZZ_LDFLAGS := -lxml2 -licuuc
 $(F)/obj/services/events/text.o: CPPFLAGS += $(shell pkg-config --cflags libxml-2.0 2>/dev/null)

@@ -1,0 +1,25 @@
+/* batch: up to a hundred submissions at once (contracts/events.md 7.6), worked off by a job. */
+#pragma once
+#include "services/events/events.h"
+#include "shared/jobs.h"
+
+enum {
+    BATCH_MAX_ITEMS = 100,
+    BATCH_MAX_WAIT_S = 25,
+    BATCH_THREADS = 2,
+    BATCH_MAX_DELIVERIES = 10,
+    BATCH_BACKOFF_MS = 500
+};
+
+/* What the jobs of batches run with. */
+typedef struct BatchWorker {
+    const Events *events;
+    Db *db;
+    const Clock *clock;
+    Log *log;
+} BatchWorker;
+/* A JobHandler; its context is a BatchWorker. */
+Err batch_run(Job *job);
+
+/* The elements of a JSON list, which is valid. False: more than `max`. Borrowed from `list`; the array is of `mem`. */
+bool batch_split(Arena *mem, Slice list, size_t max, Slice **out, size_t *out_count);

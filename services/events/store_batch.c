@@ -1,0 +1,94 @@
+/* store_batch: see store_batch.h. */
+#include "services/events/store_batch.h"
+
+static const char INSERT_BATCH[] =
+    "WITH b AS (INSERT INTO batch (id, item_count, submitter_key, submitter_user, submitter_name, submitter_edits, "
+    "    submitted_at) VALUES ($1, $2::int8::int, $3, $4, $5, $6, $7) RETURNING id, number), "
+    "items AS (INSERT INTO batch_item (batch_id, position, payload) "
+    "  SELECT b.id, p.n - 1, p.payload FROM b, unnest($8::text[]) WITH ORDINALITY AS p (payload, n)) "
+    "SELECT number FROM b";
+
+Err batch_store_insert(DbTx *tx, BatchRow *row, const Slice *payloads, int64_t now_us)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, INSERT_BATCH,
+                 DB_ARGS(db_uuid(row->id), db_int64((int64_t)row->item_count), db_text(slice(row->by.key_id)),
+                         db_int64(row->by.user_id), db_text(slice(row->by.name)), db_bool(row->by.admin),
+                         db_time_us(now_us), db_text_array(payloads, row->item_count)),
+                 &rows));
+    row->number = db_get_int64(&rows, 0, 0);
+    return OK;
+}
+
+static const char STATUS[] =
+    "SELECT b.number, b.completed_at, b.item_count, coalesce(i.status, ''), i.event_id, i.review, i.error "
+    "FROM batch b JOIN batch_item i ON i.batch_id = b.id WHERE b.id = $1 ORDER BY i.position";
+
+Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, BatchItem **out_items)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, STATUS, DB_ARGS(db_uuid(id)), &rows));
+    *out_found = rows.count > 0;
+    if (!*out_found)
+        return OK;
+    *out = (BatchRow){.id = id,
+                      .number = db_get_int64(&rows, 0, 0),
+                      .completed_us = db_get_time_us(&rows, 0, 1),
+                      .item_count = (size_t)rows.count};
+    *out_items = ARENA_ARRAY(rq->mem, BatchItem, rows.count);
+    for (int i = 0; i < rows.count; i++)
+        (*out_items)[i] = (BatchItem){.status = db_get_cstr(rq->mem, &rows, i, 3),
+                                      .event = db_get_uuid(&rows, i, 4),
+                                      .review = db_get_bool(&rows, i, 5),
+                                      .error = db_get_cstr(rq->mem, &rows, i, 6)};
+    return OK;
+}
+
+/* --- working off ------------------------------------------------------------------------------------------------- */
+static const char NEXT[] =
+    "SELECT i.position, i.payload, b.submitter_key, b.submitter_user, b.submitter_name, b.submitter_edits "
+    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = $1 AND i.status IS NULL "
+    "ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
+
+Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload, Submitter *out_by)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, NEXT, DB_ARGS(db_uuid(id)), &rows));
+    *out_position = -1;
+    if (rows.count == 0)
+        return OK;
+    *out_position = (int)db_get_int64(&rows, 0, 0);
+    *out_payload = slice(db_get_cstr(mem, &rows, 0, 1));
+    *out_by = (Submitter){.key_id = db_get_cstr(mem, &rows, 0, 2),
+                          .user_id = db_get_int64(&rows, 0, 3),
+                          .name = db_get_cstr(mem, &rows, 0, 4),
+                          .admin = db_get_bool(&rows, 0, 5)};
+    return OK;
+}
+
+static const char FINISH_ITEM[] =
+    "UPDATE batch_item SET status = $3, event_id = $4, review = $5, error = $6, payload = '' "
+    "WHERE batch_id = $1 AND position = $2::int8::int";
+
+Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item)
+{
+    return db_exec(tx, FINISH_ITEM,
+                   DB_ARGS(db_uuid(id), db_int64(position), db_text(slice(item->status)),
+                           uuid_is_nil(item->event) ? db_null() : db_uuid(item->event), db_bool(item->review),
+                           db_text(slice(item->error))));
+}
+
+static const char COMPLETE[] = "UPDATE batch SET completed_at = coalesce(completed_at, $2) WHERE id = $1 "
+                               "AND NOT EXISTS (SELECT FROM batch_item i WHERE i.batch_id = $1 AND i.status IS NULL)";
+
+Err batch_store_complete(DbTx *tx, Uuid id, int64_t now_us, bool *out_done)
+{
+    int64_t rows = 0;
+
+    TRY(db_exec_count(tx, COMPLETE, DB_ARGS(db_uuid(id), db_time_us(now_us)), &rows));
+    *out_done = rows > 0;
+    return OK;
+}

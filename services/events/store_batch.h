@@ -1,0 +1,31 @@
+/* store_batch: batches of submissions and what became of their items. */
+#pragma once
+#include "services/events/ingest.h"
+
+typedef struct BatchRow {
+    Uuid id;
+    int64_t number;
+    int64_t completed_us; /* 0: not yet */
+    Submitter by;
+    size_t item_count;
+} BatchRow;
+
+typedef struct BatchItem {
+    const char *status; /* "" it waits */
+    Uuid event;         /* nil: none */
+    bool review;
+    const char *error; /* "" none */
+} BatchItem;
+
+/* Sets row->number. */
+Err batch_store_insert(DbTx *tx, BatchRow *row, const Slice *payloads, int64_t now_us) MUST_CHECK;
+/* `out_found` false: there is none. Items in their order, of `mem`. */
+Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, BatchItem **out_items) MUST_CHECK;
+
+/* --- working off ------------------------------------------------------------------------------------------------- */
+/* The next item that waits, locked; what another worker holds is skipped. `out_position` -1: none. */
+Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload,
+                     Submitter *out_by) MUST_CHECK;
+Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item) MUST_CHECK;
+/* Completed, if no item waits any more. */
+Err batch_store_complete(DbTx *tx, Uuid id, int64_t now_us, bool *out_done) MUST_CHECK;

@@ -1,0 +1,223 @@
+/* store_ingest: see store_ingest.h. pg_trgm stands in the schema public. */
+#include "services/events/store_ingest.h"
+
+#include <sodium.h>
+
+/* --- one after the other ----------------------------------------------------------------------------------------- */
+static const char LOCK[] = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t (k, n) "
+                           "ORDER BY n";
+
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    qsort(keys, count, sizeof(*keys), by_number);
+    return db_query(tx, LOCK, DB_ARGS(db_int64_array(keys, count)), &rows);
+}
+
+/* --- the source, and what is known of it ------------------------------------------------------------------------- */
+/* The source's row is looked for first: an upsert of one that is there would lock it for everybody. */
+static const char SOURCE[] =
+    "WITH known AS (SELECT id FROM source WHERE key_id = $1 AND host = $2 AND type = 'api'), "
+    "made AS (INSERT INTO source (id, key_id, host, name, type, base_url, license, created_at) "
+    "  SELECT $3, $1, $2, $4, 'api', $2, $5, $6 WHERE NOT EXISTS (SELECT FROM known) "
+    "  ON CONFLICT (key_id, host, type) DO UPDATE SET name = source.name RETURNING id), "
+    "src AS (SELECT id FROM known UNION ALL SELECT id FROM made) "
+    "SELECT src.id, "
+    "  (SELECT e.id FROM event_source s JOIN event e ON e.id = s.event_id "
+    "   WHERE s.source_id = src.id AND s.source_event_id = $7 AND $7 <> '' "
+    "   ORDER BY (e.deleted_at IS NULL) DESC, s.retrieved_at DESC LIMIT 1) "
+    "FROM src";
+
+Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
+                        KnownEvent *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, SOURCE,
+                 DB_ARGS(db_text(slice(key->key_id)), db_text(slice(key->host)), db_uuid(key->fresh),
+                         db_text(slice(key->name)), db_text(slice(key->license)), db_time_us(now_us),
+                         db_text(slice(event_id))),
+                 &rows));
+    if (rows.count != 1)
+        return err_make(&INTERNAL, "the source was not found");
+    *out_source = db_get_uuid(&rows, 0, 0);
+    *out = (KnownEvent){.found = !db_is_null(&rows, 0, 1), .id = db_get_uuid(&rows, 0, 1)};
+    return OK;
+}
+
+static const char BY_HASH[] =
+    "SELECT id FROM event WHERE dedup_hash = $1 ORDER BY (deleted_at IS NULL) DESC, id LIMIT 1";
+
+Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, BY_HASH, DB_ARGS(db_bytes(hash)), &rows));
+    *out = (KnownEvent){.found = rows.count > 0};
+    if (out->found)
+        out->id = db_get_uuid(&rows, 0, 0);
+    return OK;
+}
+
+/* --- places and organisations ------------------------------------------------------------------------------------ */
+/* Rows of PLACE and ORGANIZATION differ in their table alone. */
+#define CANDIDATE_SQL(table)                                                                                           \
+    "SELECT n.id, n.name, n.deleted_at IS NOT NULL, n.name_norm = name_norm($2) OR o.name_norm = name_norm($2) "       \
+    "FROM " table " o JOIN " table " n ON n.id = coalesce(o.superseded_by, o.id) WHERE o.id = $1"
+
+#define SAME_SQL(table, kind)                                                                                          \
+    "SELECT id, name FROM (SELECT id, name, 0 AS rank FROM " table                                                     \
+    "  WHERE deleted_at IS NULL AND name_norm = name_norm($1) AND fold(locality) = fold($2) "                          \
+    "    AND lower(region) = lower($3) "                                                                               \
+    "  UNION ALL SELECT t.id, t.name, 1 FROM alias a JOIN " table " t ON t.id = a.id AND t.deleted_at IS NULL "        \
+    "  WHERE a.kind = '" kind "' AND a.name_norm = name_norm($1) AND (a.locality = fold($2) OR a.locality = '' "       \
+    "    OR $2 = '')) c ORDER BY rank, id LIMIT 1"
+
+#define SIMILAR_SQL(table)                                                                                             \
+    "SELECT id, name, score FROM (SELECT id, name, public.similarity(name_norm, name_norm($1))::float8 AS score "      \
+    "  FROM " table " WHERE deleted_at IS NULL AND name_norm OPERATOR(public.%) name_norm($1) "                        \
+    "    AND (locality = '' OR $2 = '' OR fold(locality) = fold($2)) "                                                 \
+    "    AND (region = '' OR $3 = '' OR lower(region) = lower($3))) c "                                                \
+    "WHERE score >= $4 ORDER BY score DESC, id LIMIT 1"
+
+static const char PLACE_CANDIDATE[] = CANDIDATE_SQL("place");
+static const char ORGANIZATION_CANDIDATE[] = CANDIDATE_SQL("organization");
+static const char PLACE_SAME[] = SAME_SQL("place", "place");
+static const char ORGANIZATION_SAME[] = SAME_SQL("organization", "organization");
+static const char PLACE_SIMILAR[] = SIMILAR_SQL("place");
+static const char ORGANIZATION_SIMILAR[] = SIMILAR_SQL("organization");
+static const char PLACE_NAME[] = "SELECT name FROM place WHERE id = $1";
+static const char ORGANIZATION_NAME[] = "SELECT name FROM organization WHERE id = $1";
+
+Err ingest_store_candidate(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const char *name, Candidate *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_CANDIDATE : ORGANIZATION_CANDIDATE,
+                 DB_ARGS(db_uuid(id), db_text(slice(name))), &rows));
+    *out = (Candidate){.name = ""};
+    if (rows.count)
+        *out = (Candidate){.id = db_get_uuid(&rows, 0, 0),
+                           .name = db_get_cstr(mem, &rows, 0, 1),
+                           .score = 1,
+                           .gone = db_get_bool(&rows, 0, 2),
+                           .named = db_get_bool(&rows, 0, 3)};
+    return OK;
+}
+
+Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality, const char *region,
+                      Candidate *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_SAME : ORGANIZATION_SAME,
+                 DB_ARGS(db_text(slice(name)), db_text(slice(locality)), db_text(slice(region))), &rows));
+    *out = (Candidate){.name = ""};
+    if (rows.count)
+        *out = (Candidate){
+            .id = db_get_uuid(&rows, 0, 0), .name = db_get_cstr(mem, &rows, 0, 1), .score = 1, .named = true};
+    return OK;
+}
+
+Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,
+                         const char *region, double threshold, Candidate *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_SIMILAR : ORGANIZATION_SIMILAR,
+                 DB_ARGS(db_text(slice(name)), db_text(slice(locality)), db_text(slice(region)), db_double(threshold)),
+                 &rows));
+    *out = (Candidate){.name = ""};
+    if (rows.count)
+        *out = (Candidate){
+            .id = db_get_uuid(&rows, 0, 0), .name = db_get_cstr(mem, &rows, 0, 1), .score = db_get_double(&rows, 0, 2)};
+    return OK;
+}
+
+Err ingest_store_name(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const char **out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_NAME : ORGANIZATION_NAME, DB_ARGS(db_uuid(id)), &rows));
+    *out = rows.count ? db_get_cstr(mem, &rows, 0, 0) : "";
+    return OK;
+}
+
+static const char MISSING_PLACE[] =
+    "SELECT x::uuid FROM unnest($1::text[]) WITH ORDINALITY AS t (x, n) "
+    "WHERE NOT EXISTS (SELECT FROM place p WHERE p.id = x::uuid AND p.deleted_at IS NULL) ORDER BY n LIMIT 1";
+
+Err ingest_store_missing_place(DbTx *tx, Arena *mem, const Uuid *ids, size_t count, Uuid *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    Slice *texts = ARENA_ARRAY(mem, Slice, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        texts[i] = slice(uuid_text(mem, ids[i]));
+    TRY(db_query(tx, MISSING_PLACE, DB_ARGS(db_text_array(texts, count)), &rows));
+    *out = rows.count ? db_get_uuid(&rows, 0, 0) : (Uuid){{0}};
+    return OK;
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------ */
+/* Of the same venue: of the same local day, or one to three weeks apart at the same time of day (a series whose
+ * sessions are submitted one by one). */
+static const char TWINS[] =
+    "SELECT id, name, score, same_day FROM ("
+    "  SELECT DISTINCT ON (e.id) e.id, e.name, public.similarity(e.name_norm, name_norm($3))::float8 AS score, "
+    "    (o.start_at AT TIME ZONE $5)::date = ($4 AT TIME ZONE $5)::date AS same_day, "
+    "    abs(extract(epoch FROM (o.start_at AT TIME ZONE $5)::time - ($4 AT TIME ZONE $5)::time)) AS apart_s, "
+    "    abs(extract(epoch FROM o.start_at - $4)) AS away_s "
+    "  FROM occurrence o JOIN event e ON e.id = o.event_id "
+    "  WHERE o.place_id = $1 AND o.start_at BETWEEN $4 - interval '22 days' AND $4 + interval '22 days' "
+    "    AND e.deleted_at IS NULL AND e.id <> $2 AND o.status <> 'cancelled' "
+    "    AND public.similarity(e.name_norm, name_norm($3)) >= $6 "
+    "  ORDER BY e.id, abs(extract(epoch FROM o.start_at - $4))) t "
+    "WHERE same_day OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800) "
+    "ORDER BY same_day DESC, score DESC, id LIMIT 5";
+
+Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,
+                       const char *zone, double threshold, Twin out[TWINS_MAX], size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, TWINS,
+                 DB_ARGS(db_uuid(place), db_uuid(besides), db_text(slice(name)), db_time_us(start_us),
+                         db_text(slice(zone)), db_double(threshold)),
+                 &rows));
+    *out_count = 0;
+    for (int i = 0; i < rows.count && i < TWINS_MAX; i++)
+        out[(*out_count)++] = (Twin){.id = db_get_uuid(&rows, i, 0),
+                                     .name = db_get_cstr(mem, &rows, i, 1),
+                                     .score = db_get_double(&rows, i, 2),
+                                     .same_day = db_get_bool(&rows, i, 3)};
+    return OK;
+}
+
+static const char PUT_SOURCE[] =
+    "INSERT INTO event_source (event_id, source_id, source_event_id, source_url, payload, payload_hash, confidence, "
+    "  license, submitter_key, submitter_user, retrieved_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+    "ON CONFLICT (event_id, source_id, source_event_id) DO UPDATE SET source_url = excluded.source_url, "
+    "  payload = excluded.payload, payload_hash = excluded.payload_hash, confidence = excluded.confidence, "
+    "  license = excluded.license, submitter_key = excluded.submitter_key, submitter_user = excluded.submitter_user, "
+    "  retrieved_at = excluded.retrieved_at";
+
+Err ingest_store_put_source(DbTx *tx, const SourceRow *row, int64_t now_us)
+{
+    uint8_t hash[crypto_hash_sha256_BYTES];
+
+    crypto_hash_sha256(hash, (const unsigned char *)row->payload.ptr, row->payload.len);
+    return db_exec(tx, PUT_SOURCE,
+                   DB_ARGS(db_uuid(row->event), db_uuid(row->source), db_text(slice(row->source_event_id)),
+                           db_text(slice(row->url)), db_text(row->payload), db_bytes(slice_of(hash, sizeof(hash))),
+                           db_double(row->confidence), db_text(slice(row->license)), db_text(slice(row->submitter_key)),
+                           db_int64(row->submitter_user), db_time_us(now_us)));
+}

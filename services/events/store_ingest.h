@@ -1,0 +1,68 @@
+/* store_ingest: what a submission is compared with, and what is kept of it. */
+#pragma once
+#include "services/events/entity.h"
+
+enum { TWINS_MAX = 5 };
+
+/* Held to the end of the transaction, in an order that is the same for all: submissions that could be the same thing
+ * come one after the other. */
+Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count) MUST_CHECK;
+
+typedef struct KnownEvent {
+    bool found;
+    Uuid id;
+} KnownEvent;
+
+typedef struct SourceKey {
+    const char *key_id; /* of the API key, or of the user: "user:17" */
+    const char *host;   /* scheme and host; "" none */
+    const char *name, *license;
+    Uuid fresh; /* its id, when it is new */
+} SourceKey;
+
+/* Finds or makes the source, and the event that it knows by `event_id` ("" none): what is there before what is gone. */
+Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
+                        KnownEvent *out) MUST_CHECK;
+/* By its content. */
+Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out) MUST_CHECK;
+
+/* A place or an organisation that may be meant. */
+typedef struct Candidate {
+    Uuid id; /* nil: none */
+    const char *name;
+    double score; /* of the names, 0 to 1; 1 for the same */
+    bool gone;
+    bool named; /* the name that was asked with is its name */
+} Candidate;
+/* By id, what it was merged into followed once; `name` is compared. */
+Err ingest_store_candidate(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const char *name, Candidate *out) MUST_CHECK;
+/* The same name, locality and region, or a former name of it; else the most similar name of at least `threshold` where
+ * locality and region do not differ. */
+Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality, const char *region,
+                      Candidate *out) MUST_CHECK;
+Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,
+                         const char *region, double threshold, Candidate *out) MUST_CHECK;
+/* The first of these that is no place here; nil: all are. */
+Err ingest_store_missing_place(DbTx *tx, Arena *mem, const Uuid *ids, size_t count, Uuid *out) MUST_CHECK;
+Err ingest_store_name(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const char **out) MUST_CHECK;
+
+typedef struct Twin {
+    Uuid id;
+    const char *name;
+    double score;
+    bool same_day; /* else it is one to three weeks away at the same time of day */
+} Twin;
+/* Events at a place, not `besides`: of the same day in `zone` with names that similar, or of another week. */
+Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,
+                       const char *zone, double threshold, Twin out[TWINS_MAX], size_t *out_count) MUST_CHECK;
+
+typedef struct SourceRow {
+    Uuid event, source;
+    const char *source_event_id, *url, *license;
+    Slice payload;
+    double confidence;
+    const char *submitter_key;
+    int64_t submitter_user;
+} SourceRow;
+/* Inserted, or the newest payload of what is there. */
+Err ingest_store_put_source(DbTx *tx, const SourceRow *row, int64_t now_us) MUST_CHECK;
