@@ -132,11 +132,10 @@ static Occurrence pattern_of(const EventEntity *event)
                     .price_currency = "",
                     .availability = ""};
 
+    /* The last one: what was changed from one on holds for those to come. */
     for (size_t i = 0; i < event->occurrence_count; i++)
-        if (!event->occurrences[i].detached) {
+        if (!event->occurrences[i].detached && (!o.start_us || event->occurrences[i].start_us >= o.start_us))
             o = event->occurrences[i];
-            break;
-        }
     o.id = (Uuid){{0}};
     o.status = OCCURRENCE_SCHEDULED;
     o.previous_start_us = 0;

@@ -22,8 +22,8 @@ typedef struct SeriesRule {
 
 /* Between event_init and event_save of a new event, and between event_load and event_save of a known one: makes or
  * joins the series of this source and key. The first event of a series gets its occurrences, one that joins it keeps
- * its own. Place and prices of the event's first occurrence are the pattern; it may have none yet. A new event has an
- * id afterwards. INVALID_ARGUMENT names what is wrong with rule or dates. */
+ * its own. Place and prices of the event's last occurrence that was not edited by itself are the pattern; it may have
+ * none yet. A new event has an id afterwards. INVALID_ARGUMENT names what is wrong with rule or dates. */
 Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *rule, EventEntity *event) MUST_CHECK;
 
 /* As schema.org has it, for eventSchedule; NULL where it has no words for the rule: then the occurrences tell. */

@@ -45,6 +45,15 @@ Err events_store_series_extended(DbTx *tx, Uuid id, int64_t now_us)
     return db_exec(tx, EXTENDED, DB_ARGS(db_uuid(id), db_time_us(now_us)));
 }
 
+static const char TAKE[] =
+    "UPDATE series SET taken = taken || CASE WHEN taken = '' THEN '' ELSE ',' END"
+    " || to_char($2::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"') WHERE id = $1";
+
+Err events_store_take_from_series(DbTx *tx, Uuid id, int64_t recurrence_us)
+{
+    return db_exec(tx, TAKE, DB_ARGS(db_uuid(id), db_time_us(recurrence_us)));
+}
+
 /* Without an event it rests, until one brings it back. */
 static const char DUE[] =
     "SELECT " COLUMNS ", e.id FROM (SELECT * FROM series WHERE extended_at < $1 ORDER BY extended_at LIMIT $2) s"

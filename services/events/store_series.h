@@ -18,3 +18,5 @@ Err events_store_series_extended(DbTx *tx, Uuid id, int64_t now_us) MUST_CHECK;
 /* Those whose occurrences were made before `before_us`, with the event of each. */
 Err events_store_due_series(Request *rq, int64_t before_us, int64_t limit, SeriesStored **out, Uuid **out_events,
                             size_t *out_count) MUST_CHECK;
+/* One of its occurrences comes no more. */
+Err events_store_take_from_series(DbTx *tx, Uuid id, int64_t recurrence_us) MUST_CHECK;
