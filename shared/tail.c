@@ -46,23 +46,30 @@ bool tail_current(Tail *t)
            clock_monotonic_ms(t->options.clock) - t->confirmed_ms <= TAIL_FRESH_MS;
 }
 
-static void take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
+/* False: some before it are missing. Nothing is acknowledged, so what was dropped on its way does not come again by
+ * itself. */
+static bool take_message(Tail *t, natsMsg *msg, uint64_t *consumer_sequence)
 {
     const char *subject = natsMsg_GetSubject(msg), *dot = strrchr(subject, '.');
     jsMsgMetaData *meta = NULL;
+    bool next;
 
     if (natsMsg_GetMetaData(&meta, msg) != NATS_OK)
-        return;
-    *consumer_sequence = meta->Sequence.Consumer;
-    t->next_sequence = meta->Sequence.Stream + 1;
-    if (dot)
-        t->options.take(t->options.data,
-                        &(TailMessage){.subject = subject,
-                                       .key = dot + 1,
-                                       .sequence = meta->Sequence.Stream,
-                                       .at_unix_ms = meta->Timestamp / 1000000,
-                                       .body = slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))});
+        return true; /* no message of the stream */
+    next = meta->Sequence.Consumer == *consumer_sequence + 1;
+    if (next) {
+        *consumer_sequence = meta->Sequence.Consumer;
+        t->next_sequence = meta->Sequence.Stream + 1;
+        if (dot)
+            t->options.take(t->options.data,
+                            &(TailMessage){.subject = subject,
+                                           .key = dot + 1,
+                                           .sequence = meta->Sequence.Stream,
+                                           .at_unix_ms = meta->Timestamp / 1000000,
+                                           .body = slice_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg))});
+    }
     jsMsgMetaData_Destroy(meta);
+    return next;
 }
 
 /* How far the server was: who has taken this many messages knew all that it knew when it was asked. */
@@ -102,6 +109,8 @@ static natsStatus look_at_stream(Tail *t, jsCtx *js)
     return s;
 }
 
+/* A plain consumer that we watch ourselves. The ordered one of cnats 3.4 makes itself anew in a thread of its own when
+ * heartbeats are missed, and that thread may use the subscription after it was destroyed. */
 static natsStatus subscribe(Tail *t, natsSubscription **out)
 {
     jsCtx *js = bus_jetstream(t->options.bus);
@@ -113,7 +122,9 @@ static natsStatus subscribe(Tail *t, natsSubscription **out)
         return s;
     jsSubOptions_Init(&options);
     options.Stream = t->options.stream;
-    options.Ordered = true;
+    options.Config.AckPolicy = js_AckNone;
+    options.Config.MemoryStorage = true;
+    options.Config.Replicas = 1;
     if (t->next_sequence) {
         options.Config.DeliverPolicy = js_DeliverByStartSequence;
         options.Config.OptStartSeq = t->next_sequence;
@@ -135,9 +146,9 @@ static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
 {
     uint64_t consumer_sequence = 0;
     Mark mark = {.asked_ms = 0};
-    bool idle = false;
+    bool idle = false, next = true;
 
-    while (!atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
+    while (next && !atomic_load(&t->stopping) && count_reconnects(t) == reconnects && bus_connected(t->options.bus)) {
         natsMsg *msg = NULL;
         natsStatus s;
         int64_t now_ms = clock_monotonic_ms(t->options.clock);
@@ -157,10 +168,8 @@ static void follow(Tail *t, natsSubscription *sub, uint64_t reconnects)
         }
         s = natsSubscription_NextMsg(&msg, sub, POLL_MS);
         idle = s == NATS_TIMEOUT;
-        if (s == NATS_OK)
-            take_message(t, msg, &consumer_sequence);
-        else if (s != NATS_TIMEOUT)
-            break;
+        if (s == NATS_OK ? !take_message(t, msg, &consumer_sequence) : s != NATS_TIMEOUT)
+            next = false;
         natsMsg_Destroy(msg);
     }
 }

@@ -1,0 +1,174 @@
+/* What the service does by itself, and what it forgets. */
+#include "services/events/housekeeping.h"
+
+#include "services/events/admin_testing.h"
+#include "services/events/erase.h"
+#include "services/events/merge.h"
+#include "services/events/review.h"
+
+static Housekeeping housekeeping(Fixture *f)
+{
+    return (Housekeeping){.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock};
+}
+
+static void run(Fixture *f, Err (*turn)(Housekeeping *h, bool *out_more))
+{
+    Housekeeping h = housekeeping(f);
+    bool more = true;
+
+    for (int turns = 0; more && turns < 20; turns++)
+        assert_ok(turn(&h, &more));
+    assert_false(more);
+}
+
+static int64_t open_entry(Fixture *f, Uuid event)
+{
+    Findings warnings = {.mem = f->schema.mem};
+    Work work;
+    int64_t id;
+
+    findings_add(&warnings, "name", "low_confidence", "look at it");
+    work_begin(f, &work);
+    assert_ok(
+        review_open(&work.w, &(ReviewOpening){.event = event, .source_event_id = "", .warnings = &warnings}, &id));
+    work_end(&work);
+    return id;
+}
+
+static int64_t entries(Fixture *f, int64_t id, const char *status)
+{
+    return test_schema_count(&f->schema,
+                             arena_printf(f->schema.mem,
+                                          "SELECT count(*) FROM review_entry WHERE id = %" PRId64 " AND status = '%s'",
+                                          id, status));
+}
+
+static void what_waited_too_long_expires(void **state)
+{
+    Fixture *f = *state;
+    Uuid place = test_place(f, "Hall", "Ottawa"), waits = test_event(f, place, "Waits", 1, LIFECYCLE_PENDING_REVIEW),
+         later = test_event(f, place, "Later", 5, LIFECYCLE_PENDING_REVIEW),
+         there = test_event(f, place, "Public", 1, LIFECYCLE_PUBLISHED);
+    int64_t entry = open_entry(f, waits), later_entry = open_entry(f, later);
+    EventEntity event;
+
+    f->schema.now_us += 2 * TEST_DAY_US;
+    run(f, housekeeping_expire);
+    f->schema.now_us -= 2 * TEST_DAY_US;
+    test_load_event(f, waits, &event);
+    assert_string_equal(event.head.deletion_reason, "expired");
+    assert_true(event.head.deleted_us != 0);
+    test_load_event(f, later, &event);
+    assert_int_equal(event.head.deleted_us, 0);
+    test_load_event(f, there, &event);
+    assert_int_equal(event.head.deleted_us, 0);
+    assert_int_equal(entries(f, entry, "dismissed"), 1);
+    assert_int_equal(entries(f, later_entry, "pending"), 1);
+}
+
+static void decided_entries_are_forgotten_in_time(void **state)
+{
+    static const struct {
+        const char *status;
+        int days;
+        bool kept;
+    } CASES[] = {{"rejected", 7, true},   {"rejected", 9, false}, {"approved", 80, true},
+                 {"approved", 91, false}, {"merged", 91, false},  {"pending", 400, true}};
+    Fixture *f = *state;
+    Uuid place = test_place(f, "Hall", "Ottawa");
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        int64_t id = open_entry(f, test_event(f, place, "E", 1, LIFECYCLE_PUBLISHED)), now = f->schema.now_us;
+
+        if (strcmp(CASES[i].status, "pending") != 0)
+            test_schema_script(&f->schema,
+                               arena_printf(f->schema.mem,
+                                            "UPDATE review_entry SET status = '%s', reviewed_at = created_at"
+                                            " WHERE id = %" PRId64,
+                                            CASES[i].status, id));
+        f->schema.now_us += CASES[i].days * TEST_DAY_US;
+        run(f, housekeeping_forget);
+        f->schema.now_us = now;
+        assert_int_equal(entries(f, id, CASES[i].status), CASES[i].kept);
+    }
+}
+
+static void events_of_a_merged_place_follow(void **state)
+{
+    Fixture *f = *state;
+    Uuid from = test_place(f, "From", "Ottawa"), to = test_place(f, "To", "Ottawa"),
+         id = test_event(f, from, "E", 1, LIFECYCLE_PUBLISHED);
+    EventEntity event;
+
+    test_schema_script(&f->schema,
+                       arena_printf(f->schema.mem,
+                                    "UPDATE place SET superseded_by = '%s', deleted_at = now() WHERE id = '%s'",
+                                    uuid_text(f->schema.mem, to), uuid_text(f->schema.mem, from)));
+    run(f, housekeeping_repoint);
+    test_load_event(f, id, &event);
+    assert_memory_equal(&event.place_id, &to, sizeof(to));
+}
+
+static void another_trust_decides_anew(void **state)
+{
+    Fixture *f = *state;
+    Uuid first = test_source(f, "first", 5), second = test_source(f, "second", 5),
+         id = test_event(f, test_place(f, "Hall", "Ottawa"), "First name", 3, LIFECYCLE_PUBLISHED);
+    int64_t start = f->schema.now_us + 4 * TEST_DAY_US;
+    EventEntity event;
+
+    test_begin_saying(f, id, first, test_said(f, "First name", "", f->schema.now_us + 3 * TEST_DAY_US));
+    test_say(f, id, second, test_said(f, "Second name", "", start));
+    assert_string_equal(test_event_text(f, id, TERM_NAME), "First name");
+    test_schema_script(&f->schema, arena_printf(f->schema.mem,
+                                                "UPDATE source SET trust = 9 WHERE id = '%1$s';"
+                                                "INSERT INTO trust_change (source_id) VALUES ('%1$s')",
+                                                uuid_text(f->schema.mem, second)));
+    run(f, housekeeping_trust);
+    assert_string_equal(test_event_text(f, id, TERM_NAME), "Second name");
+    test_load_event(f, id, &event);
+    assert_int_equal(event.occurrences[0].start_us, start);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM trust_change"), 0);
+}
+
+static void an_erased_account_leaves_no_trace(void **state)
+{
+    Fixture *f = *state;
+    Eraser eraser = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock};
+    Uuid id = test_event(f, test_place(f, "Hall", "Ottawa"), "By user 7", 1, LIFECYCLE_PUBLISHED);
+    int64_t entry = open_entry(f, id), rows;
+    EventEntity event;
+
+    test_schema_script(
+        &f->schema,
+        arena_printf(f->schema.mem,
+                     "UPDATE event SET submitter_user = 7, submitter_key = 'k' WHERE id = '%1$s';"
+                     "UPDATE review_entry SET reviewer_id = 7, reviewer_name = 'seven' WHERE id = %2$" PRId64 ";"
+                     "INSERT INTO audit_entry (id, at, actor_id, action, target_kind, target_id)"
+                     " VALUES ('%1$s', now(), 7, 'event.updated', 'event', 'x')",
+                     uuid_text(f->schema.mem, id), entry));
+    assert_ok(erase_user(&eraser, f->schema.mem, 7, &rows));
+    assert_true(rows >= 4);
+    assert_int_equal(test_schema_count(&f->schema,
+                                       "SELECT (SELECT count(*) FROM event WHERE submitter_user = 7)"
+                                       " + (SELECT count(*) FROM revision WHERE actor_kind = 'user' AND actor_id = '7')"
+                                       " + (SELECT count(*) FROM review_entry WHERE reviewer_id = 7)"
+                                       " + (SELECT count(*) FROM review_entry WHERE reviewer_name = 'seven')"
+                                       " + (SELECT count(*) FROM audit_entry WHERE actor_id = 7)"),
+                     0);
+    test_load_event(f, id, &event); /* of the commons: it stays */
+    assert_int_equal(event.head.deleted_us, 0);
+    assert_ok(erase_user(&eraser, f->schema.mem, 7, &rows));
+    assert_int_equal(rows, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_waited_too_long_expires),      cmocka_unit_test(decided_entries_are_forgotten_in_time),
+        cmocka_unit_test(events_of_a_merged_place_follow),   cmocka_unit_test(another_trust_decides_anew),
+        cmocka_unit_test(an_erased_account_leaves_no_trace),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_make, fixture_drop);
+}
