@@ -5,7 +5,7 @@
 
 #include "services/events/store_series.h"
 
-enum { EXTEND_BATCH = 20, EXTEND_TIMEOUT_MS = 30000, LOOK_AHEAD_YEARS = 100 };
+enum { EXTEND_BATCH = 20, EXTEND_TIMEOUT_MS = 30000, LOOK_AHEAD_YEARS = 100, SWEEP_MS = 300000, SWEEP_PAUSE_MS = 50 };
 #define US_PER_S INT64_C(1000000)
 #define S_PER_YEAR INT64_C(31557600)
 #define DAY_US INT64_C(86400000000)
@@ -358,4 +358,27 @@ Err series_extend(const SeriesKeeper *k, bool *out_more)
         entity_settled(k->events);
     *out_more = count == EXTEND_BATCH;
     return OK;
+}
+
+static Err turn_extend(SweeperTurn *turn)
+{
+    return series_extend(turn->data, &turn->more);
+}
+
+Sweeper *series_sweeper_start(SeriesKeeper *keeper, Metrics *metrics)
+{
+    return sweeper_start(&(SweeperOptions){
+        .db = keeper->db,
+        .log = keeper->log,
+        .name = "series",
+        .data = keeper,
+        .tasks = {{.what = "series",
+                   .turn = turn_extend,
+                   .turns =
+                       metrics_counter(metrics, "atrium_events_series_turns_total",
+                                       "Looks at the series whose occurrences are to be made further ahead.", "")}},
+        .failures = metrics_counter(metrics, "atrium_events_series_failures_total", "Those that failed.", ""),
+        .interval_ms = SWEEP_MS,
+        .pause_ms = SWEEP_PAUSE_MS,
+    });
 }

@@ -4,6 +4,7 @@
 #pragma once
 #include "services/events/entity.h"
 #include "services/events/recurrence.h"
+#include "shared/sweeper.h"
 
 enum {
     SERIES_DATES_MAX_BYTES = 64 * 1024, /* of the dates added, and of those taken out */
@@ -38,3 +39,5 @@ typedef struct SeriesKeeper {
 /* Occurrences further ahead, of the series that are due: those looked at a day ago. In transactions of its own; a
  * series that fails is logged, and comes again in a day. For a sweeper, and tests. `out_more`: others are due. */
 Err series_extend(const SeriesKeeper *keeper, bool *out_more) MUST_CHECK;
+/* Does so every few minutes, in one instance at a time. `keeper` is borrowed until sweeper_stop. */
+Sweeper *series_sweeper_start(SeriesKeeper *keeper, Metrics *metrics);
