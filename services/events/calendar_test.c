@@ -53,7 +53,7 @@ static int64_t number_of(Fixture *f, const char *what, Uuid event)
 static void a_series_has_occurrences_as_far_as_the_horizon_and_further_every_day(void **state)
 {
     Fixture *f = *state;
-    SeriesKeeper keeper = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock, .log = f->schema.log};
+    SeriesKeeper keeper = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock};
     bool more;
     Uuid event;
 
@@ -71,7 +71,7 @@ static void a_series_has_occurrences_as_far_as_the_horizon_and_further_every_day
     f->schema.now_us += 8 * DAY_US;
     assert_ok(series_extend(&keeper, &more));
     assert_false(more);
-    assert_int_equal(number_of(f, "count(*)", event), 13);
+    assert_int_equal(number_of(f, "count(*)", event), 14); /* 1 and 8 April */
 }
 
 static void a_rule_that_is_none_names_its_part(void **state)
@@ -167,7 +167,7 @@ static void occurrences_are_made_changed_and_deleted(void **state)
 static void what_was_edited_by_itself_survives_the_rule(void **state)
 {
     Fixture *f = *state;
-    SeriesKeeper keeper = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock, .log = f->schema.log};
+    SeriesKeeper keeper = {.events = &f->events, .db = f->schema.db, .clock = &f->schema.clock};
     OccurrenceRequest in = EVENTS__V1__OCCURRENCE_REQUEST__INIT;
     Events__V1__OccurrenceReply out;
     bool more;
@@ -189,9 +189,10 @@ static void what_was_edited_by_itself_survives_the_rule(void **state)
     assert_ok(call(f, "UpdateOccurrence", &in, &out));
     f->schema.now_us += 9 * DAY_US;
     assert_ok(series_extend(&keeper, &more));
-    assert_int_equal(number_of(f, "count(*)", event), before); /* one less, one more */
+    assert_int_equal(number_of(f, "count(*)", event), before + 1); /* one less, two more */
     assert_int_equal(number_of(f, "count(*) FILTER (WHERE status = 'cancelled')", event), 1);
-    assert_int_equal(number_of(f, "count(*) FILTER (WHERE ticket_url <> '')", event), before - 5);
+    assert_int_equal(number_of(f, "count(*) FILTER (WHERE ticket_url <> '')", event),
+                     8); /* the last six, and those to come */
 }
 
 /* ---------------------------------------------------------------------------------------------------- out */
@@ -253,11 +254,13 @@ static Events__V1__ImportCalendarReply *import(Fixture *f, const char *text)
 }
 
 #define ONE                                                                                                            \
-    "BEGIN:VEVENT\nUID:one\nSUMMARY:Harvest dinner\nLOCATION:Barn\nDTSTART;TZID=Eastern Standard "                     \
+    "BEGIN:VEVENT\nUID:one\nSUMMARY:Harvest dinner\nDESCRIPTION:With music\nLOCATION:Barn\nDTSTART;TZID=Eastern "      \
+    "Standard "                                                                                                        \
     "Time:20300201T190000\n"                                                                                           \
     "DURATION:PT2H\nEND:VEVENT\n"
 #define TWO                                                                                                            \
-    "BEGIN:VEVENT\nUID:two\nSUMMARY:Open rehearsal\nLOCATION:Hall\nDTSTART:20300301T180000Z\nDTEND:20300301T200000Z\n" \
+    "BEGIN:VEVENT\nUID:two\nSUMMARY:Open rehearsal\nDESCRIPTION:Come "                                                 \
+    "in\nLOCATION:Hall\nDTSTART:20300301T180000Z\nDTEND:20300301T200000Z\n"                                            \
     "END:VEVENT\n"
 
 static void a_calendar_read_in_again_changes_nothing_and_what_is_missing_is_cancelled(void **state)
