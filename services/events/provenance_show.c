@@ -146,7 +146,7 @@ static size_t collect(const Told *told, size_t told_count, Slice pointer, Record
 /* What stands first, then by trust; in conflict when not all say the same. */
 static bool append_field(StrBuf *out, const Told *told, size_t told_count, Slice pointer, bool first)
 {
-    Record records[SAYINGS_MAX];
+    Record records[SAYINGS_MAX] = {{.told = NULL}};
     size_t count = collect(told, told_count, pointer, records);
     bool conflict = false;
 
