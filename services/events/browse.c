@@ -2,6 +2,7 @@
 #include "services/events/browse.h"
 
 #include "atrium/events/v1/pages.service.h"
+#include "services/events/store_list.h"
 
 enum { BROWSE_EVENTS = 50, WIDGET_EVENTS = 20, QUERY_MAX_BYTES = 16384 };
 
@@ -11,9 +12,9 @@ typedef struct Filter {
     const char *name, *value;
 } Filter;
 
-enum { FILTERS_MAX = 14 };
+enum { FILTERS_MAX = 19 };
 
-static size_t filters_of(const Events__V1__BrowseEventsRequest *in, Filter out[FILTERS_MAX])
+static size_t filters_of(const Events__V1__ListEventsRequest *in, Filter out[FILTERS_MAX])
 {
     const Filter all[FILTERS_MAX] = {
         {"q", in->q},
@@ -24,12 +25,17 @@ static size_t filters_of(const Events__V1__BrowseEventsRequest *in, Filter out[F
         {"locality", in->locality},
         {"mode", in->mode},
         {"free", in->free},
+        {"price_max", in->price_max},
         {"venueId", in->venue_id},
-        {"bbox", in->bbox},
         {"organizerId", in->organizer_id},
+        {"state", in->state},
+        {"bbox", in->bbox},
         {"near_lat", in->near_lat},
-        {"radius", in->radius},
         {"near_lon", in->near_lon},
+        {"radius", in->radius},
+        {"occurrences", in->occurrences},
+        {"updated_since", in->updated_since},
+        {"sort", in->sort},
     };
     size_t count = 0;
 
@@ -51,7 +57,7 @@ static void write_encoded(StrBuf *out, Slice text)
     }
 }
 
-const char *browse_query(Arena *mem, const Events__V1__BrowseEventsRequest *in)
+const char *browse_query(Arena *mem, const Events__V1__ListEventsRequest *in)
 {
     StrBuf out = strbuf_new(mem, QUERY_MAX_BYTES);
     Filter filters[FILTERS_MAX];
@@ -65,11 +71,26 @@ const char *browse_query(Arena *mem, const Events__V1__BrowseEventsRequest *in)
     return strbuf_finish(&out, &text) ? text.ptr : "";
 }
 
-Err browse_list(Request *rq, const Events__V1__BrowseEventsRequest *in, int64_t limit, Listing *out)
+Err browse_list(Request *rq, const Events__V1__ListEventsRequest *in, int64_t limit, Listing *out)
 {
-    (void)in;
-    *out = (Listing){.next = ""};
-    return pages_store_upcoming(rq, LISTED_ALL, (Uuid){{0}}, clock_unix_us(rq->clock), limit, &out->list, &out->count);
+    EventFilter filter;
+    EventList rows;
+
+    TRY(filter_read(rq, in, &filter));
+    if (!in->limit || !in->limit[0])
+        filter.limit = limit;
+    TRY(events_store_list(rq, &filter, &rows));
+    *out = (Listing){.list = ARENA_ARRAY(rq->mem, ListedEvent, rows.count + 1),
+                     .count = rows.count,
+                     .next = event_list_cursor(rq->mem, &filter, &rows)};
+    for (size_t i = 0; i < rows.count; i++)
+        out->list[i] = (ListedEvent){.id = rows.rows[i].event_id,
+                                     .card = rows.rows[i].card,
+                                     .start_us = rows.rows[i].start_us,
+                                     .end_us = rows.rows[i].end_us,
+                                     .timezone = rows.rows[i].timezone,
+                                     .updated_us = rows.rows[i].updated_us};
+    return OK;
 }
 
 /* --- the form ------------------------------------------------------------------------------------------------------
@@ -92,7 +113,7 @@ static void write_choice(StrBuf *out, const char *name, const char *label, const
     strbuf_append_cstr(out, "</select></div>\n");
 }
 
-static void write_form(StrBuf *out, const char *base, const Events__V1__BrowseEventsRequest *in)
+static void write_form(StrBuf *out, const char *base, const Events__V1__ListEventsRequest *in)
 {
     static const char *const DOMAINS[] = {"arts", "community", "culture", "education", "general", "music", "sports"};
     static const char *const MODES[] = {"offline", "online", "mixed"};
@@ -140,7 +161,7 @@ static Err answer_page(Request *rq, StrBuf *body, Atrium__HttpBody *out)
     return answer_body(body, format_content_type(FORMAT_HTML), out);
 }
 
-Err events_v1_browse_events(Request *rq, const Events__V1__BrowseEventsRequest *in, Atrium__HttpBody *out)
+Err events_v1_browse_events(Request *rq, const Events__V1__ListEventsRequest *in, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
     const char *base = events->settings->base_url, *query = browse_query(rq->mem, in);
@@ -174,7 +195,7 @@ Err events_v1_browse_events(Request *rq, const Events__V1__BrowseEventsRequest *
     return answer_page(rq, &body, out);
 }
 
-Err events_v1_get_widget(Request *rq, const Events__V1__BrowseEventsRequest *in, Atrium__HttpBody *out)
+Err events_v1_get_widget(Request *rq, const Events__V1__ListEventsRequest *in, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
     const char *base = events->settings->base_url, *query = browse_query(rq->mem, in);

@@ -8,7 +8,7 @@ typedef struct Listing {
     const char *next; /* the cursor of the next page; "" at the end */
 } Listing;
 
-/* As GET /api/v1/events does it; VALIDATION errors are those of that list, too. */
-Err browse_list(Request *rq, const Events__V1__BrowseEventsRequest *in, int64_t limit, Listing *out) MUST_CHECK;
+/* As GET /api/v1/events does it, with its errors. `limit`: where the request says none. */
+Err browse_list(Request *rq, const Events__V1__ListEventsRequest *in, int64_t limit, Listing *out) MUST_CHECK;
 /* The filters as a query, percent-encoded, with its "?"; empty when there are none. Without the cursor. */
-const char *browse_query(Arena *mem, const Events__V1__BrowseEventsRequest *in);
+const char *browse_query(Arena *mem, const Events__V1__ListEventsRequest *in);

@@ -27,10 +27,16 @@ typedef struct EventsSettings {
 #undef SETTING
 } EventsSettings;
 
+typedef struct BuildFacts {
+    const char *version, *commit, *slot;
+    int64_t started_us;
+} BuildFacts;
+
 /* Made in main.c; read-only while serving. */
 typedef struct Events {
     const EventsSettings *settings;
     IdSource *ids;
+    BuildFacts build; /* for stats */
     const Contexts *contexts;
     Zones *zones;
     const struct Boundary *boundary; /* where our events are; NULL: anywhere */

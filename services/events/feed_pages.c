@@ -23,7 +23,7 @@ static Err answer_feed(Request *rq, Format format, const FeedHead *head, const L
 
 /* --- by filters ----------------------------------------------------------------------------------------------------
  */
-static Err answer_filtered(Request *rq, const Events__V1__BrowseEventsRequest *in, Format format, Atrium__HttpBody *out)
+static Err answer_filtered(Request *rq, const Events__V1__ListEventsRequest *in, Format format, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
     const char *base = events->settings->base_url, *query = browse_query(rq->mem, in);
@@ -37,12 +37,12 @@ static Err answer_filtered(Request *rq, const Events__V1__BrowseEventsRequest *i
     return answer_feed(rq, format, &head, listing.list, listing.count, out);
 }
 
-Err events_v1_get_atom_feed(Request *rq, const Events__V1__BrowseEventsRequest *in, Atrium__HttpBody *out)
+Err events_v1_get_atom_feed(Request *rq, const Events__V1__ListEventsRequest *in, Atrium__HttpBody *out)
 {
     return answer_filtered(rq, in, FORMAT_ATOM, out);
 }
 
-Err events_v1_get_json_feed(Request *rq, const Events__V1__BrowseEventsRequest *in, Atrium__HttpBody *out)
+Err events_v1_get_json_feed(Request *rq, const Events__V1__ListEventsRequest *in, Atrium__HttpBody *out)
 {
     return answer_filtered(rq, in, FORMAT_FEED_JSON, out);
 }

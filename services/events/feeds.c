@@ -57,7 +57,8 @@ static void write_entry(StrBuf *out, const Events *events, const ListedEvent *ev
     write_element(out, "title", node_text(node, TERM_NAME));
     write_link(out, "alternate", "text/html", uri);
     write_element(out, "updated", slice(utc_text(out->mem, event->updated_us)));
-    write_element(out, "published", slice(utc_text(out->mem, event->published_us)));
+    if (event->published_us)
+        write_element(out, "published", slice(utc_text(out->mem, event->published_us)));
     write_element(out, "summary", summary_of(out->mem, event, node));
     if (node_get(node, TERM_LICENSE))
         write_element(out, "rights", node_text(node, TERM_LICENSE));
@@ -115,7 +116,8 @@ static void write_item(StrBuf *out, const Events *events, const ListedEvent *eve
     write_member(out, "title", node_text(node, TERM_NAME));
     write_member(out, "summary", summary);
     write_member(out, "content_text", node_get(node, TERM_DESCRIPTION) ? node_text(node, TERM_DESCRIPTION) : summary);
-    write_member(out, "date_published", slice(utc_text(out->mem, event->published_us)));
+    if (event->published_us)
+        write_member(out, "date_published", slice(utc_text(out->mem, event->published_us)));
     write_member(out, "date_modified", slice(utc_text(out->mem, event->updated_us)));
     if (html_may_link(node_text(node, TERM_URL)))
         write_member(out, "external_url", node_text(node, TERM_URL));

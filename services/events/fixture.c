@@ -20,6 +20,7 @@ int fixture_make(void **state)
     f->shapes = shapes_new();
     f->events = (Events){.settings = &f->settings, .ids = f->schema.ids,
                          .contexts = contexts_new(f->schema.mem, f->settings.base_url),
+                         .build = {.version = "0", .commit = "", .slot = "main"},
                          .zones = f->zones,
                          .shapes = f->shapes};
     *state = f;

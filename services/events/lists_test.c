@@ -260,7 +260,7 @@ static void queries_are_read(void **state)
     assert_int_equal(filter.to_us - filter.from_us, INT64_C(23) * 3600 * 1000000);
     assert_int_equal(filter.keyword_count, 2);
     assert_int_equal(filter.limit, 7);
-    assert_int_equal(filter.warning_count, 2);
+    assert_int_equal(filter.warnings.count, 2);
     in.after = cursor_write(((Fixture *)*state)->schema.mem, 5, (Uuid){{1}}, filter.hash);
     assert_ok(query(*state, &in, "", &other));
     assert_true(other.has_cursor);

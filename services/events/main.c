@@ -60,6 +60,10 @@ static Err open_events(Service *service, void **out_context)
     running->events = (Events){
         .settings = settings,
         .ids = service->ids,
+        .build = {.version = service->version,
+                  .commit = service->commit,
+                  .slot = service->common->slot,
+                  .started_us = clock_unix_us(service->clock)},
         .contexts = contexts_new(service->mem, settings->base_url),
         .zones = zones_new(NULL),
         .boundary = boundary,

@@ -309,10 +309,9 @@ static void read_value(Arena *mem, Node *node, const Term *term, const json_t *v
 
 static Node *read_object(Arena *mem, const json_t *object, unsigned range, int levels)
 {
-    const json_t *id = json_object_get(object, "@id"), *value, *element;
+    const json_t *id = json_object_get(object, "@id"), *value;
     const Class *type = class_of(object, range);
     const char *name;
-    size_t i;
     Node *node;
 
     if (!type)
@@ -325,7 +324,8 @@ static Node *read_object(Arena *mem, const json_t *object, unsigned range, int l
         if (!term)
             continue;
         if (json_is_array(value) && term->kind != KIND_JSON)
-            json_array_foreach(value, i, element) read_value(mem, node, term, element, levels);
+            for (size_t i = 0; i < json_array_size(value); i++)
+                read_value(mem, node, term, json_array_get(value, i), levels);
         else
             read_value(mem, node, term, value, levels);
     }

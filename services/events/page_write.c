@@ -20,23 +20,38 @@ static bool is_told_above(TermId term)
 
 /* --- pieces --------------------------------------------------------------------------------------------------------
  */
-void page_write_time(StrBuf *out, Slice date_time)
+void page_write_time(StrBuf *out, Slice date_time, const Zone *zone)
 {
     struct tm t = {0};
-    char text[64];
+    char text[64], name[ZONE_ABBREVIATION_BYTES] = "UTC";
     const char *end = strptime(slice_cstr(out->mem, date_time), "%Y-%m-%dT%H:%M:%S", &t);
+    time_t wall;
 
     strbuf_append_cstr(out, "<time datetime=\"");
     html_text(out, date_time);
     strbuf_append_cstr(out, "\">");
-    if (end && strftime(text, sizeof(text), "%A, %e %B %Y, %H:%M", &t) > 0) {
-        html_text(out, slice(text));
-        strbuf_append_cstr(out, strchr(end, 'Z') ? " UTC" : " ");
-        if (!strchr(end, 'Z'))
-            html_text(out, slice(end));
+    if (end && strchr(end, 'Z')) {
+        wall = timegm(&t);
+        if (zone) {
+            zone_abbreviation(zone, wall, name);
+            wall = (time_t)zone_to_wall(zone, wall);
+        }
+        gmtime_r(&wall, &t);
+        (void)strftime(text, sizeof(text), "%A, %-e %B %Y, %H:%M ", &t);
+        strbuf_append_cstr(out, text);
+        html_text(out, slice(name));
     } else
         html_text(out, date_time);
     strbuf_append_cstr(out, "</time>");
+}
+
+/* Where the event is: what its first occurrence says. NULL: UTC. */
+static const Zone *zone_of(const Events *events, const Node *node)
+{
+    const Node *part = node_node(node, TERM_SUB_EVENT);
+    Slice name = part ? node_text(part, TERM_TIMEZONE) : node_text(node, TERM_TIMEZONE);
+
+    return events->zones && name.len > 0 ? zones_find(events->zones, name) : NULL;
 }
 
 /* The last part of an IRI of schema.org: "EventCancelled". */
@@ -106,12 +121,12 @@ static void write_row(StrBuf *out, const char *label)
     strbuf_printf(out, "<dt>%s</dt>\n<dd>", label);
 }
 
-static void write_times(StrBuf *out, const Node *node)
+static void write_times(StrBuf *out, const Node *node, const Zone *zone)
 {
-    page_write_time(out, node_text(node, TERM_START_DATE));
+    page_write_time(out, node_text(node, TERM_START_DATE), zone);
     if (node_get(node, TERM_END_DATE)) {
         strbuf_append_cstr(out, " to ");
-        page_write_time(out, node_text(node, TERM_END_DATE));
+        page_write_time(out, node_text(node, TERM_END_DATE), zone);
     }
 }
 
@@ -129,9 +144,9 @@ static void write_nodes(StrBuf *out, const Node *node, TermId term, const char *
 
 /* --- facts ---------------------------------------------------------------------------------------------------------
  */
-static void write_facts(StrBuf *out, const Node *node, int level);
+static void write_facts(StrBuf *out, const Node *node, const Zone *zone, int level);
 
-static void write_value(StrBuf *out, const Term *term, const Value *value, int level)
+static void write_value(StrBuf *out, const Term *term, const Value *value, const Zone *zone, int level)
 {
     switch (term->kind) {
     case KIND_NODE:
@@ -139,7 +154,7 @@ static void write_value(StrBuf *out, const Term *term, const Value *value, int l
             write_reference(out, value->node);
         else {
             strbuf_append_cstr(out, "<dl>\n");
-            write_facts(out, value->node, level + 1);
+            write_facts(out, value->node, zone, level + 1);
             strbuf_append_cstr(out, "</dl>");
         }
         break;
@@ -159,14 +174,14 @@ static void write_value(StrBuf *out, const Term *term, const Value *value, int l
         strbuf_append_cstr(out, value->flag ? "yes" : "no");
         break;
     case KIND_DATE_TIME:
-        page_write_time(out, value->text);
+        page_write_time(out, value->text, zone);
         break;
     default:
         html_text(out, value->text);
     }
 }
 
-static void write_facts(StrBuf *out, const Node *node, int level)
+static void write_facts(StrBuf *out, const Node *node, const Zone *zone, int level)
 {
     for (size_t i = 0; i < node->count; i++) {
         const Property *property = &node->properties[i];
@@ -178,7 +193,7 @@ static void write_facts(StrBuf *out, const Node *node, int level)
         strbuf_append_cstr(out, "</dt>\n");
         for (size_t k = 0; k < property->count; k++) {
             strbuf_append_cstr(out, "<dd>");
-            write_value(out, property->term, &property->values[k], level);
+            write_value(out, property->term, &property->values[k], zone, level);
             strbuf_append_cstr(out, "</dd>\n");
         }
     }
@@ -200,7 +215,7 @@ static void write_heading(StrBuf *out, const Node *node)
     strbuf_append_cstr(out, "</p>\n");
 }
 
-static void write_dates(StrBuf *out, const Node *node)
+static void write_dates(StrBuf *out, const Node *node, const Zone *zone)
 {
     const Property *parts = node_get(node, TERM_SUB_EVENT);
 
@@ -212,7 +227,7 @@ static void write_dates(StrBuf *out, const Node *node)
         Slice status = local_name(node_text(part, TERM_EVENT_STATUS));
 
         strbuf_append_cstr(out, "<li>");
-        write_times(out, part);
+        write_times(out, part, zone);
         if (status.len > 0 && !slice_eq_cstr(status, "EventScheduled")) {
             strbuf_append_cstr(out, " (");
             html_label(out, slice_starts_with(status, SLICE_LIT("Event")) ? slice_skip(status, 5) : status);
@@ -223,28 +238,30 @@ static void write_dates(StrBuf *out, const Node *node)
     strbuf_append_cstr(out, "</ul>\n");
 }
 
-void page_write_node(StrBuf *out, const Node *node)
+void page_write_node(StrBuf *out, const Events *events, const Node *node)
 {
+    const Zone *zone = zone_of(events, node);
+
     write_heading(out, node);
     html_paragraphs(out, node_text(node, TERM_DESCRIPTION));
     strbuf_append_cstr(out, "<dl>\n");
     if (node_get(node, TERM_START_DATE)) {
         write_row(out, "When");
-        write_times(out, node);
+        write_times(out, node, zone);
         strbuf_append_cstr(out, "</dd>\n");
     }
     write_nodes(out, node, TERM_LOCATION, "Where", write_where);
     write_nodes(out, node, TERM_ORGANIZER, "Organiser", write_reference);
     write_nodes(out, node, TERM_ADDRESS, "Address", write_address);
     write_nodes(out, node, TERM_GEO, "Position", write_map_link);
-    write_facts(out, node, 0);
+    write_facts(out, node, zone, 0);
     if (node_get(node, TERM_LICENSE)) {
         write_row(out, "License");
         html_link(out, node_text(node, TERM_LICENSE), node_text(node, TERM_LICENSE), "license");
         strbuf_append_cstr(out, "</dd>\n");
     }
     strbuf_append_cstr(out, "</dl>\n");
-    write_dates(out, node);
+    write_dates(out, node, zone);
 }
 
 void page_write_tombstone(StrBuf *out, const Node *node)
@@ -255,7 +272,7 @@ void page_write_tombstone(StrBuf *out, const Node *node)
     html_text(out, node_get(node, TERM_NAME) ? node_text(node, TERM_NAME) : SLICE_LIT("Gone"));
     strbuf_append_cstr(out, "</h1>\n<p class=\"status\">Gone</p>\n<dl>\n");
     write_row(out, "Since");
-    page_write_time(out, node_text(node, TERM_DELETED_AT));
+    page_write_time(out, node_text(node, TERM_DELETED_AT), NULL);
     strbuf_append_cstr(out, "</dd>\n");
     if (node_get(node, TERM_DELETION_REASON)) {
         write_row(out, "Why");
@@ -286,7 +303,8 @@ void page_write_events(StrBuf *out, const Events *events, const ListedEvent *lis
         strbuf_printf(out, "<li><a%s href=\"%s\">", target, entity_uri(out->mem, events, ENTITY_EVENT, list[i].id));
         html_text(out, node_text(node, TERM_NAME));
         strbuf_append_cstr(out, "</a><br>");
-        page_write_time(out, slice(utc_text(out->mem, list[i].start_us)));
+        page_write_time(out, slice(utc_text(out->mem, list[i].start_us)),
+                        events->zones ? zones_find(events->zones, slice(list[i].timezone)) : NULL);
         place = node_node(node, TERM_LOCATION);
         if (place) {
             strbuf_append_cstr(out, ", ");

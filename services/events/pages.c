@@ -106,7 +106,7 @@ static void write_html(const Events *events, const Subject *s, StrBuf *out)
     if (s->gone)
         page_write_tombstone(out, s->node);
     else
-        page_write_node(out, s->node);
+        page_write_node(out, events, s->node);
     if (s->lists && !s->gone) {
         strbuf_append_cstr(out, "<h2>Coming events</h2>\n");
         page_write_events(out, events, s->list, s->count, "");

@@ -6,6 +6,7 @@
 #include "services/events/node.h"
 #include "services/events/reading.h"
 #include "services/events/store_pages.h"
+#include "shared/zone.h"
 
 enum {
     PAGE_BODY_MAX_BYTES = 8 * 1024 * 1024, /* below the rpcs' max_bytes */
@@ -18,11 +19,11 @@ bool page_is_known(Request *rq, const char *etag);
 char *page_etag(Arena *mem, Slice bytes);
 
 /* The content of a page about an event, a place, an organisation or a series: what is told of it. */
-void page_write_node(StrBuf *out, const Node *node);
+void page_write_node(StrBuf *out, const Events *events, const Node *node);
 /* Instead, where it is gone. */
 void page_write_tombstone(StrBuf *out, const Node *node);
-/* "2026-07-01T19:00:00Z" as a time for people. */
-void page_write_time(StrBuf *out, Slice date_time);
+/* "2026-07-01T19:00:00Z" as a time for people, on a clock of `zone`; NULL is UTC. */
+void page_write_time(StrBuf *out, Slice date_time, const Zone *zone);
 /* A list of events with links to their pages; of cards as they are stored. `target` is an attribute of the links
  * (" target=\"_blank\""), or empty. */
 void page_write_events(StrBuf *out, const Events *events, const ListedEvent *list, size_t count, const char *target);

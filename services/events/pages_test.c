@@ -222,7 +222,7 @@ static void the_gone_leave_a_page(void **state)
 
 static Got browse(Fixture *f, const char *rpc)
 {
-    Events__V1__BrowseEventsRequest in = EVENTS__V1__BROWSE_EVENTS_REQUEST__INIT;
+    Events__V1__ListEventsRequest in = EVENTS__V1__LIST_EVENTS_REQUEST__INIT;
     Got got = {.rq = fixture_request(f, 0), .out = ATRIUM__HTTP_BODY__INIT};
 
     in.q = "Night";

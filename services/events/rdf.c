@@ -295,7 +295,7 @@ static void write_triples(RdfWriter *w, const Node *node, Subject subject)
  */
 /* Nodes with IRIs have statements of their own, behind those of the node that names them. */
 typedef struct Waiting {
-    const Node **nodes;
+    Value *nodes;
     size_t count, room;
 } Waiting;
 
@@ -304,11 +304,11 @@ static void wait_for(RdfWriter *w, Waiting *waiting, const Node *node)
     if (waiting->count == waiting->room) {
         size_t room = waiting->room ? 2 * waiting->room : 16;
 
-        waiting->nodes = arena_grow(w->out->mem, waiting->nodes, waiting->room * sizeof(*waiting->nodes),
-                                    room * sizeof(*waiting->nodes));
+        waiting->nodes =
+            arena_grow(w->out->mem, waiting->nodes, waiting->room * sizeof(Value), room * sizeof(Value));
         waiting->room = room;
     }
-    waiting->nodes[waiting->count++] = node;
+    waiting->nodes[waiting->count++].node = node;
 }
 
 static void write_body(RdfWriter *w, const Node *node, Waiting *waiting, int level);
@@ -380,5 +380,5 @@ void rdf_write(RdfWriter *w, const Node *node)
     strbuf_append_char(w->out, '\n');
     write_statement(w, node, &waiting);
     for (size_t i = 0; i < waiting.count; i++)
-        write_statement(w, waiting.nodes[i], &waiting);
+        write_statement(w, waiting.nodes[i].node, &waiting);
 }

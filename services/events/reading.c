@@ -131,3 +131,13 @@ Err events_v1_get_event(Request *rq, const Events__V1__GetEntityRequest *in, Atr
 {
     return answer_document(rq, ENTITY_EVENT, in, out);
 }
+
+Err events_v1_get_place(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    return answer_document(rq, ENTITY_PLACE, in, out);
+}
+
+Err events_v1_get_organization(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    return answer_document(rq, ENTITY_ORGANIZATION, in, out);
+}

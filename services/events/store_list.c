@@ -40,13 +40,9 @@ void shapes_free(Shapes *shapes)
 /* NULL: there is no room for another one. */
 static const char *keep_shape(Shapes *shapes, Slice text, size_t most)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    size_t at;
+    size_t at = hash_bytes(HASH_START, text.ptr, text.len) % ARRAY_LEN(shapes->texts);
     char *kept;
 
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (uint8_t)text.ptr[i]) * UINT64_C(0x100000001b3);
-    at = hash % ARRAY_LEN(shapes->texts);
     pthread_mutex_lock(&shapes->lock);
     while (shapes->texts[at] && !slice_eq_cstr(text, shapes->texts[at]))
         at = (at + 1) % ARRAY_LEN(shapes->texts);
@@ -232,21 +228,6 @@ static void write_visibility(Query *q)
         strbuf_append_cstr(&q->text, hidden ? "false" : "o.listed");
     if (f->state[0])
         strbuf_printf(&q->text, " AND o.lifecycle = $%d", arg(q, db_text(slice(f->state))));
-}
-
-/* As a pattern of LIKE: what it holds stands for itself. */
-static Slice like_pattern(Arena *mem, const char *text)
-{
-    char *pattern = arena_alloc_raw(mem, 2 * strlen(text) + 2, 1), *to = pattern;
-
-    *to++ = '%';
-    for (; *text; text++) {
-        if (strchr("%_\\", *text))
-            *to++ = '\\';
-        *to++ = *text;
-    }
-    *to++ = '%';
-    return slice_of(pattern, (size_t)(to - pattern));
 }
 
 static void write_words(Query *q)

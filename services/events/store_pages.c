@@ -15,7 +15,6 @@
     " ORDER BY o.start_at, o.event_id LIMIT $2"
 
 static const char *const UPCOMING_BY[] = {
-    [LISTED_ALL] = UPCOMING("", ""),
     [LISTED_BY_PLACE] = UPCOMING(" AND o.place_id = $3", " AND b.place_id = $3"),
     [LISTED_BY_ORGANIZATION] = UPCOMING(" AND o.organizer_id = $3", ""),
     [LISTED_BY_SERIES] = UPCOMING(" AND e.series_id = $3", ""),
@@ -32,10 +31,7 @@ Err pages_store_upcoming(Request *rq, ListedBy by, Uuid id, int64_t from_us, int
     CLEANUP(db_rows_done) DbRows rows = {0};
     ListedEvent *list;
 
-    if (by == LISTED_ALL)
-        TRY(db_read(rq, UPCOMING_BY[by], DB_ARGS(db_time_us(from_us), db_int64(limit)), &rows));
-    else
-        TRY(db_read(rq, UPCOMING_BY[by], DB_ARGS(db_time_us(from_us), db_int64(limit), db_uuid(id)), &rows));
+    TRY(db_read(rq, UPCOMING_BY[by], DB_ARGS(db_time_us(from_us), db_int64(limit), db_uuid(id)), &rows));
     list = ARENA_ARRAY(rq->mem, ListedEvent, rows.count + 1);
     for (int i = 0; i < (int)rows.count; i++)
         list[i] = (ListedEvent){.id = db_get_uuid(&rows, i, 0),

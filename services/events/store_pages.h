@@ -8,10 +8,10 @@ typedef struct ListedEvent {
     Slice card;               /* JSON, without context and dates */
     int64_t start_us, end_us; /* end 0: not known */
     const char *timezone;
-    int64_t updated_us, published_us;
+    int64_t updated_us, published_us; /* published 0: not told */
 } ListedEvent;
 
-typedef enum ListedBy { LISTED_ALL, LISTED_BY_PLACE, LISTED_BY_ORGANIZATION, LISTED_BY_SERIES } ListedBy;
+typedef enum ListedBy { LISTED_BY_PLACE, LISTED_BY_ORGANIZATION, LISTED_BY_SERIES } ListedBy;
 
 /* Public events whose next occurrence ends at or after `from_us`, each once, by start. At most `limit`. */
 Err pages_store_upcoming(Request *rq, ListedBy by, Uuid id, int64_t from_us, int64_t limit, ListedEvent **out,

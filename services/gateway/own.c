@@ -52,6 +52,14 @@ static StepResult answer_openapi(Exchange *x)
     return answer_asset(x, "/api/openapi.json");
 }
 
+/* What is JSON is YAML. */
+static StepResult answer_openapi_yaml(Exchange *x)
+{
+    const Asset *asset = assets_find(x->assets, SLICE_LIT("/api/openapi.json"));
+
+    return asset ? exchange_answer(x, 200, "application/yaml", asset->body) : answer_asset(x, "/api/openapi.json");
+}
+
 static StepResult answer_asyncapi(Exchange *x)
 {
     return answer_asset(x, "/api/asyncapi.json");
@@ -89,6 +97,7 @@ static const struct {
     {"/api/openapi.json", answer_openapi},
     {"/api/v1/openapi.json", answer_openapi},
     {"/openapi.json", answer_openapi},
+    {"/docs/openapi.yaml", answer_openapi_yaml},
     {"/api/asyncapi.json", answer_asyncapi},
 };
 

@@ -8,9 +8,10 @@ import time
 from urllib.parse import urlparse
 
 from api import Api
-from polling import PATIENCE, poll
+from polling import PATIENCE, SOON_S, poll
 
 STALL_S = 0.5  # nobody waits longer because of others
+QUIET_S = 0.15
 # The sanitizer keeps what was freed, and tells of leaks itself.
 MEMORY_GROWTH_KIB = 1024 * 1024 if "asan" in os.environ.get("ATRIUM_BUILD", "") else 24 * 1024
 
@@ -50,17 +51,36 @@ def read_all(s, seconds=30):
     return got, False
 
 
-def raw(url, data, seconds=0.4):
+def statuses(answer):
+    return [int(code) for code in re.findall(rb"(?:^|\r\n|\n|})HTTP/1\.[01] (\d{3}) ", answer)]
+
+
+def read_answers(s):
+    """What comes until the other side closes, or is silent after an answer: bytes, and whether it closed. An answer may
+    take its time; a second one would come right behind it."""
+    got, closed = b"", False
+    while not closed:
+        more, closed = b"", True
+        s.settimeout(SOON_S if not any(status >= 200 for status in statuses(got)) else QUIET_S)
+        try:
+            more = s.recv(65536)
+            closed = not more
+        except TimeoutError:
+            return got, False
+        except OSError:
+            pass
+        got += more
+    return got, True
+
+
+def raw(url, data, seconds=None):
+    """Sends it, and reads what comes of it: within `seconds` when they are given."""
     with connect(url) as s:
         try:
             s.sendall(data)
         except OSError:
             pass
-        return read_all(s, seconds)
-
-
-def statuses(answer):
-    return [int(code) for code in re.findall(rb"(?:^|\r\n|\n|})HTTP/1\.[01] (\d{3}) ", answer)]
+        return read_answers(s) if seconds is None else read_all(s, seconds)
 
 
 def unread(url):

@@ -29,7 +29,7 @@ BODIES = {
     "UpdateGroupMember": lambda s: {"role": "viewer"},
 }
 VARIABLES = {
-    "user_id": lambda s: claims(s.login(s.owner)["access_token"])["user_id"],
+    "user_id": lambda s: claims(s.owner_token)["user_id"],
     "PutRole.name": lambda s: "r" + secrets.token_hex(6),
     "DeleteRole.name": own_role,
     "GrantRole.name": lambda s: "curator",

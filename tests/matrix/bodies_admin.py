@@ -17,7 +17,7 @@ def name():
 
 def administrator(scene):
     """A token that may everything, whoever calls; so there is an administrator with a password, too."""
-    return scene.login(scene.account(scene.stack, "admin"))["access_token"]
+    return scene.stack.administrator()
 
 
 def pending(scene):

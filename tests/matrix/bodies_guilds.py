@@ -9,7 +9,7 @@ def made(scene, method, path, body=None, token=None, status=201):
 
 
 def owners(scene):
-    return scene.login(scene.owner)["access_token"]
+    return scene.owner_token
 
 
 def guild(scene):

@@ -5,7 +5,7 @@ import uuid
 def made(path, of_owner=False):
     """A key that was made over this path: the caller's where he may, the owner's, or none."""
     def make(scene):
-        token = scene.login(scene.owner)["access_token"] if of_owner else scene.tokens.get("access_token")
+        token = scene.owner_token if of_owner else scene.tokens.get("access_token")
         answer = scene.api.post(path, {"name": "matrix"}, token)
         return answer.json()["id"] if answer.status_code == 201 else str(uuid.uuid4())
 

@@ -3,7 +3,7 @@ import uuid
 
 
 def owners(scene):
-    return scene.login(scene.owner)["access_token"]
+    return scene.owner_token
 
 
 def item(scene):

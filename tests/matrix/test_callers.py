@@ -4,11 +4,10 @@ import csv
 import importlib
 import pathlib
 import re
-import secrets
 
 import pytest
 
-from api import PASSWORD, Api, claims
+from scenes import Scene
 from stack import ROOT
 
 pytestmark = pytest.mark.local
@@ -27,31 +26,6 @@ def routes():
                 for row in csv.DictReader(file)}
 
 
-class Scene:
-    """What one case is about: an owner with two logins, and the one who calls."""
-
-    def __init__(self, stack, caller):
-        self.stack = stack
-        self.api = Api(stack.url)
-        self.owner = self.account(stack, "user")
-        self.spare = claims(self.login(self.owner)["access_token"])["sid"]
-        self.caller = None if caller == "nobody" else self.owner if caller == "owner" else \
-            self.account(stack, {"other": "user"}.get(caller, caller))
-        self.tokens = self.login(self.caller) if self.caller else {}
-
-    def account(self, stack, role):
-        if role == "user":
-            return self.api.register()["user"]["username"]
-        name = "m" + secrets.token_hex(6)
-        stack.atrium("user", "create", name, "--role", role, "--password", PASSWORD)
-        return name
-
-    def login(self, name):
-        answer = self.api.login(name)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
 # From the files bodies_*.py, one per proto.
 BODIES, VARIABLES = {}, {}
 for file_ in sorted(HERE.glob("bodies_*.py")):
@@ -67,8 +41,8 @@ BUS = [pytest.param(row["domain"], row["rpc"], caller, row[caller], id=f"{row['r
 
 
 @pytest.mark.parametrize("rpc, method, path, caller, status", HTTP)
-def test_over_http(stack, rpc, method, path, caller, status):
-    scene = Scene(stack, caller)
+def test_over_http(scenes, rpc, method, path, caller, status):
+    scene = scenes.of(Scene, caller, method, status)
     body = BODIES[rpc](scene) if rpc in BODIES else None
     path = re.sub(r"{(\w+)(?:=\*\*)?}",
                   lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
@@ -79,7 +53,7 @@ def test_over_http(stack, rpc, method, path, caller, status):
 
 
 def logins(scene):
-    answer = scene.api.get("/api/v1/auth/logins", scene.login(scene.owner)["access_token"])
+    answer = scene.api.get("/api/v1/auth/logins", scene.owner_token)
     assert answer.status_code == 200, answer.text
     return answer.json()["logins"]
 

@@ -5,7 +5,8 @@ import csv
 import pytest
 
 from api import PASSWORD
-from test_callers import HERE, Scene
+from scenes import Scene
+from test_callers import HERE
 
 pytestmark = pytest.mark.local
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from test_callers import BODIES, HERE, VARIABLES, Scene, routes
+from scenes import Scene
+from test_callers import BODIES, HERE, VARIABLES, routes
 from test_callers import rows as callers
 
 pytestmark = pytest.mark.local
@@ -39,9 +40,8 @@ class Holder(Scene):
         return answer.json()
 
     def grant(self, role):
-        admin = self.login(self.account(self.stack, "admin"))["access_token"]
         me = self.api.get("/api/v1/auth/account", self.tokens["access_token"]).json()
-        answer = self.api.call("PUT", f"/api/v1/auth/users/{me['id']}/roles/{role}", admin)
+        answer = self.api.call("PUT", f"/api/v1/auth/users/{me['id']}/roles/{role}", self.stack.administrator())
         assert answer.status_code == 204, answer.text
 
 
@@ -50,8 +50,8 @@ HTTP = [pytest.param(row["rpc"], method, path, column, int(row[column]), id=f"{r
 
 
 @pytest.mark.parametrize("rpc, method, path, column, status", HTTP)
-def test_over_http(stack, rpc, method, path, column, status):
-    scene = Holder(stack, column)
+def test_over_http(scenes, rpc, method, path, column, status):
+    scene = scenes.of(Holder, column, method, status)
     body = BODIES[rpc](scene) if rpc in BODIES else None
     path = re.sub(r"{(\w+)(?:=\*\*)?}",
                   lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
