@@ -194,7 +194,9 @@ static void append_derived_from(StrBuf *out, const SourceRow *rows, size_t count
         if (!rows[i].source_url[0])
             continue;
         strbuf_append_cstr(out, separator);
+        strbuf_append_cstr(out, "{\"@id\":");
         strbuf_append_json(out, slice(rows[i].source_url));
+        strbuf_append_char(out, '}');
         separator = ",";
     }
     if (separator[1])
