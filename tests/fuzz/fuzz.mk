@@ -57,6 +57,8 @@ auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
 zone_FUZZ := shared/zone_fuzz.c
 events_rrule_FUZZ := services/events/rrule_fuzz.c $(addprefix services/events/,rrule.c recurrence.c)
+events_ical_FUZZ := services/events/ical_fuzz.c \
+	$(addprefix services/events/,ical_read.c ical_events.c ical_write.c rrule.c recurrence.c)
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
