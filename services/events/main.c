@@ -143,7 +143,8 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
-        /* clang-format off: one a line, so that they merge */
+        /* One a line, so that they merge. */
+        /* clang-format off */
         &EVENTS_V1_ADMIN_SERVICE,
         &EVENTS_V1_CALENDAR_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
