@@ -58,8 +58,14 @@ static StepResult answer_openapi(Exchange *x)
     return answer_asset(x, "/api/openapi.json");
 }
 
-/* Every JSON text is one of YAML 1.2, too. */
+/* What is JSON is YAML. */
 static StepResult answer_openapi_yaml(Exchange *x)
+{
+    return answer_asset_as(x, "/api/openapi.json", "application/yaml");
+}
+
+/* As events' contract has it. */
+static StepResult answer_openapi_x_yaml(Exchange *x)
 {
     return answer_asset_as(x, "/api/openapi.json", "application/x-yaml");
 }
@@ -101,7 +107,8 @@ static const struct {
     {"/api/openapi.json", answer_openapi},
     {"/api/v1/openapi.json", answer_openapi},
     {"/openapi.json", answer_openapi},
-    {"/api/v1/openapi.yaml", answer_openapi_yaml},
+    {"/api/v1/openapi.yaml", answer_openapi_x_yaml},
+    {"/docs/openapi.yaml", answer_openapi_yaml},
     {"/api/asyncapi.json", answer_asyncapi},
 };
 

@@ -223,6 +223,8 @@ static Failure complete(const Exchange *x, Failure f)
     f.look = tables_reason(x->tables, f.key, f.bus_status, x->dialect_id);
     if (f.http)
         f.look.http = f.http;
+    if (f.code)
+        f.look.code = f.code;
     f.message = failure_message(&f);
     f.request_id = x->request_id;
     f.trace_id = x->trace_id;

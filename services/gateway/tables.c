@@ -270,6 +270,7 @@ static Err load_socket(Arena *mem, const Atrium__RouteRow *row, const SocketSpec
     s->flood_close = (uint16_t)rules->flood_close;
     s->slow_close = (uint16_t)rules->slow_close;
     s->revoked_close = (uint16_t)rules->revoked_close;
+    s->silent_close = (uint16_t)rules->silent_close;
     s->farewell = slice_of(arena_memdup(mem, rules->farewell.data, rules->farewell.len), rules->farewell.len);
     s->protocols = copy_list(mem, rules->protocols, rules->n_protocols);
     s->protocol_count = rules->n_protocols;

@@ -16,7 +16,7 @@ enum {
 /* Of an rpc that is a WebSocket: atrium.SocketRules. */
 typedef struct SocketSpec {
     uint32_t max_frame_bytes, frames_per_minute, queue_bytes;
-    uint16_t flood_close, slow_close, revoked_close;
+    uint16_t flood_close, slow_close, revoked_close, silent_close;
     Slice farewell;               /* empty: none */
     const char *const *protocols; /* in no order: the client's counts */
     size_t protocol_count;

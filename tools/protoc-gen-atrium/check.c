@@ -224,7 +224,10 @@ static void check_socket_rules(Model *m, const Rpc *rpc)
     const struct {
         const char *name;
         uint32_t code;
-    } codes[] = {{"flood_close", s->flood_close}, {"slow_close", s->slow_close}, {"revoked_close", s->revoked_close}};
+    } codes[] = {{"flood_close", s->flood_close},
+                 {"slow_close", s->slow_close},
+                 {"revoked_close", s->revoked_close},
+                 {"silent_close", s->silent_close}};
 
     for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         if (!is_close_code(codes[i].code))
