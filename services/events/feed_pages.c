@@ -15,6 +15,7 @@ static Err answer_feed(Request *rq, Format format, const FeedHead *head, const L
         feed_write_atom(&body, rq->service, head, list, count);
     else
         feed_write_json(&body, rq->service, head, list, count);
+    page_open_to_all(rq);
     request_set_header(rq, "Cache-Control", "public, max-age=60");
     if (page_is_known(rq, page_etag(rq->mem, strbuf_slice(&body))))
         return OK;

@@ -1,6 +1,7 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/admin.service.h"
 #include "atrium/events/v1/announce.service.h"
+#include "atrium/events/v1/calendars.service.h"
 #include "atrium/events/v1/events.service.h"
 #include "atrium/events/v1/federation.service.h"
 #include "atrium/events/v1/feed.service.h"
@@ -13,6 +14,7 @@
 #include "services/events/feed.h"
 #include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "services/events/series.h"
 #include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
@@ -33,6 +35,8 @@ typedef struct Running {
     JobQueue *jobs;
     Housekeeping housekeeping;
     Sweeper *sweeper;
+    SeriesKeeper keeper;
+    Sweeper *series_sweeper;
     Eraser eraser;
     Erasure *erasure;
 } Running;
@@ -125,8 +129,8 @@ static Err start_background(Service *service, void *context)
     Running *running = context;
 
     TRY(start_feed(service, &running->events));
-    running->housekeeping = (Housekeeping){
-        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->housekeeping =
+        (Housekeeping){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     running->eraser =
         (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
@@ -138,6 +142,9 @@ static Err start_background(Service *service, void *context)
                                         .context = &running->eraser},
                       &running->erasure));
     running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
+    running->keeper =
+        (SeriesKeeper){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->series_sweeper = series_sweeper_start(&running->keeper, service->metrics);
     return start_jobs(service, running);
 }
 
@@ -148,6 +155,7 @@ static void stop_background(void *context)
     job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
     feed_stop(MOVE(running->events.feed));
     webhook_sender_stop(MOVE(running->events.webhooks));
+    sweeper_stop(MOVE(running->series_sweeper));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
 }
@@ -166,6 +174,7 @@ int main(int argc, char **argv)
     static const RpcService *const RPCS[] = {
         &EVENTS_V1_ADMIN_SERVICE,
         &EVENTS_V1_ANNOUNCE_SERVICE,
+        &EVENTS_V1_CALENDAR_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
         &EVENTS_V1_FEDERATION_SERVICE,
         &EVENTS_V1_FEED_SERVICE,

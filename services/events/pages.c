@@ -4,6 +4,7 @@
 #include "atrium/events/v1/pages.service.h"
 #include "services/events/context.h"
 #include "services/events/rdf.h"
+#include "services/events/rich.h"
 #include "shared/sha256.h"
 
 static const unsigned SHOWN = SHOWN_DETAIL | SHOWN_LISTS;
@@ -22,6 +23,11 @@ typedef struct Subject {
 
 /* --- answers -------------------------------------------------------------------------------------------------------
  */
+void page_open_to_all(Request *rq)
+{
+    request_set_header(rq, "Access-Control-Allow-Origin", "*");
+}
+
 bool page_is_known(Request *rq, const char *etag)
 {
     request_set_header(rq, "ETag", etag);
@@ -49,6 +55,7 @@ static Err choose_format(Request *rq, const char *id, bool calendar, Slice *out_
 
     *out_id = slice(id);
     request_set_header(rq, "Vary", "Accept");
+    page_open_to_all(rq);
     if (format_by_suffix(out_id, out)) {
         if (*out == FORMAT_HTML || *out == FORMAT_TURTLE || *out == FORMAT_NTRIPLES || *out == FORMAT_JSONLD ||
             (*out == FORMAT_CALENDAR && calendar))
@@ -257,4 +264,36 @@ Err events_v1_get_series_page(Request *rq, const Events__V1__GetPageRequest *in,
     if (!strbuf_finish(&json, &s.json))
         return err_make(&INTERNAL, "a series is too large");
     return answer(rq, &s, format, out);
+}
+
+/* --- quality -------------------------------------------------------------------------------------------------------
+ */
+Err events_v1_get_quality(Request *rq, const Events__V1__GetQualityRequest *in, Events__V1__GetQualityReply *out)
+{
+    RichFinding *list;
+    Subject s = {.title = ""};
+    Document d;
+    size_t count;
+
+    TRY(document_find(rq, ENTITY_EVENT, in->id, &d));
+    if (d.deleted_us)
+        return err_make(&EVENT_DELETED, "it is gone");
+    TRY(describe(rq, &d, &s));
+    count = rich_check(rq->mem, s.node, &list);
+    out->uri = entity_uri(rq->mem, rq->service, ENTITY_EVENT, d.id);
+    out->findings = ARENA_ARRAY(rq->mem, Events__V1__QualityFinding *, count + 1);
+    SET(out, errors, 0);
+    SET(out, warnings, 0);
+    for (size_t i = 0; i < count; i++) {
+        Events__V1__QualityFinding *finding =
+            MESSAGE_NEW(rq->mem, Events__V1__QualityFinding, events__v1__quality_finding__init);
+
+        finding->severity = list[i].is_error ? "error" : "warning";
+        finding->pointer = (char *)(uintptr_t)list[i].pointer;
+        finding->message = (char *)(uintptr_t)list[i].message;
+        out->errors += list[i].is_error;
+        out->warnings += !list[i].is_error;
+        out->findings[out->n_findings++] = finding;
+    }
+    return OK;
 }

@@ -184,6 +184,35 @@ def test_a_fixed_resubmission_is_published(api, agent, unique):
     assert detail(api, odd)["endDate"] == "2026-12-21T04:00:00Z"
 
 
+def test_what_was_deleted_stays_deleted(api, agent, admin, unique):
+    first = hand_in(api, agent, event(unique))
+    ulid = first.json()["@id"].rsplit("/", 1)[1]
+    assert api.call("DELETE", f"/api/v1/admin/events/{ulid}", admin, json={"reason": "spam"}).status_code == 204
+    again = hand_in(api, agent, event(unique))
+    assert again.status_code == 409 and again.json()["type"].endswith("/gone"), again.text
+    assert again.json()["tombstone"] == first.json()["@id"]
+    stubborn = hand_in(api, agent, event(unique, resurrect=True))
+    assert stubborn.status_code == 409 and stubborn.json()["type"].endswith("/gone")
+    back = hand_in(api, new_key(api, admin, "admin"), event(unique, resurrect=True))
+    assert back.status_code == 409 and back.json()["@id"] == first.json()["@id"], back.text
+    assert detail(api, first)["name"] == f"Jazz {unique}"
+
+
+def test_what_was_rejected_is_told_so_until_it_is_better(api, agent, admin, unique):
+    bad = event(unique, endDate="2026-12-19T19:00:00-05:00", source={"url": f"https://{unique}.test/", "eventId": "1"})
+    first = hand_in(api, agent, bad)
+    ulid = first.json()["@id"].rsplit("/", 1)[1]
+    listed = api.get("/api/v1/admin/review-queue?limit=100", admin).json()["items"]
+    entry = next(i["id"] for i in listed if i["eventId"] == ulid)
+    reject = api.post(f"/api/v1/admin/review-queue/{entry}/reject", {"reason": "dates make no sense"}, admin)
+    assert reject.status_code == 200, reject.text
+    again = hand_in(api, agent, bad)
+    assert again.status_code == 400 and again.json()["type"].endswith("/previously-rejected"), again.text
+    assert "dates make no sense" in again.text
+    better = hand_in(api, agent, {**bad, "endDate": "2026-12-20T23:00:00-05:00"})
+    assert better.status_code == 201 and better.json()["@id"] != first.json()["@id"], better.text
+
+
 def test_places_are_found_again(api, agent, unique):
     first = detail(api, hand_in(api, agent, event(unique)))
     second = detail(api, hand_in(api, agent, event(unique, name=f"Poetry {unique}", startDate="2027-01-09T19:00:00-05:00",
