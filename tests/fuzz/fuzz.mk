@@ -78,7 +78,8 @@ transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/t
 transcode_intake_FUZZ_LDFLAGS := -lm
 events_batch_FUZZ := services/events/batch_fuzz.c services/events/batch_split.c
 events_submission_FUZZ := services/events/submission_fuzz.c $(addprefix services/events/,submission_read.c \
-	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c)
+	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c \
+	recurrence.c rrule.c)
 events_submission_FUZZ_LDFLAGS := -lxml2 -licuuc
 events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
 events_text_FUZZ_LDFLAGS := -lxml2 -licuuc
