@@ -60,6 +60,7 @@ events_rrule_FUZZ := services/events/rrule_fuzz.c $(addprefix services/events/,r
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
+events_members_FUZZ := services/events/members_fuzz.c services/events/members.c
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
 events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
 events_rdf_FUZZ_LDFLAGS := -lm
