@@ -1,5 +1,6 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/admin.service.h"
+#include "atrium/events/v1/calendars.service.h"
 #include "atrium/events/v1/events.service.h"
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
@@ -8,6 +9,7 @@
 #include "services/events/erase.h"
 #include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "services/events/series.h"
 #include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
@@ -28,6 +30,8 @@ typedef struct Running {
     JobQueue *jobs;
     Housekeeping housekeeping;
     Sweeper *sweeper;
+    SeriesKeeper keeper;
+    Sweeper *series_sweeper;
     Eraser eraser;
     Erasure *erasure;
 } Running;
@@ -99,8 +103,8 @@ static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
-    running->housekeeping = (Housekeeping){
-        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->housekeeping =
+        (Housekeeping){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     running->eraser =
         (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
@@ -112,6 +116,9 @@ static Err start_background(Service *service, void *context)
                                         .context = &running->eraser},
                       &running->erasure));
     running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
+    running->keeper =
+        (SeriesKeeper){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->series_sweeper = series_sweeper_start(&running->keeper, service->metrics);
     return start_jobs(service, running);
 }
 
@@ -120,6 +127,7 @@ static void stop_background(void *context)
     Running *running = context;
 
     job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
+    sweeper_stop(MOVE(running->series_sweeper));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
 }
@@ -135,11 +143,8 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
-        &EVENTS_V1_ADMIN_SERVICE,
-        &EVENTS_V1_EVENT_SERVICE,
-        &EVENTS_V1_PAGE_SERVICE,
-        &EVENTS_V1_REVIEW_SERVICE,
-        &EVENTS_V1_SUBMISSION_SERVICE,
+        &EVENTS_V1_ADMIN_SERVICE, &EVENTS_V1_CALENDAR_SERVICE, &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_PAGE_SERVICE,  &EVENTS_V1_REVIEW_SERVICE,   &EVENTS_V1_SUBMISSION_SERVICE,
     };
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
