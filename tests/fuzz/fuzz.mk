@@ -62,6 +62,7 @@ events_ical_FUZZ := services/events/ical_fuzz.c \
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
+events_members_FUZZ := services/events/members_fuzz.c services/events/members.c
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
 events_feed_FUZZ := services/events/feed_ask_fuzz.c services/events/feed_ask.c
 events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
