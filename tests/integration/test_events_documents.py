@@ -292,6 +292,21 @@ def test_the_gone_leave_one_graph(api, admin, agent):
     assert uri not in api.get("/events").text + api.get("/events.atom").text
 
 
+def test_a_series_has_a_page_and_feeds(api, agent):
+    body = happening()
+    uri = hand_in(api, agent, {**body, "recurrence": {"external_key": body["name"], "series_name": body["name"],
+                                                      "rrule": "FREQ=WEEKLY;COUNT=4", "tzid": "America/Toronto"}})
+    series = api.get(path_of(uri) + ".jsonld").json()["superEvent"]["@id"]
+    answers = [api.get(path_of(series), headers={"Accept": accept}) for accept in ALL]
+    assert [a.status_code for a in answers] == [200] * 4, answers[0].text
+    assert len({triples_of(a) for a in answers}) == 1
+    document = answers[0].json()
+    assert document["@type"] == "EventSeries" and document["name"] == body["name"]
+    assert document["eventSchedule"]["repeatFrequency"] == "P1W" and document["subEvent"][0]["@id"] == uri
+    assert uri in api.get(path_of(series) + "/events.atom").text
+    assert api.get(path_of(series) + "/events.ics").text.startswith("BEGIN:VCALENDAR")
+
+
 def test_an_event_is_a_calendar_by_its_suffix(api, event):
     answer = api.get(path_of(event) + ".ics")
     assert answer.headers["Content-Type"].startswith("text/calendar") and "BEGIN:VEVENT" in answer.text
