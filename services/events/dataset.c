@@ -106,6 +106,7 @@ Err events_v1_get_dataset(Request *rq, const Events__V1__GetDatasetRequest *in, 
 
     (void)in;
     request_set_header(rq, "Vary", "Accept");
+    page_open_to_all(rq);
     if (!negotiate_page(request_header(rq, "accept"), OFFERED, ARRAY_LEN(OFFERED), &format))
         return err_make(&NOT_ACCEPTABLE, "html, turtle or JSON-LD");
     if (format == FORMAT_HTML) {
@@ -129,6 +130,7 @@ Err events_v1_get_shapes(Request *rq, const Events__V1__GetShapesRequest *in, At
     for (size_t i = 0; i < ARRAY_LEN(SHAPES); i++)
         if (in->name && strcmp(in->name, SHAPES[i].name) == 0) {
             shapes_write(&body, SHAPES[i].family);
+            page_open_to_all(rq);
             request_set_header(rq, "Cache-Control", "public, max-age=3600");
             if (page_is_known(rq, page_etag(rq->mem, strbuf_slice(&body))))
                 return OK;

@@ -62,7 +62,9 @@ events_ical_FUZZ := services/events/ical_fuzz.c \
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
+events_members_FUZZ := services/events/members_fuzz.c services/events/members.c
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
+events_feed_FUZZ := services/events/feed_ask_fuzz.c services/events/feed_ask.c
 events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
 events_rdf_FUZZ_LDFLAGS := -lm
 events_html_FUZZ := services/events/html_fuzz.c services/events/html.c
@@ -77,7 +79,8 @@ transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/t
 transcode_intake_FUZZ_LDFLAGS := -lm
 events_batch_FUZZ := services/events/batch_fuzz.c services/events/batch_split.c
 events_submission_FUZZ := services/events/submission_fuzz.c $(addprefix services/events/,submission_read.c \
-	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c)
+	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c \
+	recurrence.c rrule.c)
 events_submission_FUZZ_LDFLAGS := -lxml2 -licuuc
 events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
 events_text_FUZZ_LDFLAGS := -lxml2 -licuuc

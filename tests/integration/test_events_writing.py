@@ -1,5 +1,6 @@
 """Events as agents hand them in: what is taken, refused, known already, and worked off in batches (events contract 7, 8)."""
 import concurrent.futures
+import datetime
 import secrets
 
 import pytest
@@ -122,6 +123,19 @@ def test_reports_without_storing(api, agent, unique):
     assert good.headers["Content-Type"].startswith("application/ld+json")
     bad = hand_in(api, agent, {"name": "x"}, path="/api/v1/validate").json()
     assert bad["conforms"] is False and {r["resultPath"] for r in bad["result"]} == {"/startDate", "/location"}
+
+
+def test_a_rule_makes_occurrences(api, agent, unique):
+    start = datetime.datetime.now(datetime.timezone.utc).replace(hour=20, minute=0, second=0, microsecond=0)
+    start += datetime.timedelta(days=1)
+    rule = {"external_key": unique, "rrule": "FREQ=WEEKLY;COUNT=4", "tzid": "UTC",
+            "exdates": [(start + datetime.timedelta(days=7)).isoformat()]}
+    answer = hand_in(api, agent, event(unique, startDate=start.isoformat(), recurrence=rule))
+    assert answer.status_code == 201, answer.text
+    starts = [o["startDate"] for o in detail(api, answer)["subEvent"]]
+    assert starts == [(start + datetime.timedelta(days=d)).strftime("%Y-%m-%dT%H:%M:%SZ") for d in (0, 14, 21)]
+    bad = hand_in(api, agent, event(unique, recurrence={"rrule": "FREQ=WEEKLY;BYDAY=XX"}))
+    assert bad.status_code == 400 and bad.json()["errors"][0]["pointer"] == "/recurrence/rrule", bad.text
 
 
 # ------------------------------------------------------------------------------------------------------ idempotency
