@@ -217,9 +217,25 @@ static void set_dialect(Exchange *x, int dialect)
     x->dialect = dialect_get(dialect);
 }
 
+/* Listed by name, and not refused with q=0: wildcards mean documents. */
+static bool accepts_events(const Exchange *x)
+{
+    Slice item, range, q, rest = exchange_header_joined(x, "accept");
+
+    while (rest.len) {
+        (void)slice_cut(rest, ',', &item, &rest);
+        (void)slice_cut(item, ';', &range, &q);
+        if (slice_eq_nocase(slice_trim(range), SLICE_LIT("text/event-stream")))
+            return !slice_eq(slice_trim(q), SLICE_LIT("q=0"));
+    }
+    return false;
+}
+
 static void take_operation(Exchange *x)
 {
     x->op = x->match.target;
+    if (x->op->events && accepts_events(x))
+        x->op = (Operation *)x->op->events;
     x->span.name = x->op->path; /* the tables outlive the exchange */
     set_dialect(x, profile_dialect(x->profile, x->op));
 }
