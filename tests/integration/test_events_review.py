@@ -3,6 +3,7 @@ import concurrent.futures
 import secrets
 
 import pytest
+from pyld import jsonld
 
 from api import PASSWORD, Api
 from polling import poll
@@ -263,3 +264,11 @@ def test_suspected_pairs_are_listed(api, admin, agent, unique):
     assert api.post(f"{QUEUE}/{entry['id']}/approve", {"record_not_duplicates": True}, admin).status_code == 200
     pairs = api.get(ADMIN + "/duplicates", admin, params={"limit": 200}).json()["items"]
     assert not [p for p in pairs if twin in (p["left"]["ulid"], p["right"]["ulid"])]
+
+
+def test_where_it_comes_from_is_linked_data(api, agent, unique):
+    ulid = hand_in(api, agent, event(unique, source={"url": "https://a.test/list", "eventId": unique}))
+    told = api.get(f"{EVENTS}/{ulid}", params={"include_provenance": "true"}).json()
+    quads = jsonld.to_rdf(told, {"format": "application/n-quads"})
+    assert "<http://www.w3.org/ns/prov#wasDerivedFrom> <https://a.test/list>" in quads
+    assert "https://schema.togather.foundation/ns#sourceEventId" in quads
