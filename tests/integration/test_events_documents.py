@@ -261,6 +261,9 @@ def test_a_page_tells_what_the_document_does(api, event):
     assert {kind for rel, kind in links if rel == "alternate"} >= {"application/ld+json", "text/turtle", "text/calendar"}
     assert {m["property"]: m["content"] for m in page.all("meta") if "property" in m}["og:title"] == document["name"]
     assert page.all("html")[0]["lang"] and page.all("main") and page.all("nav")
+    hrefs = [a.get("href") for a in page.all("a")]
+    assert event + ".ics" in hrefs and any(h.startswith("https://www.openstreetmap.org/?mlat=43.65") for h in hrefs)
+    assert {"lang": "en"} in page.all("div")
 
 
 def test_lists_work_without_scripts(api, event):
