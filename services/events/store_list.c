@@ -192,7 +192,7 @@ static void write_occurrence_parts(Query *q, const char *row)
         end_part(q);
     }
     if (begin_shared_part(q, SLOT_LOCALITY, f->locality[0] && q->facet != FACET_LOCALITY)) {
-        strbuf_printf(&q->text, "%s.locality = fold($%d::text)", row,
+        strbuf_printf(&q->text, "%s.locality = (SELECT fold($%d::text))", row,
                       shared_arg(q, SLOT_LOCALITY, db_text(slice(f->locality))));
         end_part(q);
     }
@@ -241,8 +241,8 @@ static void write_words(Query *q)
     if (q->fuzzy) {
         strbuf_printf(&q->text, "e.id IN (SELECT id FROM similar_events($%d::text))", arg(q, db_text(slice(f->q))));
     } else {
-        strbuf_printf(&q->text, "e.haystack LIKE fold($%d::text)", arg(q, db_text(like_pattern(mem, f->q))));
-        strbuf_printf(&q->text, " OR e.words @@ websearch_to_tsquery('simple', fold($%d::text))",
+        strbuf_printf(&q->text, "e.haystack LIKE (SELECT fold($%d::text))", arg(q, db_text(like_pattern(mem, f->q))));
+        strbuf_printf(&q->text, " OR e.words @@ (SELECT websearch_to_tsquery('simple', fold($%d::text)))",
                       arg(q, db_text(slice(f->q))));
     }
     end_part(q);
@@ -325,11 +325,11 @@ static void write_score(Query *q)
     int words = arg(q, db_text(slice(q->f->q)));
 
     if (q->fuzzy)
-        strbuf_printf(&q->text, "public.word_similarity(fold($%d::text), e.name_norm)", words);
+        strbuf_printf(&q->text, "public.word_similarity((SELECT fold($%d::text)), e.name_norm)", words);
     else
         strbuf_printf(&q->text,
-                      "ts_rank_cd(e.words, websearch_to_tsquery('simple', fold($%d::text)))"
-                      " + CASE WHEN e.name_norm LIKE '%%' || name_norm($%d::text) || '%%' THEN 1 ELSE 0 END",
+                      "ts_rank_cd(e.words, (SELECT websearch_to_tsquery('simple', fold($%d::text))))"
+                      " + CASE WHEN e.name_norm LIKE (SELECT '%%' || name_norm($%d::text) || '%%') THEN 1 ELSE 0 END",
                       words, words);
 }
 
