@@ -142,8 +142,10 @@ Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out)
     return OK;
 }
 
+/* Changes of this transaction: the first was recorded before anybody knew where the event is from. */
 static const char PUT_COPY[] =
-    "WITH node AS (UPDATE federation_node SET last_sync_at = $5, last_success_at = $5, online = true WHERE id = $2)"
+    "WITH node AS (UPDATE federation_node SET last_sync_at = $5, last_success_at = $5, online = true WHERE id = $2),"
+    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL)"
     " INSERT INTO federation_copy (uri, node_id, event_id, modified_at, received_at) VALUES ($1, $2, $3, $4, $5)"
     " ON CONFLICT (uri) DO UPDATE SET node_id = excluded.node_id, event_id = excluded.event_id,"
     " modified_at = excluded.modified_at, received_at = excluded.received_at";
