@@ -41,10 +41,10 @@ typedef struct Events {
     const Contexts *contexts;
     Zones *zones;
     const struct Boundary *boundary; /* where our events are; NULL: anywhere */
-    struct Shapes *shapes; /* of lists (store_list.h) */
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
-    struct Feed *feed;   /* the same */
-    WebhookKeys *webhook_keys; /* NULL: there are no webhooks */
+    struct Shapes *shapes;           /* of lists (store_list.h) */
+    OutboxRelay *outbox;             /* may be NULL: nothing is nudged (tests) */
+    struct Feed *feed;               /* the same */
+    WebhookKeys *webhook_keys;       /* NULL: there are no webhooks */
     WebhookSender *webhooks;
 } Events;
 

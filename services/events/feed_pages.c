@@ -73,11 +73,14 @@ static Err find_owner(Request *rq, ListedBy by, const char *id, Uuid *out_id, co
 static Err go_to_calendar(Request *rq, ListedBy by, Uuid id)
 {
     const Events *events = rq->service;
+    const char *base = events->settings->base_url, *ulid = ulid_text(rq->mem, id);
 
     request_set_status(rq, 307);
     request_set_header(rq, "Location",
-                       arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", events->settings->base_url,
-                                    by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid_text(rq->mem, id)));
+                       by == LISTED_BY_SERIES
+                           ? arena_printf(rq->mem, "%s/api/v1/series/%s/ics", base, ulid)
+                           : arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", base,
+                                          by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid));
     return OK;
 }
 

@@ -158,15 +158,15 @@ static void read_dates(Request *rq, const Events__V1__ListEventsRequest *in, Eve
     f->from_us = WINDOW_FROM_US;
     f->to_us = WINDOW_TO_US;
     if (has_from && !date_parse(slice(in->start_date), &from)) {
-        wrong(rq, "start_date", "must be a date, YYYY-MM-DD");
+        wrong(rq, "startDate", "must be a date, YYYY-MM-DD");
         return;
     }
     if (has_to && !date_parse(slice(in->end_date), &to)) {
-        wrong(rq, "end_date", "must be a date, YYYY-MM-DD");
+        wrong(rq, "endDate", "must be a date, YYYY-MM-DD");
         return;
     }
     if (has_from && has_to && to < from) {
-        wrong(rq, "end_date", "must not be before startDate");
+        wrong(rq, "endDate", "must not be before startDate");
         return;
     }
     if (!has_from && !has_to) {
@@ -198,7 +198,8 @@ static void read_words(Request *rq, const Events__V1__ListEventsRequest *in, Eve
         wrong(rq, "q", "must be at most 200 characters");
     if (utf8_length(slice(f->locality)) > QUERY_MAX_CHARS)
         wrong(rq, "locality", "must be at most 200 characters");
-    if (f->mode[0] && strcmp(f->mode, "online") != 0 && strcmp(f->mode, "offline") != 0 && strcmp(f->mode, "mixed") != 0)
+    if (f->mode[0] && strcmp(f->mode, "online") != 0 && strcmp(f->mode, "offline") != 0 &&
+        strcmp(f->mode, "mixed") != 0)
         wrong(rq, "mode", "must be online, offline or mixed");
     if (given(in->occurrences)[0] && strcmp(in->occurrences, "expand") != 0)
         wrong(rq, "occurrences", "must be expand");
@@ -400,11 +401,18 @@ void query_check_names(Request *rq, const QueryName *names, size_t count, Warnin
 /* Of what was asked, not of what it means today: a walk goes on past midnight. */
 static uint64_t hash_of(const Events__V1__ListEventsRequest *in, const EventFilter *f)
 {
-    const double numbers[] = {f->near ? f->latitude : 0, f->near ? f->longitude : 0, f->near ? f->radius_km : 0,
-                              f->bbox ? f->west : 0,     f->bbox ? f->south : 0,     f->bbox ? f->east : 0,
-                              f->bbox ? f->north : 0,    f->price_max};
-    const char *const texts[] = {given(in->start_date), given(in->end_date), f->state, f->domain, f->q,
-                                 given(in->keywords), f->locality, f->mode, given(in->updated_since)};
+    const double numbers[] = {
+        f->near ? f->latitude : 0, f->near ? f->longitude : 0, f->near ? f->radius_km : 0, f->bbox ? f->west : 0,
+        f->bbox ? f->south : 0,    f->bbox ? f->east : 0,      f->bbox ? f->north : 0,     f->price_max};
+    const char *const texts[] = {given(in->start_date),
+                                 given(in->end_date),
+                                 f->state,
+                                 f->domain,
+                                 f->q,
+                                 given(in->keywords),
+                                 f->locality,
+                                 f->mode,
+                                 given(in->updated_since)};
     uint64_t hash = HASH_START;
 
     hash = hash_bytes(hash, numbers, sizeof(numbers));
@@ -422,8 +430,8 @@ Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilte
     EventFilter f = {.sees_all = caller_sees_all(rq), .shows_all = strcmp(events->settings->visibility, "all") == 0};
 
     read_dates(rq, in, &f);
-    read_ulid(rq, "venue_id", in->venue_id, &f.venue_id);
-    read_ulid(rq, "organizer_id", in->organizer_id, &f.organizer_id);
+    read_ulid(rq, "venueId", in->venue_id, &f.venue_id);
+    read_ulid(rq, "organizerId", in->organizer_id, &f.organizer_id);
     read_words(rq, in, &f);
     read_keywords(rq, given(in->keywords), &f);
     read_point(rq, in, &f);

@@ -27,7 +27,8 @@ typedef struct Warnings {
 } Warnings;
 
 typedef struct EventFilter {
-    /* Of an occurrence's start: at or after, and before; WINDOW_FROM_US and WINDOW_TO_US are open. Without dates: from today on. */
+    /* Of an occurrence's start: at or after, and before; WINDOW_FROM_US and WINDOW_TO_US are open. Without dates: from
+     * today on. */
     int64_t from_us, to_us;
     Uuid venue_id, organizer_id; /* nil: any */
     const char *state, *domain;  /* "": any, that everybody may see */
@@ -40,10 +41,10 @@ typedef struct EventFilter {
     bool near, bbox;
     double latitude, longitude, radius_km;
     double west, south, east, north;
-    double price_max;  /* NAN: any; 0 with `free` */
-    const char *mode;  /* "": any */
-    bool expand;       /* each occurrence by itself */
-    int64_t since_us;  /* updated since; 0: any */
+    double price_max; /* NAN: any; 0 with `free` */
+    const char *mode; /* "": any */
+    bool expand;      /* each occurrence by itself */
+    int64_t since_us; /* updated since; 0: any */
     EventSort sort;
     unsigned facets;
     ContextForm context;

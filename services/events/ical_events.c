@@ -221,17 +221,30 @@ static void write_organizer(StrBuf *out, const IcalComponent *v)
     strbuf_append_char(out, '}');
 }
 
+/* Of a list of texts: up to the next comma that is none of the text. */
+static Slice take_text(Slice *rest)
+{
+    size_t len = 0;
+    Slice item;
+
+    while (len < rest->len && rest->ptr[len] != ',')
+        len += rest->ptr[len] == '\\' && len + 1 < rest->len ? 2 : 1;
+    item = slice_take(*rest, len);
+    *rest = slice_skip(*rest, len + 1);
+    return item;
+}
+
 /* CATEGORIES may come several times, each with commas. */
 static void write_keywords(Conversion *c, StrBuf *out, const IcalComponent *v)
 {
     bool any = false;
 
     for (size_t i = 0; i < v->line_count; i++) {
-        Slice rest = ical_is(v->lines[i].name, "CATEGORIES") ? v->lines[i].value : SLICE_LIT(""), item;
+        Slice rest = ical_is(v->lines[i].name, "CATEGORIES") ? v->lines[i].value : SLICE_LIT("");
 
         while (rest.len) {
-            (void)slice_cut(rest, ',', &item, &rest);
-            item = slice_trim(ical_unescape(c->mem, item));
+            Slice item = slice_trim(ical_unescape(c->mem, take_text(&rest)));
+
             if (!item.len)
                 continue;
             if (!any)

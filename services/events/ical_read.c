@@ -45,17 +45,32 @@ static bool take_logical(Reading *r, Slice *out)
     return strbuf_finish(&whole, out);
 }
 
-static Slice make_utf8(Arena *mem, Slice text)
+static bool is_control(char c)
+{
+    return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+static bool is_clean(Slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (is_control(text.ptr[i]))
+            return false;
+    return utf8_valid(text);
+}
+
+/* UTF-8, without control characters: what nobody can store or show. */
+static Slice make_clean(Arena *mem, Slice text)
 {
     StrBuf out;
 
-    if (utf8_valid(text))
+    if (is_clean(text))
         return text;
     out = strbuf_new(mem, ICAL_UNFOLDED_MAX_BYTES * 3);
     while (text.len) {
         size_t len = utf8_first(text);
 
-        strbuf_append(&out, len ? slice_take(text, len) : SLICE_LIT(REPLACEMENT));
+        if (!is_control(text.ptr[0]))
+            strbuf_append(&out, len ? slice_take(text, len) : SLICE_LIT(REPLACEMENT));
         text = slice_skip(text, len ? len : 1);
     }
     return strbuf_slice(&out);
@@ -190,7 +205,7 @@ IcalFile ical_read(Arena *mem, Slice text)
             r.file.cut = true;
             break;
         }
-        if (!fits || !read_line(mem, make_utf8(mem, whole), &line))
+        if (!fits || !read_line(mem, make_clean(mem, whole), &line))
             r.file.dropped++;
         else if (ical_is(line.name, "BEGIN"))
             begin(&r, slice_trim(line.value));

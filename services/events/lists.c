@@ -154,8 +154,7 @@ static void write_features(Request *rq, const EventFilter *f, const EventList *l
         const ListRow *row = &list->rows[i];
 
         strbuf_printf(out, "%s{\"type\":\"Feature\",\"id\":\"%s#occ-%s\",\"geometry\":", i ? "," : "",
-                      entity_uri(rq->mem, events, ENTITY_EVENT, row->event_id),
-                      uuid_text(rq->mem, row->occurrence_id));
+                      entity_uri(rq->mem, events, ENTITY_EVENT, row->event_id), uuid_text(rq->mem, row->occurrence_id));
         if (row->located)
             strbuf_printf(out, "{\"type\":\"Point\",\"coordinates\":[%.7g,%.7g]}", row->longitude, row->latitude);
         else

@@ -172,6 +172,8 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
+        /* One a line, so that they merge. */
+        /* clang-format off */
         &EVENTS_V1_ADMIN_SERVICE,
         &EVENTS_V1_ANNOUNCE_SERVICE,
         &EVENTS_V1_CALENDAR_SERVICE,
@@ -182,7 +184,9 @@ int main(int argc, char **argv)
         &EVENTS_V1_REVIEW_SERVICE,
         &EVENTS_V1_SUBMISSION_SERVICE,
         &EVENTS_V1_SUBSCRIPTION_SERVICE,
+        /* clang-format on */
     };
+    static const BytesService *const BYTES[] = {&EVENTS_V1_EXPORT_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
@@ -200,6 +204,8 @@ int main(int argc, char **argv)
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,
         .lane_count = ARRAY_LEN(LANES),
+        .bytes = BYTES,
+        .bytes_count = ARRAY_LEN(BYTES),
         .check = check_settings,
         .open = open_events,
         .started = start_background,

@@ -8,9 +8,9 @@
 
 enum { LIST_MAX_BYTES = 8 * 1024 * 1024, STATS_MAX_AGE_S = 300 };
 
-static const QueryName NAMES[] = {{"q", NULL},        {"city", NULL},     {"limit", NULL},      {"after", NULL},
-                                  {"sort", NULL},     {"order", NULL},    {"near_lat", NULL},   {"near_lon", NULL},
-                                  {"radius", NULL},   {"context", NULL},  {"near_place", NULL}, {"countrycodes", NULL},
+static const QueryName NAMES[] = {{"q", NULL},        {"city", NULL},    {"limit", NULL},      {"after", NULL},
+                                  {"sort", NULL},     {"order", NULL},   {"near_lat", NULL},   {"near_lon", NULL},
+                                  {"radius", NULL},   {"context", NULL}, {"near_place", NULL}, {"countrycodes", NULL},
                                   {"cursor", "after"}};
 
 typedef struct EntityQuery {
@@ -72,8 +72,8 @@ static void read_point(Request *rq, const Events__V1__ListEntitiesRequest *in, E
         read_degrees(rq, "near_lat", in->near_lat, 90, &q->filter.latitude);
         read_degrees(rq, "near_lon", in->near_lon, 180, &q->filter.longitude);
     }
-    if (given(in->radius)[0] && (!filter_number(slice(in->radius), &q->filter.radius_km) ||
-                                 q->filter.radius_km <= 0 || q->filter.radius_km > RADIUS_MAX_KM))
+    if (given(in->radius)[0] && (!filter_number(slice(in->radius), &q->filter.radius_km) || q->filter.radius_km <= 0 ||
+                                 q->filter.radius_km > RADIUS_MAX_KM))
         wrong(rq, "radius", "must be above 0 and at most 100");
     if (has_lat || named)
         q->filter.sort = ENTITY_BY_DISTANCE;
@@ -82,8 +82,15 @@ static void read_point(Request *rq, const Events__V1__ListEntitiesRequest *in, E
 /* Of what the cursor is bound to. */
 static uint64_t hash_of(const Events__V1__ListEntitiesRequest *in, const EntityFilter *f)
 {
-    const char *const texts[] = {entity_word(f->kind), f->q, f->city, given(in->sort), given(in->order),
-                                 given(in->near_lat), given(in->near_lon), given(in->radius), given(in->near_place)};
+    const char *const texts[] = {entity_word(f->kind),
+                                 f->q,
+                                 f->city,
+                                 given(in->sort),
+                                 given(in->order),
+                                 given(in->near_lat),
+                                 given(in->near_lon),
+                                 given(in->radius),
+                                 given(in->near_place)};
     uint64_t hash = HASH_START;
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -111,8 +118,8 @@ static Err read_query(Request *rq, EntityKind kind, const Events__V1__ListEntiti
 {
     const char *after = given(in->after);
 
-    *q = (EntityQuery){
-        .filter = {.kind = kind, .q = given(in->q), .city = given(in->city), .sort = ENTITY_BY_CREATION}};
+    *q =
+        (EntityQuery){.filter = {.kind = kind, .q = given(in->q), .city = given(in->city), .sort = ENTITY_BY_CREATION}};
     if (utf8_length(slice(q->filter.q)) > QUERY_MAX_CHARS)
         wrong(rq, "q", "must be at most 200 characters");
     if (utf8_length(slice(q->filter.city)) > QUERY_MAX_CHARS)

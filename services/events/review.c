@@ -194,6 +194,13 @@ static void decision_done(Decision *d)
     db_tx_done(&d->tx);
 }
 
+/* Was there nothing left to decide, since the event was deleted by itself? */
+static bool is_moot(const Decision *d)
+{
+    return d->event.head.deleted_us && uuid_is_nil(d->event.head.superseded_by) &&
+           strcmp(d->row.status, "rejected") != 0;
+}
+
 /* The event's lock is taken before the entry's, as by whoever opens one. */
 static Err begin(Request *rq, int64_t id, bool has_version, int64_t version, Decision *d)
 {
@@ -204,10 +211,10 @@ static Err begin(Request *rq, int64_t id, bool has_version, int64_t version, Dec
     d->writer = entity_writer(rq, &d->tx);
     TRY(event_load(&d->writer, d->row.event_id, &d->event));
     TRY(events_store_review(rq, &d->tx, id, &d->row));
+    if (is_moot(d))
+        return err_make(&EVENT_DELETED, "the event is deleted");
     if (strcmp(d->row.status, "pending") != 0)
         return err_make(&CONFLICT, "the entry is %s already", d->row.status);
-    if (d->event.head.deleted_us)
-        return err_make(&EVENT_DELETED, "the event is deleted");
     d->version = d->event.head.version;
     return version_check(rq, has_version, version, d->version);
 }
@@ -216,6 +223,18 @@ static const char *reviewer_of(Request *rq)
 {
     return rq->caller.username && rq->caller.username[0] ? rq->caller.username
                                                          : arena_printf(rq->mem, "%" PRId64, rq->caller.user_id);
+}
+
+/* Entries that wait for nothing but this event. */
+static Err settle_twins(Decision *d, const ReviewDecision *decision)
+{
+    ClosedReview *closed;
+    size_t count;
+
+    TRY(events_store_settle_twins(&d->tx, d->writer.mem, d->event.head.id, decision, &closed, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(review_announce_closed(&d->writer, closed[i].event, closed[i].id, decision->status));
+    return OK;
 }
 
 /* Writes event and entry, commits, and answers. Of what is rejected nobody else is a twin any more. */
@@ -233,10 +252,11 @@ static Err finish(Request *rq, Decision *d, const char *status, const char *note
 
     TRY(event_save(&d->writer, &d->event, arena_printf(rq->mem, "review: %s", status), NULL));
     TRY(events_store_decide_review(&d->tx, &decision));
+    TRY(review_announce_closed(&d->writer, d->event.head.id, d->row.id, status));
     if (d->event.head.deleted_us) {
         decision.status = "dismissed";
         decision.reason = "";
-        TRY(events_store_settle_twins(&d->tx, d->event.head.id, &decision));
+        TRY(settle_twins(d, &decision));
     }
     TRY(audit_note(rq, &d->tx,
                    &(AuditNote){.action = arena_printf(rq->mem, "review.%s", status),
@@ -270,13 +290,12 @@ static Err record_not_duplicates(Request *rq, Decision *d)
     TRY(events_store_twins(rq, &d->tx, d->row.id, &twins, &count));
     for (size_t i = 0; i < count; i++)
         TRY(review_not_duplicates(&d->writer, d->event.head.id, twins[i].id, rq->caller.user_id));
-    return events_store_settle_twins(&d->tx, d->event.head.id,
-                                     &(ReviewDecision){.status = "approved",
-                                                       .notes = "not the same",
-                                                       .reason = "",
-                                                       .now_us = d->writer.now_us,
-                                                       .reviewer_id = rq->caller.user_id,
-                                                       .reviewer_name = reviewer_of(rq)});
+    return settle_twins(d, &(ReviewDecision){.status = "approved",
+                                             .notes = "not the same",
+                                             .reason = "",
+                                             .now_us = d->writer.now_us,
+                                             .reviewer_id = rq->caller.user_id,
+                                             .reviewer_name = reviewer_of(rq)});
 }
 
 static Err check_publishable(const Decision *d)

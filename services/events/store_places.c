@@ -11,10 +11,11 @@
     "deleted_at IS NULL AND ($1::text = '' OR haystack LIKE fold($2::text))"                                           \
     " AND ($3::text = '' OR fold(locality) = fold($3::text))"
 #define BY_NAME(table, beyond, order)                                                                                  \
-    "SELECT " COLUMNS ", 0::int8 FROM " table " WHERE " MATCHES " AND (NOT $4 OR (name, id) " beyond                     \
+    "SELECT " COLUMNS ", 0::int8 FROM " table " WHERE " MATCHES " AND (NOT $4 OR (name, id) " beyond                   \
     " ((SELECT name FROM " table " WHERE id = $5), $5)) ORDER BY name " order ", id " order " LIMIT $6"
 #define BY_CREATION(table, beyond, order)                                                                              \
-    "SELECT " COLUMNS ", 0::int8 FROM " table " WHERE " MATCHES " AND (NOT $4 OR (created_at, id) " beyond " ($7, $5))" \
+    "SELECT " COLUMNS ", 0::int8 FROM " table " WHERE " MATCHES " AND (NOT $4 OR (created_at, id) " beyond             \
+    " ($7, $5))"                                                                                                       \
     " ORDER BY created_at " order ", id " order " LIMIT $6"
 
 /* By kind, what they are sorted by, and direction. */
@@ -25,12 +26,13 @@ static const char *const LISTS[2][2][2] = {
      {BY_CREATION("organization", ">", "ASC"), BY_CREATION("organization", "<", "DESC")}},
 };
 
-/* Whole metres, so that a cursor's distance is exactly a row's. A box first, for the index; across the antimeridian, and
- * around the poles, it is as wide as the world. */
+/* Whole metres, so that a cursor's distance is exactly a row's. A box first, for the index; across the antimeridian,
+ * and around the poles, it is as wide as the world. */
 static const char NEAR[] =
     "SELECT " COLUMNS ", metres FROM ("
     " SELECT " COLUMNS ", round(2000 * 6371.0088 * asin(least(1, sqrt(power(sin(radians(latitude - $4::float8) / 2), 2)"
-    "  + cos(radians($4::float8)) * cos(radians(latitude)) * power(sin(radians(longitude - $5::float8) / 2), 2)))))::int8"
+    "  + cos(radians($4::float8)) * cos(radians(latitude)) * power(sin(radians(longitude - $5::float8) / 2), "
+    "2)))))::int8"
     "  AS metres"
     " FROM place WHERE " MATCHES " AND latitude IS NOT NULL AND longitude IS NOT NULL"
     "  AND point(longitude, latitude) <@ box(point($7::float8, $4::float8 - $9::float8),"
@@ -59,8 +61,9 @@ static Err read_sorted(Request *rq, const EntityFilter *f, DbRows *rows)
 {
     bool by_creation = f->sort == ENTITY_BY_CREATION;
     const char *sql = LISTS[f->kind == ENTITY_ORGANIZATION][by_creation][f->descending];
-    DbValue args[] = {db_text(slice(f->q)),   db_text(like_pattern(rq->mem, f->q)), db_text(slice(f->city)),
-                      db_bool(f->has_cursor), db_uuid(f->cursor_id),                db_int64(f->limit + 1),
+    DbValue args[] = {db_text(slice(f->q)),     db_text(like_pattern(rq->mem, f->q)),
+                      db_text(slice(f->city)),  db_bool(f->has_cursor),
+                      db_uuid(f->cursor_id),    db_int64(f->limit + 1),
                       db_time_us(f->cursor_key)};
 
     return db_read(rq, sql, (DbArgs){args, by_creation ? 7 : 6}, rows);

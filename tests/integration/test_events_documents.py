@@ -234,7 +234,8 @@ def test_no_markup_of_strangers(api, agent, text):
     uri = hand_in(api, agent, {**body, "name": f"{body['name']} {text}", "description": "y " + text,
                                "keywords": [text], "performer": [{"@type": "Person", "name": "z " + text}]})
     place = api.get(path_of(uri) + ".jsonld").json()["location"]["@id"]
-    pages = [api.get(path_of(uri) + ".html"), api.get(path_of(place) + ".html"), api.get("/events"), api.get("/widget")]
+    pages = [api.get(path_of(uri) + ".html"), api.get(path_of(place) + ".html"), api.get("/events"), api.get("/widget"),
+             api.get("/events", params={"q": text, "keywords": text[:40]}), api.get("/widget", params={"q": text})]
     for answer in pages:
         page = Page(answer.text)
         assert answer.status_code == 200 and "default-src 'none'" in answer.headers["Content-Security-Policy"]
