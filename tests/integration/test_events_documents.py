@@ -390,6 +390,10 @@ def test_the_data_set_is_described_in_one_graph(api):
                ("application/ld+json", "text/turtle", "text/html")]
     assert len({triples_of(a) for a in answers}) == 1
     assert "http://www.w3.org/ns/dcat#Dataset" in triples_of(answers[0])
+    for distribution in answers[0].json()["dcat:distribution"]:
+        download = api.get(path_of(distribution["dcat:accessURL"]["@id"]))
+        assert download.status_code == 200, distribution
+        assert distribution["dcat:mediaType"]["@id"].endswith(download.headers["Content-Type"].split(";")[0])
 
 
 def test_crawlers_find_their_way(api, event):
