@@ -3,6 +3,7 @@ import concurrent.futures
 import secrets
 
 import pytest
+from pyld import jsonld
 
 from api import PASSWORD, Api
 from polling import poll
@@ -162,6 +163,13 @@ def test_deleted_is_deleted_once(api, admin, agent, unique):
     problem(api.call("DELETE", ADMIN + "/events/nonsense", admin), 400, "validation-error")
 
 
+def test_the_entry_of_a_deleted_event_is_gone(api, admin, agent, unique):
+    ulid, entry = waiting(api, admin, agent, unique)
+    assert api.call("DELETE", f"{ADMIN}/events/{ulid}", admin).status_code == 204
+    assert entry_of(api, admin, ulid) is None
+    problem(api.post(f"{QUEUE}/{entry}/approve", {}, admin), 410, "event-deleted")
+
+
 def test_publishing_and_taking_down(api, admin, agent, unique):
     ulid = hand_in(api, agent, event(unique))
     path = f"{ADMIN}/events/{ulid}"
@@ -263,3 +271,11 @@ def test_suspected_pairs_are_listed(api, admin, agent, unique):
     assert api.post(f"{QUEUE}/{entry['id']}/approve", {"record_not_duplicates": True}, admin).status_code == 200
     pairs = api.get(ADMIN + "/duplicates", admin, params={"limit": 200}).json()["items"]
     assert not [p for p in pairs if twin in (p["left"]["ulid"], p["right"]["ulid"])]
+
+
+def test_where_it_comes_from_is_linked_data(api, agent, unique):
+    ulid = hand_in(api, agent, event(unique, source={"url": "https://a.test/list", "eventId": unique}))
+    told = api.get(f"{EVENTS}/{ulid}", params={"include_provenance": "true"}).json()
+    quads = jsonld.to_rdf(told, {"format": "application/n-quads"})
+    assert "<http://www.w3.org/ns/prov#wasDerivedFrom> <https://a.test/list>" in quads
+    assert "https://schema.togather.foundation/ns#sourceEventId" in quads
