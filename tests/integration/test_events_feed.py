@@ -413,3 +413,24 @@ def test_changes_are_told_on_the_bus_in_order(stack, commons):
             assert message.headers["ce-subject"] == ulid
     assert subjects == [f"evt.events.event.{verb}.{ulid}" for verb in ("created", "updated", "deleted")]
     ops.close()
+
+
+# ---------------------------------------------------------------------------------------------- chat
+def test_an_event_is_announced_in_a_channel(commons):
+    """As its caller, and without what chat would take for a mention or for markup."""
+    me, stranger = (commons.api.register()["access_token"] for _ in range(2))
+    guild = commons.api.post("/api/v1/guilds", {"name": "Guild"}, me).json()["data"]["id"]
+    channels = commons.api.get(f"/api/v1/guilds/{guild}/channels", me).json()["data"]
+    channel = next(c["id"] for c in channels if c["type"] == 0)
+    ulid = commons.submit(happening("A *bold* @everyone name of some length"))
+    path = f"/api/v1/events/{ulid}/announce"
+    answer = commons.api.post(path, {"channel_id": channel, "text": "look"}, me)
+    assert answer.status_code == 201, answer.text
+    message = commons.api.get(f"/api/v1/channels/{channel}/messages", me).json()[0]
+    assert message["id"] == answer.json()["message_id"] and not message["mention_everyone"]
+    assert message["content"].startswith("look\n**A \\*bold\\* @") and message["content"].endswith(f"/events/{ulid}")
+    assert commons.api.post(path, {"channel_id": channel}, stranger).status_code == 403
+    assert commons.api.post(path, {}, me).status_code == 400
+    assert commons.api.post(path, {"channel_id": channel}).status_code == 401
+    commons.delete(ulid)
+    assert commons.api.post(path, {"channel_id": channel}, me).status_code == 410
