@@ -19,3 +19,6 @@ $$;
 -- An event brings hundreds of letter groups: they are put in order some hundred events at a time. A reader looks through
 -- half a megabyte at most of what is not in order yet.
 ALTER INDEX event_haystack_idx SET (fastupdate = on, gin_pending_list_limit = 512);
+
+-- The two filters that are asked together most: a page of them is read in order.
+CREATE INDEX occurrence_town_idx ON occurrence (locality, domain, start_at, event_id) WHERE listed;
