@@ -415,6 +415,82 @@ static void a_failure_ends_the_stream_with_its_reason(void **state)
     assert_int_equal(count, 3);
 }
 
+/* Its worker is free: the same one takes the next. */
+static void streams_can_go_on_without_a_thread(void **state)
+{
+    World *w = *state;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Atrium__Status in = ATRIUM__STATUS__INIT, body = ATRIUM__STATUS__INIT;
+    ProtobufCMessage *message;
+    ClientStream *readers[3] = {NULL};
+    RpcDeferred *deferred[3];
+    RpcStream *streams[3];
+    Slice packed;
+    bool sent;
+
+    body.text = "to all";
+    packed = message_pack(mem, &body.base);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+        assert_ok(client_stream_open(w->client, &(CallOptions){.timeout_ms = 20000}, &ECHO_ROWS[ECHO_KEEP], &in.base,
+                                     &readers[i]));
+        WAIT_UNTIL(atomic_load(&w->echo.deferred));
+        streams[i] = atomic_exchange(&w->echo.kept, NULL);
+        deferred[i] = atomic_exchange(&w->echo.deferred, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+        assert_ok(rpc_stream_try(streams[i], packed, &sent));
+        assert_true(sent);
+        rpc_finish(deferred[i], i == 1 ? err_make(&ECHO_TAKEN, "enough") : OK, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+        assert_ok(client_stream_next(readers[i], mem, &message));
+        assert_string_equal(((Atrium__Status *)message)->text, "to all");
+        if (i == 1) {
+            assert_reason(client_stream_next(readers[i], mem, &message), &ECHO_TAKEN);
+        } else {
+            assert_ok(client_stream_next(readers[i], mem, &message));
+            assert_null(message);
+        }
+        client_stream_close(readers[i]);
+    }
+}
+
+static void a_reader_without_credit_is_not_waited_for(void **state)
+{
+    World *w = *state;
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Atrium__Status in = ATRIUM__STATUS__INIT, body = ATRIUM__STATUS__INIT;
+    ClientStream *reader = NULL;
+    ProtobufCMessage *message;
+    RpcDeferred *deferred;
+    uint32_t given = 0, taken = 0;
+    RpcStream *stream;
+    Slice packed;
+    bool sent;
+
+    body.text = arena_printf(mem, "%0900d", 1);
+    packed = message_pack(mem, &body.base);
+    assert_ok(
+        client_stream_open(w->client, &(CallOptions){.timeout_ms = 20000}, &ECHO_ROWS[ECHO_KEEP], &in.base, &reader));
+    WAIT_UNTIL(atomic_load(&w->echo.deferred));
+    stream = atomic_exchange(&w->echo.kept, NULL);
+    deferred = atomic_exchange(&w->echo.deferred, NULL);
+    for (sent = true; sent; given += sent)
+        assert_ok(rpc_stream_try(stream, packed, &sent));
+    assert_in_range(given, CLIENT_STREAM_CREDIT_BYTES / 2 / 1100, CLIENT_STREAM_CREDIT_BYTES / 900);
+    for (; taken < given; taken++)
+        assert_ok(client_stream_next(reader, mem, &message));
+    WAIT_UNTIL(({
+        assert_ok(rpc_stream_try(stream, packed, &sent));
+        sent;
+    }));
+    client_stream_close(reader);
+    WAIT_UNTIL(rpc_stream_cancelled(stream));
+    assert_reason(rpc_stream_try(stream, packed, &sent), &CANCELLED);
+    assert_false(sent);
+    rpc_finish(deferred, err_make(&CANCELLED, "the reader is gone"), NULL);
+}
+
 static void a_stream_that_is_refused_does_not_open(void **state)
 {
     World *w = *state;
@@ -725,6 +801,8 @@ int main(void)
         cmocka_unit_test(what_waits_when_the_bus_is_lost_ends_at_once),
         WITH_WORLD(a_stream_comes_whole_and_in_order),
         WITH_WORLD(a_failure_ends_the_stream_with_its_reason),
+        WITH_WORLD(streams_can_go_on_without_a_thread),
+        WITH_WORLD(a_reader_without_credit_is_not_waited_for),
         WITH_WORLD(a_stream_that_is_refused_does_not_open),
         WITH_WORLD(a_slow_reader_stops_the_producer_at_its_credit),
         WITH_WORLD(messages_larger_than_the_window_pass),

@@ -173,7 +173,7 @@ static Err read_name(Arena *mem, const char *what, Slice sent, Slice *out)
     Slice name = unescape_quotes(mem, sent);
 
     if (name.len > MULTIPART_NAME_MAX_BYTES)
-        return err_make(&PAYLOAD_TOO_LARGE, "%s: more than %d bytes", what, MULTIPART_NAME_MAX_BYTES);
+        return err_make(&INVALID_ARGUMENT, "%s: more than %d bytes", what, MULTIPART_NAME_MAX_BYTES);
     if (!utf8_valid(name))
         return err_make(&INVALID_BODY, "%s: not UTF-8", what);
     for (size_t i = 0; i < name.len; i++)

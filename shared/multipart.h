@@ -36,8 +36,8 @@ typedef struct Multipart Multipart;
 Err multipart_boundary(Arena *mem, Slice content_type, Slice *out) MUST_CHECK;
 /* Lives in `mem`; `events` and `at` are borrowed and outlive it. `boundary` comes from multipart_boundary. */
 Multipart *multipart_new(Arena *mem, Slice boundary, const MultipartEvents *events, void *at);
-/* INVALID_BODY for what is no multipart/form-data, PAYLOAD_TOO_LARGE when a limit of above is passed. After a failure
- * the reader is spent: it returns the same error again. */
+/* INVALID_BODY for what is no multipart/form-data, INVALID_ARGUMENT for a name that is too long, PAYLOAD_TOO_LARGE when
+ * another limit of above is passed. After a failure the reader is spent: it returns the same error again. */
 Err multipart_push(Multipart *m, Slice piece) MUST_CHECK;
 /* The body is complete. INVALID_BODY when its closing delimiter has not come: something was cut off. */
 Err multipart_finish(const Multipart *m) MUST_CHECK;

@@ -452,3 +452,66 @@ const char *routes_allow(const RouteTree *tree, Arena *mem, const RoutePath *pat
         strbuf_printf(&list, "%s%s", i ? ", " : "", names[i]);
     return strbuf_finish(&list, &text) ? text.ptr : NULL;
 }
+
+/* --- near misses -------------------------------------------------------------------------------------------------- */
+/* How far the path leads, and to where. */
+static const Node *walk(const Node *node, const RoutePath *path, size_t *out_depth)
+{
+    size_t index;
+
+    for (*out_depth = 0; *out_depth < path->count; ++*out_depth)
+        if (find_literal(node, path->segments[*out_depth], &index))
+            node = node->literals[index];
+        else if (node->variable && path->segments[*out_depth].len)
+            node = node->variable;
+        else
+            break;
+    return node;
+}
+
+typedef struct Near {
+    int (*label)(const void *target);
+    const void *target; /* NULL: none yet */
+    bool differ;
+} Near;
+
+static void look_at_leaf(const Leaf *leaf, Near *near)
+{
+    if (!leaf)
+        return;
+    near->differ |= near->target && near->label(near->target) != near->label(leaf->target);
+    near->target = leaf->target;
+}
+
+/* A tree is as deep as templates are long: ROUTES_MAX_SEGMENTS. */
+static void look_below(const Node *node, Near *near)
+{
+    if (!node || near->differ)
+        return;
+    look_at_leaf(node->leaf, near);
+    for (size_t i = 0; i < node->rest_count; i++)
+        look_at_leaf(node->rest[i], near);
+    for (size_t i = 0; i < node->literal_count; i++)
+        look_below(node->literals[i], near);
+    for (size_t i = 0; i < node->suffixed_count; i++)
+        look_below(node->suffixed[i], near);
+    look_below(node->variable, near);
+}
+
+const void *routes_near(const RouteTree *tree, const RoutePath *path, int (*label)(const void *target))
+{
+    Near near = {.label = label};
+    size_t deepest = 1, depth;
+
+    for (size_t i = 0; i < tree->method_count; i++) {
+        (void)walk(tree->methods[i].root, path, &depth);
+        deepest = MAX(deepest, depth);
+    }
+    for (size_t i = 0; i < tree->method_count; i++) {
+        const Node *node = walk(tree->methods[i].root, path, &depth);
+
+        if (depth == deepest)
+            look_below(node, &near);
+    }
+    return near.differ ? NULL : near.target;
+}

@@ -46,5 +46,9 @@ bool routes_match(const RouteTree *tree, Arena *mem, Slice method, const RoutePa
  * `out_target` is one of the targets; may be NULL. */
 const char *routes_allow(const RouteTree *tree, Arena *mem, const RoutePath *path, const void **out_target);
 
+/* Of a path that nothing matches: one of the targets where its beginning leads, as far as that is the beginning of a
+ * template, when all of them have the same label; else NULL. */
+const void *routes_near(const RouteTree *tree, const RoutePath *path, int (*label)(const void *target));
+
 /* Percent-decoding of one piece; `plus_is_space` for queries. False as for routes_split. */
 bool percent_decode(Arena *mem, Slice raw, bool plus_is_space, Slice *out);

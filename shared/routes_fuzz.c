@@ -1,6 +1,11 @@
 /* Fuzz target: paths against a tree of templates, templates themselves, and query pieces. */
 #include "shared/routes.h"
 
+static int length_of(const void *target)
+{
+    return (int)strlen(target);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 if (!utf8_valid(match.variables[i].value))
                     abort();
         (void)routes_allow(tree, mem, &path, NULL);
+        (void)routes_near(tree, &path, length_of);
     }
     if (percent_decode(mem, text, true, &decoded) && !utf8_valid(decoded))
         abort();

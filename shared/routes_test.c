@@ -156,6 +156,40 @@ static void allow_lists_the_methods_of_a_path(void **state)
     assert_null(routes_allow(tree, mem, &path, NULL));
 }
 
+/* By the first letter of what the template ends in. */
+static int last_letter(const void *target)
+{
+    return strrchr(target, '/')[1];
+}
+
+static void a_near_miss_leads_to_those_of_one_kind(void **state)
+{
+    static const char *const NEAR[] = {"/v1/cats/{id}/c0", "/v1/cats/{id}/c1", "/v1/cats/{id}/toys/c2",
+                                       "/v1/dogs/d1",      "/v1/dogs/{id}/c3", "/files/{path=**}"};
+    static const struct {
+        const char *path;
+        bool finds;
+    } CASES[] = {{"/v1/cats/7/nothing", true}, {"/v1/cats/7/toys", true},
+                 {"/v1/dogs/7/nothing", true}, {"/v1/dogs", false},
+                 {"/v1/birds", false},         {"/v1", false},
+                 {"/nothing", false},          {"/", false},
+                 {"/v1/cats", true},           {"/v1/cats/7/toys/8/9", true},
+                 {"/v1/cats//x", true}};
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    RouteTree *tree = routes_new(mem);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(NEAR); i++)
+        assert_ok(routes_add(tree, i % 2 ? "GET" : "PUT", NEAR[i], NEAR[i]));
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        RoutePath path;
+
+        assert_true(routes_split(mem, slice(CASES[i].path), &path));
+        if ((routes_near(tree, &path, last_letter) != NULL) != CASES[i].finds)
+            fail_msg("%s", CASES[i].path);
+    }
+}
+
 static void clashes_and_bad_templates_are_refused(void **state)
 {
     static const char *const BAD[] = {"api",
@@ -184,8 +218,11 @@ static void clashes_and_bad_templates_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_find_the_most_exact_template),    cmocka_unit_test(bad_escapes_are_refused),
-        cmocka_unit_test(queries_read_plus_as_a_space),          cmocka_unit_test(allow_lists_the_methods_of_a_path),
+        cmocka_unit_test(paths_find_the_most_exact_template),
+        cmocka_unit_test(bad_escapes_are_refused),
+        cmocka_unit_test(queries_read_plus_as_a_space),
+        cmocka_unit_test(allow_lists_the_methods_of_a_path),
+        cmocka_unit_test(a_near_miss_leads_to_those_of_one_kind),
         cmocka_unit_test(clashes_and_bad_templates_are_refused),
     };
 

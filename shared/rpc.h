@@ -122,11 +122,15 @@ enum { RPC_STREAM_MESSAGE_COST_BYTES = 128 };
  * over: return it. */
 Err rpc_stream_send(RpcStream *stream, const ProtobufCMessage *message) MUST_CHECK;
 bool rpc_stream_cancelled(const RpcStream *stream);
+/* For many streams in one thread: rpc_defer in the handler frees its worker, too; what becomes of the stream is then
+ * the deferrer's, one thread at a time, until rpc_finish ends it. This sends a message that is packed already (the same
+ * one goes to many) at once, or not at all: `out_sent` is false while the reader has no credit. */
+Err rpc_stream_try(RpcStream *stream, Slice packed, bool *out_sent) MUST_CHECK;
 
 /* --- deferral -------------------------------------------------------------------------------------------------------
  */
 /* Frees the worker: return rpc_defer(rq, &d) from the handler, and call rpc_finish once, later, from any thread. The
- * request and its arena live until then. */
+ * request and its arena live until then. Of a stream rpc_finish is the end, and `out` means nothing. */
 typedef struct RpcDeferred RpcDeferred;
 Err rpc_defer(Request *rq, RpcDeferred **out);
 /* `out` is the reply (ignored when `e` failed); allocated from the request's arena. */

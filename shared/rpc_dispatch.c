@@ -358,16 +358,6 @@ static Err read_request(Exchange *x, ProtobufCMessage **in)
     return message_unpack(x->rq.mem, method->request, body, in);
 }
 
-static void run_stream(Exchange *x, const ProtobufCMessage *in)
-{
-    Err e;
-
-    x->stream = rpc_stream_open(x);
-    e = x->endpoint->handler->stream(&x->rq, in, x->stream);
-    rpc_stream_end(x->stream, e);
-    close_exchange(x, e);
-}
-
 static void run_keyed(Exchange *x, const ProtobufCMessage *in)
 {
     Slice reply = {0};
@@ -389,13 +379,42 @@ static void finish_plain(Exchange *x, Err e, const ProtobufCMessage *out)
     close_exchange(x, e);
 }
 
+static void finish_stream(Exchange *x, Err e)
+{
+    rpc_stream_end(x->stream, e);
+    close_exchange(x, e);
+}
+
 static bool settle_deferred(RpcDeferred *d)
 {
     if (atomic_fetch_sub(&d->pending, 1) != 1)
         return false;
     log_set_context(d->x->rq.id, d->x->rq.trace.trace_id, d->x->endpoint->rpc);
-    finish_plain(d->x, d->result, d->out);
+    if (d->x->stream)
+        finish_stream(d->x, d->result);
+    else
+        finish_plain(d->x, d->result, d->out);
     return true;
+}
+
+/* True: it goes on by itself, and the arena is the request's. False when rpc_finish was there first: then the request
+ * is over, and the arena ours again. */
+static bool leave_to_deferrer(Exchange *x)
+{
+    log_set_context(NULL, NULL, NULL);
+    return !settle_deferred(x->deferred);
+}
+
+static bool run_stream(Exchange *x, const ProtobufCMessage *in)
+{
+    Err e;
+
+    x->stream = rpc_stream_open(x);
+    e = x->endpoint->handler->stream(&x->rq, in, x->stream);
+    if (x->deferred)
+        return leave_to_deferrer(x);
+    finish_stream(x, e);
+    return false;
 }
 
 static bool run_plain(Exchange *x, const ProtobufCMessage *in)
@@ -404,13 +423,10 @@ static bool run_plain(Exchange *x, const ProtobufCMessage *in)
     ProtobufCMessage *out = message_new(x->rq.mem, handler->method->reply);
     Err e = handler->call(&x->rq, in, out);
 
-    if (!x->deferred) {
-        finish_plain(x, e, out);
-        return false;
-    }
-    log_set_context(NULL, NULL, NULL);
-    /* False when rpc_finish was there first: then the request is over, and the arena ours again. */
-    return !settle_deferred(x->deferred);
+    if (x->deferred)
+        return leave_to_deferrer(x);
+    finish_plain(x, e, out);
+    return false;
 }
 
 bool rpc_dispatch(const Work *work, Arena *mem)
@@ -432,11 +448,10 @@ bool rpc_dispatch(const Work *work, Arena *mem)
         return false;
     }
     if (method->streams)
-        run_stream(x, in);
-    else if (method->idempotency == RPC_IDEMPOTENCY_KEY && x->rq.idempotency_key && x->rq.db)
-        run_keyed(x, in);
-    else
+        return run_stream(x, in);
+    if (method->idempotency != RPC_IDEMPOTENCY_KEY || !x->rq.idempotency_key || !x->rq.db)
         return run_plain(x, in);
+    run_keyed(x, in);
     return false;
 }
 
@@ -445,7 +460,7 @@ Err rpc_defer(Request *rq, RpcDeferred **out)
 {
     Exchange *x = rq->server;
 
-    if (!x || x->stream || rq->outer_tx) /* streams have their thread, and a claimed key its transaction, to the end */
+    if (!x || rq->outer_tx) /* a claimed key has its transaction to the end */
         return err_make(&INTERNAL, "this request cannot be deferred");
     x->deferred = ARENA_NEW(rq->mem, RpcDeferred);
     x->deferred->x = x;

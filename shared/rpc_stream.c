@@ -303,10 +303,12 @@ static bool has_credit(const RpcStream *s, uint64_t cost)
     return s->sent_bytes + MIN(cost, s->window_bytes / 2) <= s->credit_bytes;
 }
 
-static Err wait_for_credit(RpcStream *s, uint64_t cost)
+/* Takes it from the credit; where there is none it waits, or leaves `out_taken` false. */
+static Err take_credit(RpcStream *s, uint64_t cost, bool wait, bool *out_taken)
 {
     Err e = OK;
 
+    *out_taken = false;
     pthread_mutex_lock(&s->lock);
     for (;;) {
         int64_t remaining_ms = request_remaining_ms(&s->x->rq);
@@ -315,47 +317,61 @@ static Err wait_for_credit(RpcStream *s, uint64_t cost)
             e = err_make(&CANCELLED, s->cancelled ? "the reader is gone" : "the deadline is over");
             break;
         }
-        if (has_credit(s, cost))
+        *out_taken = has_credit(s, cost);
+        if (*out_taken || !wait)
             break;
         cond_wait_ms(&s->moved, &s->lock, MIN(remaining_ms, TICK_MS));
     }
-    if (!e.reason)
+    if (*out_taken)
         s->sent_bytes += cost;
     pthread_mutex_unlock(&s->lock);
     return e;
 }
 
-Err rpc_stream_send(RpcStream *stream, const ProtobufCMessage *message)
+static Err publish(RpcStream *stream, Slice body)
 {
     Exchange *x = stream->x;
-    const RpcMethod *method = x->endpoint->handler->method;
-    size_t len = protobuf_c_message_get_packed_size(message);
-    CLEANUP(arena_free_at) Arena *mem = arena_new(len + 256); /* not the request's: a stream may be endless */
-    Slice body = message_pack(mem, message);
+    uint64_t seq = stream->published + 1; /* only this thread counts it */
     char number[24];
-    uint64_t seq;
-    Err e;
 
-    if (len > method->max_bytes)
-        e = err_make(&INTERNAL, "stream message of %zu bytes, at most %u", len, method->max_bytes);
-    else
-        e = wait_for_credit(stream, len + RPC_STREAM_MESSAGE_COST_BYTES);
-    if (e.reason) {
-        stream->broken = true;
-        return e;
-    }
-    seq = stream->published + 1; /* only this thread counts it */
     snprintf(number, sizeof number, "%" PRIu64, seq);
-    e = bus_publish(x->server->o.bus, x->reply, NULL, (const BusHeader[]){{"Atrium-Seq", number}}, 1, body);
-    if (e.reason) {
-        stream->broken = true;
-        return e;
-    }
+    TRY(bus_publish(x->server->o.bus, x->reply, NULL, (const BusHeader[]){{"Atrium-Seq", number}}, 1, body));
     pthread_mutex_lock(&stream->lock);
     stream->published = seq;
     stream->beat_ms = now_ms(); /* as good as a heartbeat */
     pthread_mutex_unlock(&stream->lock);
     return OK;
+}
+
+static Err send_packed(RpcStream *stream, Slice body, bool wait, bool *out_sent)
+{
+    const RpcMethod *method = stream->x->endpoint->handler->method;
+    Err e;
+
+    *out_sent = false;
+    if (body.len > method->max_bytes)
+        e = err_make(&INTERNAL, "stream message of %zu bytes, at most %u", body.len, method->max_bytes);
+    else
+        e = take_credit(stream, body.len + RPC_STREAM_MESSAGE_COST_BYTES, wait, out_sent);
+    if (!e.reason && *out_sent)
+        e = publish(stream, body);
+    if (e.reason)
+        stream->broken = true;
+    return e;
+}
+
+Err rpc_stream_send(RpcStream *stream, const ProtobufCMessage *message)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    CLEANUP(arena_free_at) Arena *mem = arena_new(len + 256); /* not the request's: a stream may be endless */
+    bool sent;
+
+    return send_packed(stream, message_pack(mem, message), true, &sent);
+}
+
+Err rpc_stream_try(RpcStream *stream, Slice packed, bool *out_sent)
+{
+    return send_packed(stream, packed, false, out_sent);
 }
 
 static void leave_hub(RpcStream *stream)

@@ -18,7 +18,8 @@ typedef struct Echo {
     atomic_int inside; /* handlers of Slow at the gate */
     atomic_int runs;
     RpcDeferred *_Atomic deferred;
-    Caller caller; /* of the last WhoAmI, its texts are gone */
+    RpcStream *_Atomic kept; /* the stream of that */
+    Caller caller;           /* of the last WhoAmI, its texts are gone */
     char seen[256];
     atomic_bool stream_cancelled;
     atomic_int streamed; /* messages that Count has sent */
@@ -107,6 +108,19 @@ static Err echo_decorate(Request *rq, const ProtobufCMessage *in, ProtobufCMessa
     return OK;
 }
 
+/* Leaves its stream to the test. */
+static Err echo_keep(Request *rq, const ProtobufCMessage *in, RpcStream *out)
+{
+    Echo *echo = (Echo *)(uintptr_t)rq->service;
+    RpcDeferred *d = NULL;
+    Err e = rpc_defer(rq, &d);
+    (void)in;
+
+    atomic_store(&echo->kept, out);
+    atomic_store(&echo->deferred, d);
+    return e;
+}
+
 /* Sends `retry_after_s` messages with `text`, each with its number as reason. With "fail" as reason it fails at the
  * end. */
 static Err echo_count(Request *rq, const ProtobufCMessage *in, RpcStream *out)
@@ -173,6 +187,7 @@ enum {
     ECHO_BIG,
     ECHO_DECORATE,
     ECHO_COUNT,
+    ECHO_KEEP,
     ECHO_NAP,
     ECHO_METHODS
 };
@@ -193,6 +208,7 @@ static const RpcMethod ECHO_ROWS[ECHO_METHODS] = {
     [ECHO_DECORATE] = ECHO_METHOD("Decorate", RPC_ANYONE, "fast"),
     [ECHO_NAP] = ECHO_METHOD("Nap", RPC_ANYONE, "reads"),
     [ECHO_COUNT] = ECHO_METHOD("Count", RPC_ANYONE, "stream", .streams = true),
+    [ECHO_KEEP] = ECHO_METHOD("Keep", RPC_ANYONE, "slow", .streams = true),
 };
 
 static const RpcHandler ECHO_HANDLERS[ECHO_METHODS] = {
@@ -209,6 +225,7 @@ static const RpcHandler ECHO_HANDLERS[ECHO_METHODS] = {
     {&ECHO_ROWS[ECHO_BIG], echo_big, NULL},
     {&ECHO_ROWS[ECHO_DECORATE], echo_decorate, NULL},
     {&ECHO_ROWS[ECHO_COUNT], NULL, echo_count},
+    {&ECHO_ROWS[ECHO_KEEP], NULL, echo_keep},
     {&ECHO_ROWS[ECHO_NAP], echo_nap, NULL},
 };
 

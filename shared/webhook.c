@@ -1,11 +1,10 @@
 /* webhook: signing, secrets, webhooks and their messages in the database; see webhook.h. Sending: webhook_sender.c. */
 #include "shared/webhook.h"
 
-#include <curl/curl.h>
 #include <sodium.h>
 
 #include "atrium/reasons.atrium.h"
-#include "shared/http_client.h"
+#include "shared/public_url.h"
 #include "shared/rpc.h"
 #include "shared/webhook_internal.h"
 
@@ -127,72 +126,9 @@ bool webhook_unseal(const WebhookKeys *keys, Arena *mem, Slice sealed, Slice *ou
     return false;
 }
 
-/* ---------------------------------------------------------------------------------------------------- URLs */
-
-static void free_url(CURLU *u)
-{
-    curl_url_cleanup(u);
-}
-CLEANUP_FN(CURLU, free_url)
-
-/* A part of a URL, borrowed from `mem`; "" when it has none. */
-static char *url_part(Arena *mem, CURLU *u, CURLUPart part, unsigned flags)
-{
-    char *text = NULL, *copy;
-
-    if (curl_url_get(u, part, &text, flags) != CURLUE_OK)
-        return arena_strdup(mem, "");
-    copy = arena_strdup(mem, text);
-    curl_free(text);
-    return copy;
-}
-
-static bool is_listed(const char *list, const char *word)
-{
-    Slice rest = slice(list), item;
-
-    while (rest.len) {
-        (void)slice_cut(rest, ',', &item, &rest);
-        if (slice_eq_cstr(slice_trim(item), word))
-            return true;
-    }
-    return false;
-}
-
-/* Addresses in figures are refused at once, in whatever form curl would take them ("0x7f.1" is one, too). */
-static bool host_is_refused(Arena *mem, CURLU *u, const char *allowed)
-{
-    Slice host = slice(url_part(mem, u, CURLUPART_HOST, 0));
-    char *port = url_part(mem, u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-    bool six = host.len > 2 && host.ptr[0] == '[';
-    char *bare = slice_cstr(mem, six ? slice_take(slice_skip(host, 1), host.len - 2) : host);
-    bool figures = six || (*bare && strspn(bare, "0123456789.") == strlen(bare));
-
-    if (slice_eq_nocase(slice(bare), SLICE_LIT("localhost")))
-        return !is_listed(allowed, arena_printf(mem, "127.0.0.1:%s", port));
-    return figures && !http_address_public(bare) &&
-           !is_listed(allowed, arena_printf(mem, SLICE_FMT ":%s", SLICE_ARG(host), port));
-}
-
 Err webhook_check_url(Arena *mem, const char *url, const char *allowed)
 {
-    CLEANUP(free_url_at) CURLU *u = curl_url();
-    char *scheme;
-
-    if (!u)
-        abort();
-    if (strlen(url) > WEBHOOK_URL_MAX_BYTES ||
-        curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
-        return err_make(&INVALID_ARGUMENT, "url: not a URL of http or https, %d bytes at most", WEBHOOK_URL_MAX_BYTES);
-    scheme = url_part(mem, u, CURLUPART_SCHEME, 0);
-    if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
-        return err_make(&INVALID_ARGUMENT, "url: not a URL of http or https, %d bytes at most", WEBHOOK_URL_MAX_BYTES);
-    if (*url_part(mem, u, CURLUPART_USER, 0) || *url_part(mem, u, CURLUPART_PASSWORD, 0) ||
-        *url_part(mem, u, CURLUPART_FRAGMENT, 0))
-        return err_make(&INVALID_ARGUMENT, "url: no user, password or fragment");
-    if (host_is_refused(mem, u, allowed))
-        return err_make(&INVALID_ARGUMENT, "url: the address is not one of the public internet");
-    return OK;
+    return public_url_check(mem, url, WEBHOOK_URL_MAX_BYTES, allowed);
 }
 
 /* ---------------------------------------------------------------------------------------------------- webhooks */

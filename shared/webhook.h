@@ -1,6 +1,7 @@
 /* webhook: telling the outside what happens, as https://www.standardwebhooks.com has it: a POST of JSON with
  * webhook-id, webhook-timestamp and webhook-signature ("v1," and the base64 of HMAC-SHA256 of
- * "<id>.<timestamp>.<body>").
+ * "<id>.<timestamp>.<body>"). The same is a CloudEvent in the binary mode of its HTTP binding: ce-id, which all tries
+ * of a message share, ce-type, ce-source, ce-time; the body is its data.
  *
  *   who        does
  *   service    webhook_emit() (or the SQL function of that name, in a trigger) in the transaction of what happened
@@ -123,6 +124,7 @@ typedef struct WebhookSenderOptions {
     const Clock *clock;
     WebhookSettings settings;
     const WebhookKeys *keys; /* NULL: nothing is sent */
+    const char *source;      /* of CloudEvents: "//atrium/media" */
 } WebhookSenderOptions;
 /* Owned by the caller; the options' parts outlive it. */
 Err webhook_sender_start(const WebhookSenderOptions *options, WebhookSender **out) MUST_CHECK;

@@ -38,9 +38,10 @@ struct WebhookSender {
 
 typedef struct Message {
     Uuid id, webhook_id;
-    const char *message_id, *url;
+    const char *message_id, *url, *type;
     Slice body, secret; /* sealed */
     int attempt;
+    int64_t created_us;
 } Message;
 
 /* One that is due, of a webhook that has none on its way. Those of webhooks that are off wait; a trial does not. */
@@ -52,7 +53,8 @@ static const char TAKE[] =
     "   AND NOT EXISTS (SELECT 1 FROM webhook_delivery o WHERE o.webhook_id = c.webhook_id AND o.taken_until > now())"
     "   ORDER BY c.due_at LIMIT 1 FOR UPDATE OF c SKIP LOCKED) due, webhook w"
     " WHERE d.id = due.id AND w.id = d.webhook_id"
-    " RETURNING d.id, d.webhook_id, d.message_id, w.url, d.body, w.secret, d.attempts";
+    " RETURNING d.id, d.webhook_id, d.message_id, w.url, d.body, w.secret, d.attempts, d.type,"
+    " d.created_at";
 
 static Err take(const WebhookSender *s, Arena *mem, Message *out, bool *found)
 {
@@ -73,32 +75,42 @@ static Err take(const WebhookSender *s, Arena *mem, Message *out, bool *found)
                      .url = db_get_cstr(mem, &rows, 0, 3),
                      .body = slice(db_get_cstr(mem, &rows, 0, 4)),
                      .secret = slice_of(arena_memdup(mem, secret.ptr, secret.len), secret.len),
-                     .attempt = (int)db_get_int64(&rows, 0, 6)};
+                     .attempt = (int)db_get_int64(&rows, 0, 6),
+                     .type = db_get_cstr(mem, &rows, 0, 7),
+                     .created_us = db_get_time_us(&rows, 0, 8)};
     return OK;
 }
 
 static Err post(WebhookSender *s, Arena *mem, const Message *m, HttpReply *reply)
 {
     int64_t now_s = clock_unix_us(s->options.clock) / 1000000;
+    const HttpHeader *headers;
+    char created[TIME_TEXT_BYTES];
     Slice secret;
 
     if (!webhook_unseal(s->options.keys, mem, m->secret, &secret))
         return err_make(&UNAVAILABLE, "its secret was sealed with another key");
-    return http_call(
-        s->http, mem,
-        &(HttpCall){.method = "POST",
-                    .url = m->url,
-                    .headers = (const HttpHeader[]){{"Content-Type", "application/json"},
-                                                    {"webhook-id", m->message_id},
-                                                    {"webhook-timestamp", arena_printf(mem, "%" PRId64, now_s)},
-                                                    {"webhook-signature",
-                                                     webhook_sign(mem, secret, slice(m->message_id), now_s, m->body)}},
-                    .header_count = 4,
-                    .body = m->body,
-                    .timeout_ms = s->options.settings.webhook_timeout_ms,
-                    .max_reply_bytes = REPLY_MAX_BYTES,
-                    .cancel = &s->stopping},
-        reply);
+    time_format(m->created_us, 6, created);
+    headers =
+        (const HttpHeader[]){{"Content-Type", "application/json"},
+                             {"webhook-id", m->message_id},
+                             {"webhook-timestamp", arena_printf(mem, "%" PRId64, now_s)},
+                             {"webhook-signature", webhook_sign(mem, secret, slice(m->message_id), now_s, m->body)},
+                             {"ce-specversion", "1.0"},
+                             {"ce-id", m->message_id},
+                             {"ce-type", m->type},
+                             {"ce-source", s->options.source},
+                             {"ce-time", created}};
+    return http_call(s->http, mem,
+                     &(HttpCall){.method = "POST",
+                                 .url = m->url,
+                                 .headers = headers,
+                                 .header_count = 9,
+                                 .body = m->body,
+                                 .timeout_ms = s->options.settings.webhook_timeout_ms,
+                                 .max_reply_bytes = REPLY_MAX_BYTES,
+                                 .cancel = &s->stopping},
+                     reply);
 }
 
 /* ---------------------------------------------------------------------------------------------------- how it went */

@@ -6,7 +6,7 @@
  * They tell what is said here and no more: events such as GUILD_MEMBER_ADD or GUILD_ROLE_UPDATE stay the handler's. */
 #pragma once
 #include "atrium/chat/v1/chat.pb-c.h"
-#include "services/chat/dispatch.h"
+#include "services/chat/audience.h"
 
 /* `user_id` has become a member (made the guild, took an invite): his sessions follow the guild and the channels that
  * he may view, and see GUILD_CREATE; in dialect W its priming after it (W2). Before the handler's GUILD_MEMBER_ADD, so
@@ -29,12 +29,11 @@ Err chat_announce_channel_created(DbTx *tx, Arena *mem, const Chat__V1__Channel 
  * follows it. Voice states in it end. */
 Err chat_announce_channel_deleted(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id) MUST_CHECK;
 
-/* Roles, their permissions, who has them, overrides or the owner have changed: from here on each live session of the
- * guild follows exactly the channels that its user may view now. `user_id`: only his rights have changed (roles given
- * or taken); 0: anybody's. Sessions that gain or lose a channel see CHANNEL_CREATE or CHANNEL_DELETE of it, as far as
- * the caller says who gained or lost: here nobody is told, only the audience changes. Before events about the change.
- */
-Err chat_announce_visibility(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id) MUST_CHECK;
+/* Roles, their permissions, who has them, overrides or the owner have changed, and `before` is how it was
+ * (audience_look, before the change was stored). From here on each live session of the guild follows exactly the
+ * channels that its user may view now; who has gained one sees CHANNEL_CREATE (in dialect W with its priming), who has
+ * lost one CHANNEL_DELETE. Voice states of those who may not be there any more end. Before events about the change. */
+Err chat_announce_visibility(DbTx *tx, Arena *mem, const Audience *before) MUST_CHECK;
 
 /* A DM or group is stored: its recipients follow it and see CHANNEL_CREATE, in dialect W primed. Under chat_lock_dm. */
 Err chat_announce_dm_created(DbTx *tx, Arena *mem, int64_t channel_id, const int64_t *recipients, size_t count,

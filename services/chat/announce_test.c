@@ -132,37 +132,93 @@ static void who_leaves_follows_nothing(void **state)
     assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM voice_state"), 0);
 }
 
-static void visibility_says_who_follows_each_channel(void **state)
+/* Announces what `sql` changes of what `user` (0: all) sees. */
+static size_t change_rights(Fixture *f, int64_t user, const char *sql, char **lines, Atrium__Dispatch **d)
 {
-    Fixture *f = *state;
-    const Atrium__AudienceChange *change;
-    Atrium__Dispatch *d[4];
-    char *lines[4];
     DbTx tx = begin(f);
+    Audience seen;
 
-    assert_ok(chat_announce_visibility(&tx, f->schema.mem, GUILD, 0));
-    assert_ok(chat_announce_visibility(&tx, f->schema.mem, GUILD, EVE));
+    assert_ok(audience_look(&tx, f->schema.mem, GUILD, 0, user, &seen));
+    assert_ok(db_exec(&tx, sql, DB_NO_ARGS));
+    assert_ok(chat_announce_visibility(&tx, f->schema.mem, &seen));
     assert_ok(db_tx_commit(&tx));
     db_tx_done(&tx);
-    assert_int_equal(told(f, lines, d), 2);
-    /* All see general, so it is said of whoever follows the guild. */
-    change = change_of(d[0], "g.100.c.101", true);
-    assert_string_equal(change->topic, "g.100");
-    assert_int_equal(change->n_users + change->n_except_users, 0);
-    /* As many see the hidden one as do not, the owner apart: the two who do not are named. */
-    change = change_of(d[0], "g.100.c.102", false);
-    assert_non_null(change);
-    assert_string_equal(change->topic, "g.100");
-    assert_int_equal(change->n_except_users, 2);
-    change = change_of(d[0], "g.100.c.102", true);
-    assert_int_equal(change->n_users, 2);
-    assert_int_equal(change->users[0], ANN);
-    assert_int_equal(change->users[1], BOB);
-    /* Of one alone. */
+    return told(f, lines, d);
+}
+
+static void who_gains_a_channel_follows_and_sees_it(void **state)
+{
+    Fixture *f = *state;
+    Atrium__Dispatch *d[4];
+    char *lines[4];
+
+    assert_int_equal(change_rights(f, 0, "DELETE FROM channel_override WHERE role_id = 100", lines, d), 1);
+    assert_string_equal(lines[0], "g.100 100");
+    /* Ann and Bob saw it before: nothing changes for them, nor for others where general is concerned. */
+    assert_int_equal(d[0]->n_changes, 1);
+    assert_true(d[0]->changes[0]->exact);
+    assert_int_equal(d[0]->changes[0]->n_join, 1);
+    assert_string_equal(d[0]->changes[0]->join[0], "g.100.c.102");
+    assert_string_equal(d[0]->changes[0]->topic, "g.100");
+    assert_int_equal(d[0]->changes[0]->n_except_users, 2);
+    assert_int_equal(d[0]->n_variants, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(d[0]->variants[i]->n_except_users, 2);
+        assert_string_equal(event_of(f, d[0]->variants[i]->frames[0]), "CHANNEL_CREATE");
+    }
+    assert_int_equal(d[0]->variants[0]->dialects[0], ATRIUM__DIALECT__RETROCAST_WEB);
+    assert_string_equal(event_of(f, d[0]->variants[0]->frames[1]), "MESSAGE_DELETE");
+    assert_int_equal(d[0]->variants[1]->n_frames, 1);
+}
+
+static void who_loses_a_channel_is_told_and_out_of_its_voice(void **state)
+{
+    Fixture *f = *state;
+    Atrium__Dispatch *d[4];
+    char *lines[4];
+
+    test_schema_script(&f->schema, "INSERT INTO voice_state VALUES (100, 2, 102, false, false, now())");
+    assert_int_equal(change_rights(f, BOB, "UPDATE member SET roles = '{}' WHERE user_id = 2", lines, d), 2);
+    assert_string_equal(lines[0], "g.100.c.102 100"); /* while he follows it still */
+    assert_string_equal(event_of(f, d[0]->variants[0]->frames[0]), "VOICE_STATE_UPDATE");
+    assert_string_equal(lines[1], "g.100 100");
     assert_int_equal(d[1]->n_changes, 1);
-    assert_int_equal(d[1]->changes[0]->users[0], EVE);
-    assert_non_null(change_of(d[1], "g.100.c.101", true));
-    assert_non_null(change_of(d[1], "g.100.c.102", false));
+    assert_int_equal(d[1]->changes[0]->n_users, 1);
+    assert_int_equal(d[1]->changes[0]->users[0], BOB);
+    assert_string_equal(d[1]->changes[0]->leave[0], "g.100.c.102");
+    assert_int_equal(d[1]->n_variants, 1);
+    assert_int_equal(d[1]->variants[0]->users[0], BOB);
+    assert_string_equal(event_of(f, d[1]->variants[0]->frames[0]), "CHANNEL_DELETE");
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM voice_order WHERE user_id = 2"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM voice_state"), 0);
+}
+
+static void what_makes_no_difference_is_not_told(void **state)
+{
+    Fixture *f = *state;
+    Atrium__Dispatch *d[4];
+    char *lines[4];
+
+    assert_int_equal(change_rights(f, 0, "UPDATE role SET permissions = 1 WHERE id = 103", lines, d), 0);
+    assert_int_equal(change_rights(f, EVE, "UPDATE member SET roles = '{}' WHERE user_id = 3", lines, d), 0);
+}
+
+static void some_gain_what_others_lose(void **state)
+{
+    Fixture *f = *state;
+    Atrium__Dispatch *d[4];
+    char *lines[4];
+
+    assert_int_equal(change_rights(f, 0,
+                                   "UPDATE channel_override SET allow = 1 - allow, deny = 1 - deny"
+                                   " WHERE channel_id = 102",
+                                   lines, d),
+                     1);
+    assert_int_equal(d[0]->n_changes, 2);
+    assert_non_null(change_of(d[0], "g.100.c.102", true));
+    assert_int_equal(change_of(d[0], "g.100.c.102", false)->users[0], BOB);
+    assert_int_equal(d[0]->n_variants, 3);
+    assert_string_equal(event_of(f, d[0]->variants[2]->frames[0]), "CHANNEL_DELETE");
 }
 
 static void a_new_channel_reaches_who_may_view_it(void **state)
@@ -250,7 +306,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_joins_follows_and_sees_it, setup),
         cmocka_unit_test_setup(who_leaves_follows_nothing, setup),
-        cmocka_unit_test_setup(visibility_says_who_follows_each_channel, setup),
+        cmocka_unit_test_setup(who_gains_a_channel_follows_and_sees_it, setup),
+        cmocka_unit_test_setup(who_loses_a_channel_is_told_and_out_of_its_voice, setup),
+        cmocka_unit_test_setup(what_makes_no_difference_is_not_told, setup),
+        cmocka_unit_test_setup(some_gain_what_others_lose, setup),
         cmocka_unit_test_setup(a_new_channel_reaches_who_may_view_it, setup),
         cmocka_unit_test_setup(what_is_deleted_is_followed_by_nobody, setup),
         cmocka_unit_test_setup(recipients_follow_their_dm, setup),

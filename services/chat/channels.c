@@ -192,15 +192,15 @@ static Err enter_overrides(Request *rq, DbTx *tx, int64_t channel_id, ChannelAcc
     return permissions_require_channel(rq, tx, channel_id, PERMISSION_VIEW_CHANNEL, out_channel);
 }
 
-/* The change of an override, both stored already: who may view the channel follows it. */
+/* The change of an override, stored already: who may view the channel follows it. */
 static Err announce_override(Request *rq, DbTx *tx, const ChannelAccess *place, const Chat__V1__Override *before,
-                             const Chat__V1__Override *after)
+                             const Chat__V1__Override *after, const Audience *seen)
 {
     int64_t changed = (before->allow ^ after->allow) | (before->deny ^ after->deny);
     Chat__V1__Channel channel;
 
-    if (changed & PERMISSION_VIEW_CHANNEL)
-        TRY(chat_announce_visibility(tx, rq->mem, place->guild_id, 0));
+    if (changed & PERMISSIONS_THAT_SHOW)
+        TRY(chat_announce_visibility(tx, rq->mem, seen));
     TRY(chat_store_channel_named(tx, rq->mem, place->id, &channel));
     return tell_channel(tx, rq, &channel, "CHANNEL_UPDATE");
 }
@@ -235,6 +235,7 @@ Err chat_v1_put_override(Request *rq, const Chat__V1__PutOverrideRequest *in, Ch
     ChannelAccess place;
     Chat__V1__Role role;
     Standing caller;
+    Audience seen;
     bool there;
 
     TRY(db_tx_begin(rq, &tx));
@@ -248,8 +249,9 @@ Err chat_v1_put_override(Request *rq, const Chat__V1__PutOverrideRequest *in, Ch
     SET(out, allow, permissions_from_client(in->allow));
     SET(out, deny, permissions_from_client(in->deny));
     TRY(check_override(&caller, &place, &role, (before.allow ^ out->allow) | (before.deny ^ out->deny)));
+    TRY(audience_look(&tx, rq->mem, place.guild_id, place.id, 0, &seen));
     TRY(chat_store_put_override(&tx, out));
-    TRY(announce_override(rq, &tx, &place, &before, out));
+    TRY(announce_override(rq, &tx, &place, &before, out, &seen));
     TRY(log_override(rq, &tx, there ? AUDIT_OVERRIDE_UPDATE : AUDIT_OVERRIDE_CREATE, &place, &before, out, role.id));
     TRY(db_tx_commit(&tx));
     tell_now(rq);
@@ -264,6 +266,7 @@ Err chat_v1_delete_override(Request *rq, const Chat__V1__DeleteOverrideRequest *
     ChannelAccess place;
     Chat__V1__Role role;
     Standing caller;
+    Audience seen;
     bool there;
     (void)out;
 
@@ -274,8 +277,9 @@ Err chat_v1_delete_override(Request *rq, const Chat__V1__DeleteOverrideRequest *
         return OK;
     TRY(chat_store_role(&tx, rq->mem, place.guild_id, in->role_id, &role));
     TRY(check_override(&caller, &place, &role, before.allow | before.deny));
+    TRY(audience_look(&tx, rq->mem, place.guild_id, place.id, 0, &seen));
     TRY(chat_store_delete_override(&tx, place.id, in->role_id));
-    TRY(announce_override(rq, &tx, &place, &before, &NONE));
+    TRY(announce_override(rq, &tx, &place, &before, &NONE, &seen));
     TRY(log_override(rq, &tx, AUDIT_OVERRIDE_DELETE, &place, &before, &NONE, in->role_id));
     TRY(db_tx_commit(&tx));
     tell_now(rq);

@@ -108,6 +108,8 @@ static Atrium__AudienceChange *make_change(Arena *mem, const ChatAudienceChange 
     to->n_join = from->join_count;
     to->leave = (char **)(uintptr_t)from->leave;
     to->n_leave = from->leave_count;
+    if (from->exact)
+        SET(to, exact, true);
     return to;
 }
 

@@ -111,6 +111,8 @@ typedef struct ChatAudienceChange {
     size_t join_count;
     const char *const *leave; /* topics, each with all below it */
     size_t leave_count;
+    /* Whoever is meant followed all of `leave` and none of `join`: who is away then can resume (realtime.proto). */
+    bool exact;
 } ChatAudienceChange;
 
 typedef struct ChatDispatch {

@@ -1,6 +1,7 @@
 /* dms: channels between people: DMs of two, and groups. */
 #include "atrium/chat/v1/dms.service.h"
 #include "services/chat/announce.h"
+#include "services/chat/messages.h"
 #include "services/chat/persons.h"
 #include "services/chat/store_dms.h"
 
@@ -8,8 +9,13 @@
 
 Err chat_v1_list_dms(Request *rq, const Chat__V1__ListDmsRequest *in, Chat__V1__ListDmsReply *out)
 {
-    (void)in;
-    return chat_store_dms_of(rq, rq->caller.user_id, &out->channels, &out->n_channels);
+    int64_t before_id = INT64_MAX;
+    int limit;
+
+    TRY(messages_limit(in->limit, DMS_SHOWN_MAX, DMS_SHOWN_MAX, &limit));
+    if (in->before && !slice_to_int64(slice(in->before), &before_id))
+        return err_make(&INVALID_BEFORE, "invalid before cursor");
+    return chat_store_dms_of(rq, rq->caller.user_id, before_id, limit, &out->channels, &out->n_channels);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------

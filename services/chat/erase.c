@@ -33,9 +33,11 @@ static Err delete_guild(Request *rq, DbTx *tx, int64_t guild_id)
 static Err pass_on(Request *rq, DbTx *tx, int64_t guild_id, int64_t heir)
 {
     Chat__V1__Guild guild;
+    Audience seen;
 
+    TRY(audience_look(tx, rq->mem, guild_id, 0, heir, &seen));
     TRY(chat_store_update_guild(tx, rq->mem, guild_id, NULL, NULL, 0, heir, &guild));
-    TRY(chat_announce_visibility(tx, rq->mem, guild_id, heir));
+    TRY(chat_announce_visibility(tx, rq->mem, &seen));
     return tell_guild(tx, rq, guild_id, "GUILD_UPDATE", &guild.base);
 }
 

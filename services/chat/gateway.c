@@ -8,7 +8,8 @@
  *   others    heartbeats, the choice of a status
  *   CLOSED    the connection counts no more; the user is offline some time after his last one
  *
- * Rights are read when a session begins or resumes, and follow by the dispatches that change them (announce.h). */
+ * Rights are read when a session begins or resumes, and follow by the dispatches that change them (announce.h). What a
+ * browser is primed with comes in pieces, the first with READY, others at TIMER. */
 #include "atrium/chat/v1/gateway.service.h"
 #include "atrium/options.pb-c.h"
 #include "services/chat/chat.h"
@@ -29,9 +30,12 @@ enum { /* close codes, contracts/chat.md section 7, "Ours" */
 
 enum {
     IDENTIFY_MS = 30000,
-    SESSION_AGE_MAX_MS = 24 * 3600 * 1000,
     /* By how much this edge may be behind the one that the client was connected to. */
-    SEQUENCE_AHEAD_MAX = 1000000
+    SEQUENCE_AHEAD_MAX = 1000000,
+    /* Statuses that one connection chooses in a while; the last one of more counts when it is over. */
+    STATUSES_MAX = 5,
+    STATUSES_MS = 20000,
+    NEXT_PIECE_MS = 1
 };
 
 /* One question of the edge. */
@@ -40,7 +44,8 @@ typedef struct Ask {
     const Chat *chat;
     const Atrium__SocketRequest *in;
     Atrium__SocketReply *out;
-    const Chat__V1__ConnectionState *state;
+    Chat__V1__ConnectionState *state; /* a copy: what is changed in it is told at the end, when `changed` */
+    bool *changed;
 } Ask;
 
 /* --- pieces of replies ------------------------------------------------------------------------------------------- */
@@ -51,22 +56,37 @@ static void close_with(const Ask *a, uint32_t code, const char *reason)
     a->out->close->reason = (char *)(uintptr_t)reason;
 }
 
-static void set_state(const Ask *a, const Chat__V1__ConnectionState *state)
+/* A reply's wake replaces the one before, so one that says nothing would take a deadline away. 0: none. */
+static int64_t next_wake_ms(const Ask *a)
 {
-    Slice wire = message_pack(a->rq->mem, &state->base);
-
-    a->out->has_state = true;
-    a->out->state = (ProtobufCBinaryData){wire.len, (uint8_t *)(uintptr_t)wire.ptr};
-}
-
-/* A reply's wake replaces the one before, so one that says nothing would take the deadline away. */
-static void keep_deadline(const Ask *a)
-{
-    int64_t left = a->state->opened_ms + IDENTIFY_MS - clock_unix_ms(a->rq->clock);
+    int64_t now_ms = clock_unix_ms(a->rq->clock);
 
     if (!a->state->identified)
-        SET(a->out, wake_ms, (uint32_t)MIN(MAX(left, 1), IDENTIFY_MS));
+        return MIN(MAX(a->state->opened_ms + IDENTIFY_MS - now_ms, 1), IDENTIFY_MS);
+    if (a->state->priming)
+        return NEXT_PIECE_MS;
+    return a->state->wanted_status ? MIN(MAX(a->state->statuses_since_ms + STATUSES_MS - now_ms, 1), STATUSES_MS) : 0;
 }
+
+/* What the edge is to keep, and when it is to ask again. */
+static void finish(const Ask *a)
+{
+    int64_t wake_ms = next_wake_ms(a);
+
+    if (*a->changed) {
+        Slice wire = message_pack(a->rq->mem, &a->state->base);
+
+        a->out->has_state = true;
+        a->out->state = (ProtobufCBinaryData){wire.len, (uint8_t *)(uintptr_t)wire.ptr};
+    }
+    if (wake_ms)
+        SET(a->out, wake_ms, (uint32_t)wake_ms);
+}
+#define SET_STATE(a, member, value)                                                                                    \
+    do {                                                                                                               \
+        SET((a)->state, member, value);                                                                                \
+        *(a)->changed = true;                                                                                          \
+    } while (0)
 
 static void say(const Ask *a, Atrium__SocketFrame *frame)
 {
@@ -110,15 +130,8 @@ static Err connected(const Ask *a, Status status)
         TRY(presence_resumed(&tx, a->rq->mem, a->in->connection, user_id, &status));
     TRY(db_tx_commit(&tx));
     outbox_nudge(a->chat->outbox);
-    set_state(a, &(Chat__V1__ConnectionState){
-                     .base = PROTOBUF_C_MESSAGE_INIT(&chat__v1__connection_state__descriptor),
-                     .has_opened_ms = true,
-                     .opened_ms = a->state->opened_ms,
-                     .has_identified = true,
-                     .identified = true,
-                     .has_status = true,
-                     .status = (int32_t)status,
-                 });
+    SET_STATE(a, identified, true);
+    SET_STATE(a, status, (int32_t)status);
     return OK;
 }
 
@@ -139,7 +152,6 @@ static char *new_session_id(const Ask *a)
     SET(&facts, user_id, a->rq->caller.user_id);
     facts.login_id = (char *)(uintptr_t)a->rq->caller.login_id;
     facts.epoch = a->in->epoch;
-    SET(&facts, created_ms, clock_unix_ms(a->rq->clock));
     return session_id_make(a->rq->mem, a->chat->live->session_secret, &facts);
 }
 
@@ -152,34 +164,21 @@ static Err make_ready(const Ask *a, const SessionView *view, Chat__V1__Ready *re
     return chat_store_read_states(a->rq, a->rq->caller.user_id, &ready->read_states, &ready->n_read_states);
 }
 
-/* READY, who is online, and in dialect W what makes the browser client's stores non-empty (W2). */
-static Err write_ready(const Ask *a, const SessionView *view)
+/* READY, and who is online. */
+static Err add_ready(const Ask *a, const SessionView *view, ChatEvents *to)
 {
     Arena *mem = a->rq->mem;
-    bool web = a->in->dialect == ATRIUM__DIALECT__RETROCAST_WEB;
     Chat__V1__Ready *ready = MESSAGE_NEW(mem, Chat__V1__Ready, chat__v1__ready__init);
-    Primer primer = {0};
-    ChatEvents list;
 
     TRY(make_ready(a, view, ready));
-    if (web)
-        TRY(chat_store_primer(a->rq, NULL, mem, a->rq->caller.user_id, 0, &primer));
-    list = chat_events_new(mem, 1 + view->presence_count + primer.role_count + primer.member_count +
-                                    view->channel_count + view->dm_count);
-    chat_events_add(&list, "READY", &ready->base);
+    chat_events_add(to, "READY", &ready->base);
     for (size_t i = 0; i < view->presence_count; i++)
-        chat_events_add(&list, "PRESENCE_UPDATE",
+        chat_events_add(to, "PRESENCE_UPDATE",
                         presence_update(mem, view->presences[i].user_id, view->presences[i].status));
-    primer_add_guilds(mem, &list, &primer);
-    for (size_t i = 0; web && i < view->channel_count; i++)
-        primer_add_channel(mem, &list, view->channels[i].id);
-    for (size_t i = 0; web && i < view->dm_count; i++)
-        primer_add_channel(mem, &list, view->dms[i]);
-    a->out->frames_before = chat_frames(mem, list.list, list.count);
-    a->out->n_frames_before = list.count;
     return OK;
 }
 
+/* What waits for "primed" goes on. */
 static void mark_primed(const Ask *a)
 {
     a->out->marks = ARENA_NEW(a->rq->mem, char *);
@@ -187,7 +186,37 @@ static void mark_primed(const Ask *a)
     a->out->n_marks = 1;
 }
 
-/* Can the client get exactly what it has missed? */
+/* In dialect W, what makes the browser client's stores non-empty (W2): the next piece of it. Whoever breaks off in
+ * between resumes, and is primed anew: nothing of it is lost by a bad moment. */
+static Err add_primer(const Ask *a, const Primer *primer, ChatEvents *to)
+{
+    primer_add(a->rq->mem, to, primer);
+    SET_STATE(a, priming, primer->more);
+    SET_STATE(a, primed_guild, primer->last_guild);
+    if (!primer->more)
+        mark_primed(a);
+    return OK;
+}
+
+static void write_before(const Ask *a, const ChatEvents *events)
+{
+    a->out->frames_before = chat_frames(a->rq->mem, events->list, events->count);
+    a->out->n_frames_before = events->count;
+}
+
+static Err prime_on(const Ask *a)
+{
+    Primer primer;
+    ChatEvents list;
+
+    TRY(chat_store_primer(a->rq, NULL, a->rq->mem, a->rq->caller.user_id, 0, a->state->primed_guild, &primer));
+    list = chat_events_new(a->rq->mem, primer_count(&primer));
+    TRY(add_primer(a, &primer, &list));
+    write_before(a, &list);
+    return OK;
+}
+
+/* Can the client get exactly what it has missed? However long the session lasts: it ends with its login. */
 static bool can_resume(const Ask *a, const Command *c)
 {
     Chat__V1__SessionFacts *facts;
@@ -195,9 +224,8 @@ static bool can_resume(const Ask *a, const Command *c)
     if (c->sequence < 0 || !session_id_read(a->rq->mem, a->chat->live->session_secret, slice(c->session_id), &facts))
         return false;
     return facts->user_id == a->rq->caller.user_id && slice_eq(slice(facts->login_id), slice(a->rq->caller.login_id)) &&
-           slice_eq(slice(facts->epoch), slice(a->in->epoch)) &&
-           facts->created_ms > clock_unix_ms(a->rq->clock) - SESSION_AGE_MAX_MS &&
-           (uint64_t)c->sequence + 1 >= a->in->oldest && (uint64_t)c->sequence <= a->in->position + SEQUENCE_AHEAD_MAX;
+           slice_eq(slice(facts->epoch), slice(a->in->epoch)) && (uint64_t)c->sequence + 1 >= a->in->oldest &&
+           (uint64_t)c->sequence <= a->in->position + SEQUENCE_AHEAD_MAX;
 }
 
 static void count_session(const Live *live, const Command *c, bool resumes)
@@ -208,19 +236,43 @@ static void count_session(const Live *live, const Command *c, bool resumes)
         counter_add(counter, 1);
 }
 
+static Err write_beginning(const Ask *a, const SessionView *view, bool resumes)
+{
+    bool web = a->in->dialect == ATRIUM__DIALECT__RETROCAST_WEB;
+    Primer primer = {0};
+    ChatEvents list;
+
+    if (web)
+        TRY(chat_store_primer(a->rq, NULL, a->rq->mem, a->rq->caller.user_id, 0, 0, &primer));
+    list = chat_events_new(a->rq->mem, 1 + view->presence_count + primer_count(&primer));
+    if (!resumes)
+        TRY(add_ready(a, view, &list));
+    if (web)
+        TRY(add_primer(a, &primer, &list));
+    else
+        mark_primed(a);
+    write_before(a, &list);
+    return OK;
+}
+
 static Err begin_session(const Ask *a, const Command *c)
 {
     bool resumes = c->kind == COMMAND_RESUME && can_resume(a, c);
     SessionView view;
 
-    TRY(connected(a, resumes ? 0 : STATUS_ONLINE));
     TRY(chat_store_session_view(a->rq, a->rq->caller.user_id, !resumes, &view));
+    if (view.channel_count > SESSION_CHANNELS_MAX) {
+        close_with(a, CLOSE_INTERNAL,
+                   arena_printf(a->rq->mem, "you may view more than %d channels", SESSION_CHANNELS_MAX));
+        return OK;
+    }
+    TRY(connected(a, resumes ? 0 : STATUS_ONLINE));
     join_all(a, a->rq->caller.user_id, &view);
     SET(a->out, from, resumes ? (uint64_t)c->sequence : a->in->position);
-    mark_primed(a);
     count_session(a->chat->live, c, resumes);
+    TRY(write_beginning(a, &view, resumes));
     if (!resumes)
-        return write_ready(a, &view);
+        return OK;
     a->out->frames_after = chat_frames(a->rq->mem, &(ChatEvent){"RESUMED", NULL}, 1);
     a->out->n_frames_after = 1;
     return OK;
@@ -251,13 +303,33 @@ static Err log_in(const Ask *a, const Command *c)
     }
 }
 
+/* Each one is told to all who share a guild: so many, and the last one of more when the time is over. */
+static Err want_status(const Ask *a, Status status)
+{
+    int64_t now_ms = clock_unix_ms(a->rq->clock);
+
+    if (now_ms - a->state->statuses_since_ms >= STATUSES_MS) {
+        SET_STATE(a, statuses_since_ms, now_ms);
+        SET_STATE(a, statuses, 0);
+    }
+    SET_STATE(a, wanted_status, 0);
+    if ((int32_t)status == a->state->status)
+        return OK;
+    if (a->state->statuses >= STATUSES_MAX) {
+        SET_STATE(a, wanted_status, (int32_t)status);
+        return OK;
+    }
+    SET_STATE(a, statuses, a->state->statuses + 1);
+    return connected(a, status);
+}
+
 static Err choose_status(const Ask *a, const Command *c)
 {
     if (!a->state->identified) {
         close_with(a, CLOSE_NOT_IDENTIFIED, "not identified");
         return OK;
     }
-    return c->status && (int32_t)c->status != a->state->status ? connected(a, c->status) : OK;
+    return c->status ? want_status(a, c->status) : OK;
 }
 
 static Err take_command(const Ask *a, const Command *c)
@@ -294,27 +366,30 @@ static Err take_frame(const Ask *a)
     Command command = command_read(a->rq->mem, frame_text(a->in->frame));
 
     TRY(take_command(a, &command));
-    if (!a->out->n_join)
-        keep_deadline(a);
+    finish(a);
     return OK;
 }
 
 /* --- the rest ---------------------------------------------------------------------------------------------------- */
 static Err open_connection(const Ask *a)
 {
-    Chat__V1__ConnectionState state = CHAT__V1__CONNECTION_STATE__INIT;
-
-    SET(&state, opened_ms, clock_unix_ms(a->rq->clock));
-    set_state(a, &state);
+    SET_STATE(a, opened_ms, clock_unix_ms(a->rq->clock));
     say(a, frame_op(a->rq->mem, OP_HELLO, "{\"heartbeat_interval\":41250}"));
-    SET(a->out, wake_ms, IDENTIFY_MS);
+    finish(a);
     return OK;
 }
 
 static Err take_timer(const Ask *a)
 {
-    if (!a->state->identified)
+    if (!a->state->identified) {
         close_with(a, CLOSE_NOT_IDENTIFIED, "not identified in time");
+        return OK;
+    }
+    if (a->state->priming)
+        TRY(prime_on(a));
+    if (a->state->wanted_status)
+        TRY(want_status(a, (Status)a->state->wanted_status));
+    finish(a);
     return OK;
 }
 
@@ -339,13 +414,13 @@ static Err renew_lease(const Ask *a)
     return db_tx_commit(&tx);
 }
 
-static Err read_state(Request *rq, const Atrium__SocketRequest *in, const Chat__V1__ConnectionState **out)
+static Err read_state(Request *rq, const Atrium__SocketRequest *in, Chat__V1__ConnectionState **out)
 {
     ProtobufCMessage *message;
 
     TRY(message_unpack(rq->mem, &chat__v1__connection_state__descriptor, slice_of(in->state.data, in->state.len),
                        &message));
-    *out = (const Chat__V1__ConnectionState *)message;
+    *out = (Chat__V1__ConnectionState *)message;
     return OK;
 }
 
@@ -362,7 +437,8 @@ static Err or_close(const Ask *a, Err e)
 
 Err chat_v1_gateway(Request *rq, const Atrium__SocketRequest *in, Atrium__SocketReply *out)
 {
-    Ask a = {.rq = rq, .chat = rq->service, .in = in, .out = out};
+    bool changed = false;
+    Ask a = {.rq = rq, .chat = rq->service, .in = in, .out = out, .changed = &changed};
 
     if (rq->caller.service[0])
         return err_make(&PERMISSION_DENIED, "for edges only");
@@ -375,7 +451,7 @@ Err chat_v1_gateway(Request *rq, const Atrium__SocketRequest *in, Atrium__Socket
     case ATRIUM__SOCKET_KIND__FRAME:
         return or_close(&a, take_frame(&a));
     case ATRIUM__SOCKET_KIND__TIMER:
-        return take_timer(&a);
+        return or_close(&a, take_timer(&a));
     case ATRIUM__SOCKET_KIND__CLOSED:
         return end_connection(&a);
     case ATRIUM__SOCKET_KIND__LEASE:

@@ -334,7 +334,7 @@ static bool resumed(const Socket *s)
         assert_non_null(ready(s));
         return false;
     }
-    assert_int_equal(s->reply->n_frames_before, 0);
+    assert_int_equal(frames_of(s, "READY"), 0);
     assert_string_equal(frame_text(s, s->reply->frames_after[0]), "{\"op\":0,\"t\":\"RESUMED\",\"s\":#,\"d\":{}}");
     return true;
 }
@@ -349,6 +349,32 @@ static void a_session_goes_on_at_another_edge(void **state)
     assert_int_equal(second.reply->from, 20);
     assert_true(joins(&second, "g.100.c.101"));
     assert_false(joins(&second, "g.100.c.102"));
+}
+
+static void a_session_may_be_old(void **state)
+{
+    Socket first = socket_new(*state, "e.1"), second = socket_new(*state, "f.1");
+
+    identify(&first, BOB);
+    first.f->schema.now_us += INT64_C(7) * 24 * 3600 * 1000000;
+    resume(&second, ready(&first)->session_id, "20", BOB);
+    assert_true(resumed(&second));
+}
+
+static void more_channels_than_can_be_followed_are_refused_by_name(void **state)
+{
+    Socket s = socket_new(*state, "e.1");
+
+    test_schema_script(&s.f->schema, "INSERT INTO channel (id, guild_id, type, name, created_at)"
+                                     " SELECT 1000 + n, 100, 0, 'c' || n, now() FROM generate_series(1, 15000) n");
+    ask_kind(&s, ATRIUM__SOCKET_KIND__OPEN);
+    log_in(&s, "{\"op\":2,\"d\":{\"token\":\"t\"}}", BOB);
+    assert_int_equal(close_code(&s), 4000);
+    assert_string_equal(s.reply->close->reason, "you may view more than 15000 channels");
+    test_schema_script(&s.f->schema, "DELETE FROM channel WHERE id = 16000");
+    s = socket_new(*state, "e.2");
+    identify(&s, BOB);
+    assert_int_equal(s.reply->n_join, 3 + 15000);
 }
 
 static void what_cannot_be_resumed_begins_afresh(void **state)
@@ -448,6 +474,30 @@ static void who_is_invisible_is_offline_and_stays_so_when_resuming(void **state)
     assert_int_equal(dispatches(f, "%%"), 0);
 }
 
+static void statuses_have_a_limit_and_the_last_one_counts(void **state)
+{
+    Fixture *f = *state;
+    Socket bob = socket_new(f, "e.1");
+    int64_t wake_ms;
+
+    identify(&bob, BOB);
+    for (int i = 0; i < 5; i++)
+        say(&bob, i % 2 ? "{\"op\":3,\"d\":{\"status\":\"dnd\"}}" : "{\"op\":3,\"d\":{\"status\":\"idle\"}}");
+    (void)dispatches(f, "%%");
+    f->schema.now_us += 5 * 1000 * 1000;
+    say(&bob, "{\"op\":3,\"d\":{\"status\":\"dnd\"}}");
+    say(&bob, "{\"op\":3,\"d\":{\"status\":\"online\"}}");
+    say(&bob, "{\"op\":1}"); /* takes no deadline away */
+    wake_ms = bob.reply->wake_ms;
+    assert_int_equal(wake_ms, 15000);
+    assert_int_equal(dispatches(f, "%%"), 0);
+    f->schema.now_us += wake_ms * 1000;
+    ask_kind(&bob, ATRIUM__SOCKET_KIND__TIMER);
+    assert_int_equal(dispatches(f, "g.100"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT status FROM presence WHERE user_id = 2"), 1);
+    assert_int_equal(bob.reply->wake_ms, 0);
+}
+
 static void ready_tells_who_is_online(void **state)
 {
     Socket ann = socket_new(*state, "e.1"), bob = socket_new(*state, "e.2"), eve = socket_new(*state, "e.3");
@@ -528,6 +578,53 @@ static void a_browser_is_primed(void **state)
     assert_int_equal(frames_of(&s, "GUILD_ROLE_CREATE"), 0);
 }
 
+/* It may have broken off while it was primed. */
+static void a_browser_that_resumes_is_primed_again(void **state)
+{
+    Socket first = socket_new(*state, "e.1"), again = socket_new(*state, "f.1");
+
+    first.dialect = again.dialect = ATRIUM__DIALECT__RETROCAST_WEB;
+    identify(&first, BOB);
+    resume(&again, ready(&first)->session_id, "20", BOB);
+    assert_true(resumed(&again));
+    assert_int_equal(frames_of(&again, "GUILD_ROLE_CREATE"), 2);
+    assert_int_equal(frames_of(&again, "MESSAGE_DELETE"), 2);
+    assert_int_equal(again.reply->n_marks, 1);
+}
+
+static void a_browser_is_primed_in_pieces(void **state)
+{
+    Socket s = socket_new(*state, "e.1");
+    size_t roles = 0, members = 0, channels = 0, pieces = 0;
+
+    s.dialect = ATRIUM__DIALECT__RETROCAST_WEB;
+    test_schema_script(
+        &s.f->schema,
+        "INSERT INTO guild (id, name, owner_id, created_at) SELECT n, 'g', 3, now() FROM generate_series(301, 309) n;"
+        "INSERT INTO role (id, guild_id, name, permissions) SELECT n, n, '@everyone', 3 FROM generate_series(301, 309) "
+        "n;"
+        "INSERT INTO member (guild_id, user_id, joined_at, roles) SELECT n, 2, now(), array[n]"
+        " FROM generate_series(301, 309) n;"
+        "INSERT INTO channel (id, guild_id, type, name, created_at)"
+        " SELECT g * 1000 + n, g, 0, 'c' || n, now() FROM generate_series(301, 309) g, generate_series(1, 500) n");
+    identify(&s, BOB);
+    for (;;) {
+        roles += frames_of(&s, "GUILD_ROLE_CREATE");
+        members += frames_of(&s, "GUILD_MEMBER_ADD");
+        channels += frames_of(&s, "MESSAGE_DELETE");
+        pieces++;
+        if (s.reply->n_marks)
+            break;
+        assert_int_equal(s.reply->wake_ms, 1);
+        ask_kind(&s, ATRIUM__SOCKET_KIND__TIMER);
+    }
+    assert_int_equal(s.reply->wake_ms, 0);
+    assert_int_equal(pieces, 2);
+    assert_int_equal(roles, 2 + 9);
+    assert_int_equal(members, 1 + 9);
+    assert_int_equal(channels, 2 + 9 * 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,14 +637,19 @@ int main(void)
         cmocka_unit_test_setup(nobody_identifies_twice, setup),
         cmocka_unit_test_setup(other_services_have_no_say, setup),
         cmocka_unit_test_setup(a_session_goes_on_at_another_edge, setup),
+        cmocka_unit_test_setup(a_session_may_be_old, setup),
+        cmocka_unit_test_setup(more_channels_than_can_be_followed_are_refused_by_name, setup),
         cmocka_unit_test_setup(what_cannot_be_resumed_begins_afresh, setup),
         cmocka_unit_test_setup(presence_is_told_once_and_ends_after_its_grace, setup),
         cmocka_unit_test_setup(a_reload_is_not_seen, setup),
         cmocka_unit_test_setup(who_is_invisible_is_offline_and_stays_so_when_resuming, setup),
+        cmocka_unit_test_setup(statuses_have_a_limit_and_the_last_one_counts, setup),
         cmocka_unit_test_setup(ready_tells_who_is_online, setup),
         cmocka_unit_test_setup(who_shares_two_guilds_is_told_in_one, setup),
         cmocka_unit_test_setup(an_edge_that_is_silent_is_gone, setup),
         cmocka_unit_test_setup(a_browser_is_primed, setup),
+        cmocka_unit_test_setup(a_browser_that_resumes_is_primed_again, setup),
+        cmocka_unit_test_setup(a_browser_is_primed_in_pieces, setup),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);

@@ -92,6 +92,7 @@ Err chat_v1_update_guild(Request *rq, const Chat__V1__UpdateGuildRequest *in, Ch
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
     Chat__V1__Guild before;
+    Audience next, last; /* owner */
     Standing caller;
     int64_t owner_id;
 
@@ -104,10 +105,14 @@ Err chat_v1_update_guild(Request *rq, const Chat__V1__UpdateGuildRequest *in, Ch
         return err_make(&INVALID_ICON, "icon must be at most %d characters", ICON_MAX_CHARS);
     TRY(check_new_owner(rq, &tx, in, &caller, &owner_id));
     TRY(chat_store_guild_for(rq, &tx, in->guild_id, rq->caller.user_id, &before));
+    if (owner_id) {
+        TRY(audience_look(&tx, rq->mem, in->guild_id, 0, owner_id, &next));
+        TRY(audience_look(&tx, rq->mem, in->guild_id, 0, caller.user_id, &last));
+    }
     TRY(chat_store_update_guild(&tx, rq->mem, in->guild_id, in->name, in->icon, rq->caller.user_id, owner_id, out));
     if (owner_id) {
-        TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, owner_id));
-        TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, caller.user_id));
+        TRY(chat_announce_visibility(&tx, rq->mem, &next));
+        TRY(chat_announce_visibility(&tx, rq->mem, &last));
     }
     TRY(tell_guild(&tx, rq, in->guild_id, "GUILD_UPDATE", &out->base));
     TRY(log_update(rq, &tx, &before, out));

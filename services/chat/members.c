@@ -195,6 +195,15 @@ static Err check_roles_changed(const Standing *caller, const Chat__V1__Role *rol
     return OK;
 }
 
+static Err give_roles(Request *rq, DbTx *tx, const Chat__V1__Member *member, const int64_t *roles, size_t count)
+{
+    Audience seen;
+
+    TRY(audience_look(tx, rq->mem, member->guild_id, 0, member->user_id, &seen));
+    TRY(chat_store_set_member_roles(tx, member->guild_id, member->user_id, roles, count));
+    return chat_announce_visibility(tx, rq->mem, &seen);
+}
+
 static Err replace_roles(Request *rq, DbTx *tx, const Chat__V1__UpdateMemberRequest *in, const Standing *caller,
                          const Chat__V1__Member *member, Audit *audit)
 {
@@ -221,8 +230,7 @@ static Err replace_roles(Request *rq, DbTx *tx, const Chat__V1__UpdateMemberRequ
         if (had != has)
             audit_id(audit, has ? "$add" : "$remove", 0, known[i].id);
     }
-    TRY(chat_store_set_member_roles(tx, in->guild_id, in->user_id, wanted, count));
-    return chat_announce_visibility(tx, rq->mem, in->guild_id, in->user_id);
+    return give_roles(rq, tx, member, wanted, count);
 }
 
 static Err check_update(Request *rq, DbTx *tx, const Chat__V1__UpdateMemberRequest *in, bool roles, Standing *out)
@@ -284,8 +292,7 @@ static Err set_roles(Request *rq, DbTx *tx, const Chat__V1__Member *member, cons
     Audit audit = {.rq = rq, .action = AUDIT_MEMBER_ROLES, .guild_id = member->guild_id, .target_id = member->user_id};
     Chat__V1__Member after = *member;
 
-    TRY(chat_store_set_member_roles(tx, member->guild_id, member->user_id, roles, count));
-    TRY(chat_announce_visibility(tx, rq->mem, member->guild_id, member->user_id));
+    TRY(give_roles(rq, tx, member, roles, count));
     after.roles = (int64_t *)roles;
     after.n_roles = count;
     TRY(tell_guild(tx, rq, member->guild_id, "GUILD_MEMBER_UPDATE", &after.base));

@@ -73,6 +73,7 @@ Err chat_v1_edit_message(Request *rq, const Chat__V1__EditMessageRequest *in, Ch
     TRY(chat_store_message_in(&tx, rq, &place, in->message_id, &old));
     if (old.author_id != rq->caller.user_id)
         return err_make(&PERMISSION_DENIED, "you can only edit your own messages");
+    TRY(place_require(&place, PERMISSION_SEND_MESSAGES)); /* what may not be said may not be said so either */
     if (place.blocked)
         return err_make(&PERMISSION_DENIED, "you cannot write to this user");
     TRY(messages_check_content(in->content, old.n_attachments > 0));

@@ -658,6 +658,59 @@ static void searches_are_narrowed_and_gone_on_with(void **state)
     assert_reason(search(f, OWNER, &in, &out), &INVALID_LIMIT);
 }
 
+/* By its own cursor also behind a message that is gone meanwhile. */
+static void a_search_goes_on_behind_what_was_deleted(void **state)
+{
+    Fixture *f = *state;
+    Chat__V1__SearchMessagesRequest in = CHAT__V1__SEARCH_MESSAGES_REQUEST__INIT;
+    Chat__V1__SearchMessagesReply all, out;
+    int64_t gone;
+
+    for (int i = 0; i < 7; i++)
+        (void)said(f, OWNER, OPEN, i % 3 ? "fox" : "fox fox fox");
+    in.q = "fox";
+    assert_ok(search(f, OWNER, &in, &all));
+    assert_int_equal(all.n_messages, 7);
+    gone = all.messages[2]->id;
+    test_schema_script(&f->schema, arena_printf(f->schema.mem, "DELETE FROM message WHERE id = %" PRId64, gone));
+    in.cursor = all.messages[2]->cursor;
+    assert_ok(search(f, OWNER, &in, &out));
+    assert_int_equal(out.n_messages, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(out.messages[i]->id, all.messages[3 + i]->id);
+    in.cursor = arena_printf(f->schema.mem, "%" PRId64, gone); /* whose rank nobody knows any more */
+    assert_ok(search(f, OWNER, &in, &out));
+    for (size_t i = 0; i < out.n_messages; i++)
+        assert_true(out.messages[i]->id < gone);
+    in.cursor = "0.5";
+    assert_reason(search(f, OWNER, &in, &out), &INVALID_CURSOR);
+}
+
+/* Of a word that is everywhere, the newest are ranked. */
+static void a_common_word_costs_no_more_than_so_many(void **state)
+{
+    Fixture *f = *state;
+    Chat__V1__SearchMessagesRequest in = CHAT__V1__SEARCH_MESSAGES_REQUEST__INIT;
+    Chat__V1__SearchMessagesReply out;
+    int64_t best = said(f, OWNER, OPEN, "fox fox fox fox").id, newest;
+
+    test_schema_script(&f->schema, "INSERT INTO message (channel_id, id, guild_id, author_id, content, words)"
+                                   " SELECT m.channel_id, m.id + n, m.guild_id, m.author_id, 'fox', to_tsvector('fox')"
+                                   "  || array_to_tsvector(array['#' || m.guild_id])"
+                                   " FROM message m, generate_series(1, 10100) n");
+    newest = said(f, OWNER, OPEN, "fox fox").id;
+    in.q = "fox";
+    in.limit = "3";
+    assert_ok(search(f, OWNER, &in, &out));
+    assert_int_equal(out.n_messages, 3);
+    assert_int_equal(out.messages[0]->id, best);
+    assert_int_equal(out.messages[1]->id, newest);
+    in.cursor = out.messages[2]->cursor;
+    assert_ok(search(f, OWNER, &in, &out));
+    assert_int_equal(out.n_messages, 3);
+    assert_true(out.messages[0]->id < newest);
+}
+
 /* --- attachments -----------------------------------------------------------------------------------------------------
  */
 static Err bring(Fixture *f, int64_t user, int64_t channel, bool alone, Chat__V1__Attachment *out)
@@ -803,6 +856,8 @@ int main(void)
         cmocka_unit_test_setup(mentions_are_counted_until_they_are_read, places),
         cmocka_unit_test_setup(words_are_found_in_what_one_may_read, places),
         cmocka_unit_test_setup(searches_are_narrowed_and_gone_on_with, places),
+        cmocka_unit_test_setup(a_search_goes_on_behind_what_was_deleted, places),
+        cmocka_unit_test_setup(a_common_word_costs_no_more_than_so_many, places),
         cmocka_unit_test_setup(messages_take_what_their_author_brought, places),
         cmocka_unit_test_setup(what_no_message_takes_goes_its_way, places),
         cmocka_unit_test_setup(an_upload_in_slow_mode_holds_up_no_other, places),

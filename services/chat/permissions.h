@@ -30,6 +30,9 @@
 /* What @everyone of a new guild has. */
 #define EVERYONE_PERMISSIONS (PERMISSION_VIEW_CHANNEL | PERMISSION_SEND_MESSAGES | PERMISSION_READ_MESSAGE_HISTORY)
 
+/* Who follows which channel, and who is in which voice channel, depends on these: see chat_announce_visibility. */
+#define PERMISSIONS_THAT_SHOW (PERMISSION_VIEW_CHANNEL | PERMISSION_CONNECT | PERMISSION_ADMINISTRATOR)
+
 static inline bool permissions_have(int64_t held, int64_t wanted)
 {
     return (held & wanted) == wanted;

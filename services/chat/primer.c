@@ -1,7 +1,12 @@
 /* primer: see primer.h. */
 #include "services/chat/primer.h"
 
-void primer_add_guilds(Arena *mem, ChatEvents *to, const Primer *primer)
+size_t primer_count(const Primer *primer)
+{
+    return primer->role_count + primer->member_count + primer->channel_count;
+}
+
+void primer_add(Arena *mem, ChatEvents *to, const Primer *primer)
 {
     for (size_t i = 0; i < primer->role_count; i++) {
         Chat__V1__GuildRole *event = MESSAGE_NEW(mem, Chat__V1__GuildRole, chat__v1__guild_role__init);
@@ -12,6 +17,8 @@ void primer_add_guilds(Arena *mem, ChatEvents *to, const Primer *primer)
     }
     for (size_t i = 0; i < primer->member_count; i++)
         chat_events_add(to, "GUILD_MEMBER_ADD", &primer->members[i]->base);
+    for (size_t i = 0; i < primer->channel_count; i++)
+        primer_add_channel(mem, to, primer->channels[i]);
 }
 
 /* No message has the id 0: nothing is deleted anywhere. */

@@ -7,9 +7,6 @@
 #include "services/chat/store_roles.h"
 #include "services/chat/tell.h"
 
-/* What a member may, as a whole, depends on these. */
-#define DECIDES_WHO_VIEWS (PERMISSION_VIEW_CHANNEL | PERMISSION_ADMINISTRATOR)
-
 Err roles_require_above(const Standing *caller, int position, const char *verb)
 {
     if (standing_is_above(caller, position, 0))
@@ -126,6 +123,8 @@ Err chat_v1_update_guild_role(Request *rq, const Chat__V1__UpdateGuildRoleReques
     CLEANUP(db_tx_done) DbTx tx = {0};
     Chat__V1__Role before;
     Standing caller;
+    Audience seen;
+    bool shows;
 
     TRY(db_tx_begin(rq, &tx));
     TRY(enter_role(rq, &tx, in->guild_id, in->role_id, &caller, &before));
@@ -140,9 +139,12 @@ Err chat_v1_update_guild_role(Request *rq, const Chat__V1__UpdateGuildRoleReques
     if (in->has_position)
         out->position = in->position;
     TRY(roles_require_bits(&caller, out->permissions & ~before.permissions));
+    shows = (out->permissions ^ before.permissions) & PERMISSIONS_THAT_SHOW;
+    if (shows)
+        TRY(audience_look(&tx, rq->mem, in->guild_id, 0, 0, &seen));
     TRY(chat_store_update_role(&tx, out));
-    if ((out->permissions ^ before.permissions) & DECIDES_WHO_VIEWS)
-        TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, 0));
+    if (shows)
+        TRY(chat_announce_visibility(&tx, rq->mem, &seen));
     TRY(tell_role(rq, &tx, "GUILD_ROLE_UPDATE", out));
     TRY(log_role(rq, &tx, AUDIT_ROLE_UPDATE, &before, out));
     TRY(db_tx_commit(&tx));
@@ -156,6 +158,7 @@ Err chat_v1_delete_guild_role(Request *rq, const Chat__V1__DeleteGuildRoleReques
     Chat__V1__RoleGone told = CHAT__V1__ROLE_GONE__INIT;
     Chat__V1__Role role;
     Standing caller;
+    Audience seen;
     (void)out;
 
     TRY(db_tx_begin(rq, &tx));
@@ -163,8 +166,9 @@ Err chat_v1_delete_guild_role(Request *rq, const Chat__V1__DeleteGuildRoleReques
     if (role.is_default)
         return err_make(&CANNOT_DELETE, "cannot delete the @everyone role");
     TRY(roles_require_above(&caller, role.position, "delete"));
+    TRY(audience_look(&tx, rq->mem, in->guild_id, 0, 0, &seen));
     TRY(chat_store_delete_role(&tx, in->guild_id, role.id));
-    TRY(chat_announce_visibility(&tx, rq->mem, in->guild_id, 0)); /* its overrides are gone, too */
+    TRY(chat_announce_visibility(&tx, rq->mem, &seen)); /* its overrides are gone, too */
     SET(&told, guild_id, in->guild_id);
     SET(&told, role_id, role.id);
     TRY(tell_guild(&tx, rq, in->guild_id, "GUILD_ROLE_DELETE", &told.base));

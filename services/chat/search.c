@@ -54,6 +54,21 @@ static Err read_id(const char *text, const Reason *reason, const char *name, int
     return OK;
 }
 
+/* "rank.id", as a message that was found has it, or the id alone. */
+static Err read_search_cursor(const char *text, SearchFor *out)
+{
+    Slice rank, id = slice(text);
+    bool both = slice_cut(slice(text), '.', &rank, &id);
+
+    if (!text)
+        return OK;
+    if (both && (!slice_to_int64(rank, &out->cursor_rank) || out->cursor_rank <= 0))
+        return err_make(&INVALID_CURSOR, "invalid cursor");
+    if (!slice_to_int64(both ? id : slice(text), &out->cursor_id) || out->cursor_id <= 0)
+        return err_make(&INVALID_CURSOR, "invalid cursor");
+    return OK;
+}
+
 static Err read_times(const Chat__V1__SearchMessagesRequest *in, SearchFor *out)
 {
     int64_t ms;
@@ -85,7 +100,7 @@ Err chat_v1_search_messages(Request *rq, const Chat__V1__SearchMessagesRequest *
     TRY(read_id(in->author_id, &INVALID_AUTHOR_ID, "author_id", &wanted.author_id));
     TRY(read_times(in, &wanted));
     TRY(read_id(in->channel_id, &INVALID_CHANNEL, "channel id", &wanted.channel_id));
-    TRY(read_id(in->cursor, &INVALID_CURSOR, "cursor", &wanted.cursor_id));
+    TRY(read_search_cursor(in->cursor, &wanted));
     terms_read(query, &terms);
     wanted.terms = &terms;
     return chat_store_search(rq, &wanted, out);

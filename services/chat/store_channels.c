@@ -76,6 +76,22 @@ Err chat_store_channel_named(DbTx *tx, Arena *mem, int64_t channel_id, Chat__V1_
     return OK;
 }
 
+static const char CHANNELS_NAMED[] =
+    "SELECT " CHANNEL_COLUMNS " FROM channel c WHERE c.id = ANY ($1) ORDER BY c.position, c.id";
+
+Err chat_store_channels_named(DbTx *tx, Arena *mem, const int64_t *ids, size_t count, Chat__V1__Channel **out,
+                              size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, CHANNELS_NAMED, DB_ARGS(db_int64_array(ids, count)), &rows));
+    *out = ARENA_ARRAY(mem, Chat__V1__Channel, rows.count);
+    for (int i = 0; i < rows.count; i++)
+        chat_store_read_channel(mem, &rows, i, 0, &(*out)[i]);
+    *out_count = (size_t)rows.count;
+    return OK;
+}
+
 static const char GUILD_OF_CHANNEL[] = "SELECT guild_id FROM channel WHERE id = $1";
 
 Err chat_store_guild_of_channel(Request *rq, DbTx *tx, int64_t channel_id, int64_t *out_guild_id)

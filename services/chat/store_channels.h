@@ -10,6 +10,9 @@ Err chat_store_channel_for(Request *rq, DbTx *tx, int64_t channel_id, int64_t us
                            Chat__V1__Channel *out) MUST_CHECK;
 /* Whoever may view it. */
 Err chat_store_channel_named(DbTx *tx, Arena *mem, int64_t channel_id, Chat__V1__Channel *out) MUST_CHECK;
+/* By position. */
+Err chat_store_channels_named(DbTx *tx, Arena *mem, const int64_t *ids, size_t count, Chat__V1__Channel **out,
+                              size_t *out_count) MUST_CHECK;
 /* Whose channel it is; 0 when there is none, and for direct ones. Before its guild is locked. */
 Err chat_store_guild_of_channel(Request *rq, DbTx *tx, int64_t channel_id, int64_t *out_guild_id) MUST_CHECK;
 

@@ -57,18 +57,20 @@ Err chat_store_channel_known(DbTx *tx, int64_t channel_id, bool *out)
     return OK;
 }
 
+/* Ids rise with the time of making. */
 static const char DMS_OF[] =
     "WITH mine AS ("
     "  SELECT c.id, c.type, c.owner_id, c.created_at FROM recipient r JOIN channel c ON c.id = r.channel_id"
-    "  WHERE r.user_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2"
+    "  WHERE r.user_id = $1 AND r.channel_id < $3 ORDER BY r.channel_id DESC LIMIT $2"
     ") SELECT " DM_COLUMNS " FROM mine c JOIN recipient r ON r.channel_id = c.id"
-    " JOIN person p ON p.user_id = r.user_id ORDER BY c.created_at DESC, c.id DESC, p.user_id";
+    " JOIN person p ON p.user_id = r.user_id ORDER BY c.id DESC, p.user_id";
 
-Err chat_store_dms_of(Request *rq, int64_t user_id, Chat__V1__DMChannel ***out, size_t *out_count)
+Err chat_store_dms_of(Request *rq, int64_t user_id, int64_t before_id, int limit, Chat__V1__DMChannel ***out,
+                      size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, DMS_OF, DB_ARGS(db_int64(user_id), db_int64(DMS_SHOWN_MAX)), &rows));
+    TRY(db_read(rq, DMS_OF, DB_ARGS(db_int64(user_id), db_int64(limit), db_int64(before_id)), &rows));
     *out = ARENA_ARRAY(rq->mem, Chat__V1__DMChannel *, rows.count + 1);
     *out_count = 0;
     for (int row = 0; row < rows.count;) {

@@ -14,8 +14,9 @@ enum {
 Err chat_store_dm(Request *rq, DbTx *tx, int64_t channel_id, Chat__V1__DMChannel *out) MUST_CHECK;
 /* Is there any channel of this id, a guild's too? */
 Err chat_store_channel_known(DbTx *tx, int64_t channel_id, bool *out) MUST_CHECK;
-/* Newest first. */
-Err chat_store_dms_of(Request *rq, int64_t user_id, Chat__V1__DMChannel ***out, size_t *out_count) MUST_CHECK;
+/* Newest first, of those with smaller ids. */
+Err chat_store_dms_of(Request *rq, int64_t user_id, int64_t before_id, int limit, Chat__V1__DMChannel ***out,
+                      size_t *out_count) MUST_CHECK;
 
 /* Of two: serialises who begins one; the channel that there is, or 0. */
 Err chat_store_lock_pair(DbTx *tx, int64_t user_id, int64_t other_id, int64_t *out_channel_id) MUST_CHECK;

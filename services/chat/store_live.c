@@ -216,8 +216,8 @@ Err chat_store_session_view(Request *rq, int64_t user_id, bool whole, SessionVie
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, SESSION_VIEW,
-                DB_ARGS(db_int64(user_id), db_bool(whole), db_int64(SESSION_GUILDS_MAX), db_int64(SESSION_CHANNELS_MAX),
-                        db_int64(SESSION_DMS_MAX), db_int64(SESSION_PRESENCES_MAX)),
+                DB_ARGS(db_int64(user_id), db_bool(whole), db_int64(SESSION_GUILDS_MAX),
+                        db_int64(SESSION_CHANNELS_MAX + 1), db_int64(SESSION_DMS_MAX), db_int64(SESSION_PRESENCES_MAX)),
                 &rows));
     *out = (SessionView){.guilds = ARENA_ARRAY(rq->mem, int64_t, rows.count),
                          .channels = ARENA_ARRAY(rq->mem, SessionChannel, rows.count),
@@ -317,18 +317,35 @@ Err chat_store_guild_of(DbTx *tx, Arena *mem, int64_t guild_id, Chat__V1__Guild 
 }
 
 /* --- priming ------------------------------------------------------------------------------------------------------ */
-enum { ROW_ROLE, ROW_MEMBER, ROW_MEMBER_ROLE };
+enum { ROW_MORE, ROW_ROLE, ROW_MEMBER, ROW_MEMBER_ROLE, ROW_PRIMED_CHANNEL };
 
-/* A row is (kind, guild, id, name, color, permissions, position, time); a member's roles follow the members. */
+/* A row is (kind, guild, id, name, color, permissions, position, time); the first one says which guild is the last and
+ * whether there are more (in `position`). A member's roles follow the members. `sizes`: a guild's rows and those of all
+ * before it. */
 static const char PRIMER[] =
-    "WITH mine AS ("
-    "  SELECT * FROM member WHERE user_id = $1 AND ($2::bigint = 0 OR guild_id = $2)"
+    "WITH sizes AS MATERIALIZED ("
+    "  SELECT m.guild_id, sum(1 + cardinality(m.roles)"
+    "      + (SELECT count(*) FROM role r WHERE r.guild_id = m.guild_id)"
+    "      + (SELECT count(*) FROM channel c WHERE c.guild_id = m.guild_id)) OVER (ORDER BY m.guild_id) AS rows,"
+    "    row_number() OVER (ORDER BY m.guild_id) AS n"
+    "  FROM member m WHERE m.user_id = $1 AND ($2::bigint = 0 OR m.guild_id = $2) AND m.guild_id > $3"
+    "), mine AS MATERIALIZED ("
+    "  SELECT m.* FROM member m JOIN sizes s ON s.guild_id = m.guild_id"
+    "  WHERE m.user_id = $1 AND (s.rows <= $4 OR s.n = 1)"
+    "), rest AS ("
+    "  SELECT (SELECT count(*) FROM sizes) > (SELECT count(*) FROM mine) AS more"
     ") SELECT * FROM ("
-    "  SELECT 0::bigint AS kind, r.guild_id, r.id, r.name, r.color::bigint, r.permissions, r.position::bigint,"
-    "         NULL::timestamptz FROM role r JOIN mine ON mine.guild_id = r.guild_id"
-    "  UNION ALL SELECT 1, guild_id, user_id, nickname, 0, 0, 0, joined_at FROM mine"
-    "  UNION ALL SELECT 2, guild_id, role_id, NULL, 0, 0, 0, NULL FROM mine CROSS JOIN unnest(roles) AS role_id"
-    ") rows ORDER BY kind, guild_id, position, id LIMIT $3::bigint";
+    "  SELECT 0::bigint AS kind, 0::bigint AS guild_id, coalesce((SELECT max(guild_id) FROM mine), $3::bigint) AS id,"
+    "         NULL::text, 0::bigint, 0::bigint, more::int::bigint AS position, NULL::timestamptz FROM rest"
+    "  UNION ALL SELECT 1, r.guild_id, r.id, r.name, r.color::bigint, r.permissions, r.position::bigint,"
+    "         NULL FROM role r JOIN mine ON mine.guild_id = r.guild_id"
+    "  UNION ALL SELECT 2, guild_id, user_id, nickname, 0, 0, 0, joined_at FROM mine"
+    "  UNION ALL SELECT 3, guild_id, role_id, NULL, 0, 0, 0, NULL FROM mine CROSS JOIN unnest(roles) AS role_id"
+    "  UNION ALL SELECT 4, a.guild_id, a.channel_id, NULL, 0, 0, 0, NULL FROM mine"
+    "   JOIN channel_access a ON a.guild_id = mine.guild_id AND a.user_id = mine.user_id AND a.permissions & 1 <> 0"
+    "  UNION ALL (SELECT 4, 0, r.channel_id, NULL, 0, 0, 0, NULL FROM rest, recipient r"
+    "   WHERE r.user_id = $1 AND $2::bigint = 0 AND NOT rest.more ORDER BY r.channel_id DESC LIMIT $5::bigint)"
+    ") rows ORDER BY kind, guild_id, position, id";
 
 static Chat__V1__Role *read_role(Arena *mem, const DbRows *rows, int row)
 {
@@ -355,35 +372,54 @@ static Chat__V1__Member *read_member(Arena *mem, const DbRows *rows, int row)
     return member;
 }
 
-Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, Primer *out)
+/* Both are in the order of guilds. */
+static void read_member_role(const DbRows *rows, int row, Chat__V1__Member ***member, int64_t **next_role)
 {
-    const DbArgs args = DB_ARGS(db_int64(user_id), db_int64(guild_id), db_int64(PRIMER_ROWS_MAX));
-    CLEANUP(db_rows_done) DbRows rows = {0};
-    Chat__V1__Member **member;
-    int64_t *next_role;
+    while ((**member)->guild_id != db_get_int64(rows, row, 1))
+        ++*member;
+    if (!(**member)->n_roles)
+        (**member)->roles = *next_role;
+    *(*next_role)++ = db_get_int64(rows, row, 2);
+    (**member)->n_roles++;
+}
 
-    TRY(tx ? db_query(tx, PRIMER, args, &rows) : db_read(rq, PRIMER, args, &rows));
-    *out = (Primer){.roles = ARENA_ARRAY(mem, Chat__V1__Role *, rows.count),
-                    .members = ARENA_ARRAY(mem, Chat__V1__Member *, rows.count)};
-    member = out->members;
-    next_role = ARENA_ARRAY(mem, int64_t, rows.count);
-    for (int i = 0; i < rows.count; i++)
-        switch (db_get_int64(&rows, i, 0)) {
+static void read_primer(Arena *mem, const DbRows *rows, Primer *out)
+{
+    Chat__V1__Member **member = ARENA_ARRAY(mem, Chat__V1__Member *, rows->count);
+    int64_t *next_role = ARENA_ARRAY(mem, int64_t, rows->count);
+
+    *out = (Primer){.roles = ARENA_ARRAY(mem, Chat__V1__Role *, rows->count),
+                    .members = member,
+                    .channels = ARENA_ARRAY(mem, int64_t, rows->count)};
+    for (int i = 0; i < rows->count; i++)
+        switch (db_get_int64(rows, i, 0)) {
+        case ROW_MORE:
+            out->last_guild = db_get_int64(rows, i, 2);
+            out->more = db_get_int64(rows, i, 6);
+            break;
         case ROW_ROLE:
-            out->roles[out->role_count++] = read_role(mem, &rows, i);
+            out->roles[out->role_count++] = read_role(mem, rows, i);
             break;
         case ROW_MEMBER:
-            out->members[out->member_count++] = read_member(mem, &rows, i);
+            out->members[out->member_count++] = read_member(mem, rows, i);
             break;
-        case ROW_MEMBER_ROLE: /* both are in the order of guilds */
-            while ((*member)->guild_id != db_get_int64(&rows, i, 1))
-                member++;
-            if (!(*member)->n_roles)
-                (*member)->roles = next_role;
-            *next_role++ = db_get_int64(&rows, i, 2);
-            (*member)->n_roles++;
+        case ROW_MEMBER_ROLE:
+            read_member_role(rows, i, &member, &next_role);
+            break;
+        case ROW_PRIMED_CHANNEL:
+            out->channels[out->channel_count++] = db_get_int64(rows, i, 2);
             break;
         }
+}
+
+Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, int64_t after, Primer *out)
+{
+    const DbArgs args = DB_ARGS(db_int64(user_id), db_int64(guild_id), db_int64(after), db_int64(PRIMER_ROWS_MAX),
+                                db_int64(SESSION_DMS_MAX));
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(tx ? db_query(tx, PRIMER, args, &rows) : db_read(rq, PRIMER, args, &rows));
+    read_primer(mem, &rows, out);
     return OK;
 }
 

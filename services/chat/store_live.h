@@ -39,7 +39,7 @@ enum {
     SESSION_CHANNELS_MAX = 15000,
     SESSION_DMS_MAX = 2000,
     SESSION_PRESENCES_MAX = 1000,
-    PRIMER_ROWS_MAX = 20000
+    PRIMER_ROWS_MAX = 3000 /* of one piece; a guild alone may be more: it has ROLES_MAX roles, CHANNELS_MAX channels */
 };
 
 typedef struct SessionPresence {
@@ -59,7 +59,9 @@ typedef struct SessionView {
     SessionPresence *presences; /* of others who share a guild with him and are not offline */
     size_t presence_count;
 } SessionView;
-/* One statement. Without `whole` only what a session follows: guilds, channels, direct channels. */
+/* One statement. Of guilds and direct channels no more than SESSION_…_MAX, the newest direct ones; one channel more
+ * than SESSION_CHANNELS_MAX says that there are too many. Without `whole` only what a session follows: guilds,
+ * channels, direct channels. */
 Err chat_store_session_view(Request *rq, int64_t user_id, bool whole, SessionView *out) MUST_CHECK;
 
 /* --- who may view what ----------------------------------------------------------------------------------------------
@@ -92,9 +94,15 @@ typedef struct Primer {
     size_t role_count;
     Chat__V1__Member **members; /* the user's own membership of each */
     size_t member_count;
+    int64_t *channels; /* that he may view; behind the last guild, direct ones too */
+    size_t channel_count;
+    bool more; /* there are guilds above last_guild */
+    int64_t last_guild;
 } Primer;
-/* Of all guilds of the user, or of one. One statement: in the transaction or, without one, a read of the request. */
-Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, Primer *out) MUST_CHECK;
+/* Of one guild of the user; or, with guild_id 0, of those above `after`: as many as make PRIMER_ROWS_MAX, one at least.
+ * One statement: in the transaction or, without one, a read of the request. */
+Err chat_store_primer(Request *rq, DbTx *tx, Arena *mem, int64_t user_id, int64_t guild_id, int64_t after,
+                      Primer *out) MUST_CHECK;
 
 /* --- pictures ------------------------------------------------------------------------------------------------------
  */

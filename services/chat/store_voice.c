@@ -6,20 +6,37 @@
 
 enum { ORDER_TIMEOUT_MS = 5000 };
 
-Err chat_store_end_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id, VoiceEnd **out,
-                         size_t *out_count)
+static Err end_voice(DbTx *tx, Arena *mem, const char *sql, DbArgs args, VoiceEnd **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx,
-                 "DELETE FROM voice_state WHERE guild_id = $1 AND ($2::bigint = 0 OR channel_id = $2)"
-                 " AND ($3::bigint = 0 OR user_id = $3) RETURNING channel_id, user_id",
-                 DB_ARGS(db_int64(guild_id), db_int64(channel_id), db_int64(user_id)), &rows));
+    TRY(db_query(tx, sql, args, &rows));
     *out = ARENA_ARRAY(mem, VoiceEnd, rows.count);
     for (int i = 0; i < rows.count; i++)
         (*out)[i] = (VoiceEnd){db_get_int64(&rows, i, 0), db_get_int64(&rows, i, 1)};
     *out_count = (size_t)rows.count;
     return OK;
+}
+
+Err chat_store_end_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id, VoiceEnd **out,
+                         size_t *out_count)
+{
+    return end_voice(tx, mem,
+                     "DELETE FROM voice_state WHERE guild_id = $1 AND ($2::bigint = 0 OR channel_id = $2)"
+                     " AND ($3::bigint = 0 OR user_id = $3) RETURNING channel_id, user_id",
+                     DB_ARGS(db_int64(guild_id), db_int64(channel_id), db_int64(user_id)), out, out_count);
+}
+
+/* 257: VIEW_CHANNEL and CONNECT. */
+static const char END_BARRED[] =
+    "DELETE FROM voice_state v WHERE guild_id = $1 AND ($2::bigint = 0 OR user_id = $2) AND NOT EXISTS ("
+    "  SELECT FROM channel_access a WHERE a.channel_id = v.channel_id AND a.user_id = v.user_id"
+    "  AND a.permissions & 257 = 257) RETURNING channel_id, user_id";
+
+Err chat_store_end_barred_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id, VoiceEnd **out,
+                                size_t *out_count)
+{
+    return end_voice(tx, mem, END_BARRED, DB_ARGS(db_int64(guild_id), db_int64(user_id)), out, out_count);
 }
 
 Err chat_store_end_guild_voice(DbTx *tx, int64_t guild_id)

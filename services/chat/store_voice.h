@@ -10,6 +10,9 @@ typedef struct VoiceEnd {
 /* States of the guild end: of this channel (0: any), of this user (0: any). */
 Err chat_store_end_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id, int64_t user_id, VoiceEnd **out,
                          size_t *out_count) MUST_CHECK;
+/* Of this user (0: any), where he may not VIEW_CHANNEL and CONNECT any more. */
+Err chat_store_end_barred_voice(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id, VoiceEnd **out,
+                                size_t *out_count) MUST_CHECK;
 /* All of them, with an order for each. */
 Err chat_store_end_guild_voice(DbTx *tx, int64_t guild_id) MUST_CHECK;
 /* He is there now; `state` gets when he came to voice in this guild, and the room. `out_before`: where he was, 0

@@ -77,15 +77,29 @@ static Err tell_ended(DbTx *tx, Arena *mem, int64_t guild_id, const VoiceEnd *en
     return OK;
 }
 
+static Err throw_out(DbTx *tx, Arena *mem, int64_t guild_id, const VoiceEnd *ends, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        TRY(chat_store_order_voice(tx, livekit_room(mem, ends[i].channel_id), ends[i].user_id));
+    return tell_ended(tx, mem, guild_id, ends, count);
+}
+
 Err voice_end_user(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id)
 {
     VoiceEnd *ends;
     size_t count;
 
     TRY(chat_store_end_voice(tx, mem, guild_id, 0, user_id, &ends, &count));
-    for (size_t i = 0; i < count; i++)
-        TRY(chat_store_order_voice(tx, livekit_room(mem, ends[i].channel_id), user_id));
-    return tell_ended(tx, mem, guild_id, ends, count);
+    return throw_out(tx, mem, guild_id, ends, count);
+}
+
+Err voice_end_barred(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id)
+{
+    VoiceEnd *ends;
+    size_t count;
+
+    TRY(chat_store_end_barred_voice(tx, mem, guild_id, user_id, &ends, &count));
+    return throw_out(tx, mem, guild_id, ends, count);
 }
 
 Err voice_end_channel(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id)

@@ -28,6 +28,8 @@ bool voice_is_available(const Voice *v);
 /* Under the guild's exclusive lock. Those who may view the channel are told; the voice server is ordered. */
 Err voice_end_user(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id) MUST_CHECK;
 Err voice_end_channel(DbTx *tx, Arena *mem, int64_t guild_id, int64_t channel_id) MUST_CHECK;
+/* Of those who may not be where they are any more: VIEW_CHANNEL or CONNECT was taken. `user_id` 0: of everybody. */
+Err voice_end_barred(DbTx *tx, Arena *mem, int64_t guild_id, int64_t user_id) MUST_CHECK;
 /* Nobody is told: the guild is about to go. */
 Err voice_end_guild(DbTx *tx, int64_t guild_id) MUST_CHECK;
 

@@ -83,9 +83,8 @@ static Node *organizer_reference(Arena *mem, const Events *events, const EventRe
 static Node *series_reference(Arena *mem, const Events *events, const EventRefs *refs, Uuid id)
 {
     const Referred *r = find_referred(refs, 's', id);
-    Node *node = node_new(
-        mem, CLASS_EVENT_SERIES,
-        slice(arena_printf(mem, "%s/series/%s", events->settings->base_url, ulid_text(mem, id))));
+    Node *node = node_new(mem, CLASS_EVENT_SERIES,
+                          slice(arena_printf(mem, "%s/series/%s", events->settings->base_url, ulid_text(mem, id))));
 
     if (r)
         node_add_text(mem, node, TERM_NAME, r->doc);
@@ -294,8 +293,7 @@ Node *event_assemble(Arena *mem, const Events *events, const EventEntity *event,
                         .description = slice_cstr(mem, node_text(node, TERM_DESCRIPTION)),
                         .price_min = least_price(node)};
     if (node->type->id != CLASS_EVENT && !node_get(node, TERM_ADDITIONAL_TYPE))
-        add_text(mem, full, TERM_ADDITIONAL_TYPE,
-                 arena_printf(mem, SCHEMA_IRI SLICE_FMT, SLICE_ARG(node->type->name)));
+        add_text(mem, full, TERM_ADDITIONAL_TYPE, arena_printf(mem, SCHEMA_IRI SLICE_FMT, SLICE_ARG(node->type->name)));
     add_locations(mem, events, event, refs, full, text);
     add_text(mem, full, TERM_EVENT_STATUS, status_iri(status_of(event)));
     if (event->occurrence_count == 1)
@@ -356,10 +354,12 @@ Node *entity_assemble(Arena *mem, const Events *events, EntityKind kind, const E
 
 Node *entity_strip(Arena *mem, EntityKind kind, const Node *full)
 {
-    static const TermId ADDED[] = {TERM_LOCATION,    TERM_EVENT_ATTENDANCE_MODE, TERM_EVENT_STATUS,
-                                   TERM_ORGANIZER,   TERM_SUPER_EVENT,           TERM_SUB_EVENT,
-                                   TERM_START_DATE,  TERM_END_DATE,              TERM_DOOR_TIME,
-                                   TERM_LICENSE,     TERM_PREVIOUS_START_DATE};
+    static const TermId ADDED[] = {TERM_LOCATION,           TERM_EVENT_ATTENDANCE_MODE,
+                                   TERM_EVENT_STATUS,       TERM_ORGANIZER,
+                                   TERM_SUPER_EVENT,        TERM_SUB_EVENT,
+                                   TERM_START_DATE,         TERM_END_DATE,
+                                   TERM_DOOR_TIME,          TERM_LICENSE,
+                                   TERM_PREVIOUS_START_DATE};
     static const TermId ALWAYS[] = {TERM_OCCURRENCE_COUNT, TERM_VERSION, TERM_DATE_MODIFIED};
     Node *node = copy_node(mem, full, full->type->id, "");
 

@@ -18,6 +18,6 @@ Node *event_assemble(Arena *mem, const Events *events, const EventEntity *event,
 Node *entity_assemble(Arena *mem, const Events *events, EntityKind kind, const EntityHead *head, EntityText *text);
 /* The node that callers change, out of the public graph: without what assemble adds. */
 Node *entity_strip(Arena *mem, EntityKind kind, const Node *full);
-/* JSON of a graph: the stored document (SHOWN_DETAIL), or a card (SHOWN_LISTS). False when it is larger than what can be
- * read again. */
+/* JSON of a graph: the stored document (SHOWN_DETAIL), or a card (SHOWN_LISTS). False when it is larger than what can
+ * be read again. */
 bool graph_json(Arena *mem, const Node *full, unsigned shown, Slice *out) MUST_CHECK;

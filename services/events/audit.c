@@ -26,8 +26,8 @@ Err audit_note(Request *rq, DbTx *tx, const AuditNote *note)
                     .at_us = clock_unix_us(rq->clock),
                     .actor_id = rq->caller.user_id,
                     .action = note->action,
-                    .target_kind = entity_word(note->kind),
-                    .target_id = ulid_text(rq->mem, note->target),
+                    .target_kind = note->other_kind ? note->other_kind : entity_word(note->kind),
+                    .target_id = note->other_kind ? uuid_text(rq->mem, note->target) : ulid_text(rq->mem, note->target),
                     .before_hash = digest_of(rq->mem, note->before),
                     .after_hash = digest_of(rq->mem, note->after),
                     .request_id = rq->id ? rq->id : ""};

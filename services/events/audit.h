@@ -5,6 +5,7 @@
 typedef struct AuditNote {
     const char *action; /* "event.updated": a constant */
     EntityKind kind;
+    const char *other_kind; /* of what is no entity: "source"; else NULL */
     Uuid target;
     Slice before, after; /* documents, of which the digest is kept; empty: none */
 } AuditNote;

@@ -17,7 +17,8 @@ static const struct {
     {"/api/v1/exports/events.ndjson", "All events, a JSON-LD document a line", "application/x-ndjson"},
     {"/api/v1/exports/events.jsonld", "All events as JSON-LD", "application/ld+json"},
     {"/api/v1/exports/events.ttl", "All events as Turtle", "text/turtle"},
-    {"/api/v1/exports/events.ics", "All events as a calendar", "text/calendar"},
+    {"/api/v1/exports/events.nt", "All events as N-Triples", "application/n-triples"},
+    {"/api/v1/events.ics", "Coming events as a calendar", "text/calendar"},
     {"/api/v1/events", "Events by filters, in pages", "application/json"},
     {"/api/v1/feeds/changes", "What changed since a cursor", "application/json"},
 };
@@ -106,6 +107,7 @@ Err events_v1_get_dataset(Request *rq, const Events__V1__GetDatasetRequest *in, 
 
     (void)in;
     request_set_header(rq, "Vary", "Accept");
+    page_open_to_all(rq);
     if (!negotiate_page(request_header(rq, "accept"), OFFERED, ARRAY_LEN(OFFERED), &format))
         return err_make(&NOT_ACCEPTABLE, "html, turtle or JSON-LD");
     if (format == FORMAT_HTML) {
@@ -129,6 +131,7 @@ Err events_v1_get_shapes(Request *rq, const Events__V1__GetShapesRequest *in, At
     for (size_t i = 0; i < ARRAY_LEN(SHAPES); i++)
         if (in->name && strcmp(in->name, SHAPES[i].name) == 0) {
             shapes_write(&body, SHAPES[i].family);
+            page_open_to_all(rq);
             request_set_header(rq, "Cache-Control", "public, max-age=3600");
             if (page_is_known(rq, page_etag(rq->mem, strbuf_slice(&body))))
                 return OK;

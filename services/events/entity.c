@@ -4,6 +4,8 @@
 #include <math.h>
 
 #include "services/events/assemble.h"
+#include "services/events/entity_feed.h"
+#include "services/events/feed.h"
 
 enum { RENDERED_AT_ONCE = 500 }; /* events whose documents a change of their place writes anew, a turn */
 
@@ -34,11 +36,8 @@ Actor actor_of(const Request *rq)
 
 EntityWriter entity_writer(Request *rq, DbTx *tx)
 {
-    return (EntityWriter){.events = rq->service,
-                          .mem = rq->mem,
-                          .tx = tx,
-                          .now_us = clock_unix_us(rq->clock),
-                          .actor = actor_of(rq)};
+    return (EntityWriter){
+        .events = rq->service, .mem = rq->mem, .tx = tx, .now_us = clock_unix_us(rq->clock), .actor = actor_of(rq)};
 }
 
 /* --- what is kept beside the document ---------------------------------------------------------------------------- */
@@ -253,9 +252,8 @@ void entity_restore(EntityHead *head)
 Node *entity_tombstone(Arena *mem, const Events *events, EntityKind kind, Uuid id, const char *name, int64_t deleted_us,
                        const char *reason, Uuid superseded_by)
 {
-    static const ClassId TYPES[] = {[ENTITY_EVENT] = CLASS_EVENT,
-                                    [ENTITY_PLACE] = CLASS_PLACE,
-                                    [ENTITY_ORGANIZATION] = CLASS_ORGANIZATION};
+    static const ClassId TYPES[] = {
+        [ENTITY_EVENT] = CLASS_EVENT, [ENTITY_PLACE] = CLASS_PLACE, [ENTITY_ORGANIZATION] = CLASS_ORGANIZATION};
     Node *node = node_new(mem, TYPES[kind], slice(entity_uri(mem, events, kind, id)));
 
     node_add_text(mem, node, TERM_NAME, slice(name));
@@ -273,6 +271,7 @@ Node *entity_tombstone(Arena *mem, const Events *events, EntityKind kind, Uuid i
 typedef struct Saving {
     EntityKind kind;
     EntityHead *head;
+    const EventEntity *event; /* NULL of other kinds */
     Node *full;
     Slice doc, kept;
     const Slice *pointers;
@@ -308,8 +307,27 @@ static bool is_same(const EntityWriter *w, Saving *s)
     return true;
 }
 
+static bool was_public(const struct EntityBefore *before)
+{
+    return before && lifecycle_is_public(before->lifecycle) && !before->deleted && !before->withheld;
+}
+
+/* Of a document that was written anew for what it names, the pointers say what that is. */
+static Err tell_feed(const EntityWriter *w, const Saving *s)
+{
+    return entity_tell_feed(w, &(EntitySaved){.kind = s->kind,
+                                              .head = s->head,
+                                              .event = s->event,
+                                              .full = s->full,
+                                              .doc = s->doc,
+                                              .was_public = was_public(s->head->before),
+                                              .pointers = s->pointers,
+                                              .pointer_count = s->pointer_count});
+}
+
 static Err record(const EntityWriter *w, const Saving *s, const char *note)
 {
+    TRY(tell_feed(w, s));
     return events_store_insert_revision(w->tx, &(RevisionRow){.kind = s->kind,
                                                               .head = s->head,
                                                               .doc = s->doc,
@@ -370,7 +388,7 @@ static Err put_together(const EntityWriter *w, const EventEntity *event, EventTe
 
 Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool *out_changed)
 {
-    Saving s = {.kind = ENTITY_EVENT, .head = &event->head};
+    Saving s = {.kind = ENTITY_EVENT, .head = &event->head, .event = event};
     EventText text;
 
     TRY(prepare_occurrences(w, event));
@@ -401,13 +419,18 @@ static Err render_events(const EntityWriter *w, EntityKind kind, Uuid id)
     do {
         TRY(events_store_naming(w->tx, w->mem, kind, id, after, RENDERED_AT_ONCE, &ids, &count));
         for (size_t i = 0; i < count; i++) {
+            const Slice pointer = kind == ENTITY_PLACE ? SLICE_LIT("/location") : SLICE_LIT("/organizer");
+            Saving s = {.kind = ENTITY_EVENT, .pointers = &pointer, .pointer_count = 1};
             EventEntity event;
             EventText text;
-            Node *full;
 
             TRY(event_load(w, ids[i], &event));
-            TRY(put_together(w, &event, &text, &full));
+            TRY(put_together(w, &event, &text, &s.full));
             TRY(events_store_rerender(w->tx, &event, &text));
+            s.head = &event.head;
+            s.event = &event;
+            s.doc = text.doc;
+            TRY(tell_feed(w, &s));
         }
         if (count)
             after = ids[count - 1];
@@ -480,4 +503,5 @@ Err organization_save(const EntityWriter *w, OrganizationEntity *organization, c
 void entity_settled(const Events *events)
 {
     outbox_nudge(events->outbox);
+    feed_nudge(events->feed);
 }

@@ -103,8 +103,8 @@ typedef struct Actor {
     const char *kind; /* "user", "key", "service" */
     const char *id, *name;
 } Actor;
-Actor actor_of(const Request *rq);      /* its caller */
-Actor actor_service(const char *name);  /* what we do by ourselves: "housekeeping" */
+Actor actor_of(const Request *rq);     /* its caller */
+Actor actor_service(const char *name); /* what we do by ourselves: "housekeeping" */
 
 typedef struct EntityWriter {
     const Events *events;
@@ -127,7 +127,8 @@ void organization_init(Arena *mem, OrganizationEntity *out);
 /* Writes a new version, unless nothing differs; `out_changed` may be NULL. Afterwards id, version and times of the head
  * and ids of the occurrences are set. `note` goes into the history; "" none. An occurrence needs a place or a virtual
  * address, its own or the event's: OCCURRENCE_LOCATION_REQUIRED.
- * Of a place or organisation: documents of the events that name it are written anew, without a new version of theirs. */
+ * Of a place or organisation: documents of the events that name it are written anew, without a new version of theirs.
+ */
 Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool *out_changed) MUST_CHECK;
 Err place_save(const EntityWriter *w, PlaceEntity *place, const char *note, bool *out_changed) MUST_CHECK;
 Err organization_save(const EntityWriter *w, OrganizationEntity *organization, const char *note,

@@ -99,8 +99,8 @@ static void an_event_is_put_together(void **state)
     Slice text = document(f, id);
 
     assert_true(says(text, "\"name\":\"Jazz & \\\"Friends\\\"\""));
-    assert_true(says(text, arena_printf(f->schema.mem, "\"@id\":\"https://sel.example/events/%s\"",
-                                        ulid_text(f->schema.mem, id))));
+    assert_true(says(
+        text, arena_printf(f->schema.mem, "\"@id\":\"https://sel.example/events/%s\"", ulid_text(f->schema.mem, id))));
     assert_true(says(text, "\"name\":\"Café Sarah\""));
     assert_true(says(text, "\"latitude\":45.5"));
     assert_true(says(text, "OfflineEventAttendanceMode"));

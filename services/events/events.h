@@ -6,6 +6,7 @@
 #include "shared/config.h"
 #include "shared/outbox.h"
 #include "shared/rpc.h"
+#include "shared/webhook.h"
 #include "shared/zone.h"
 
 /* Characters are code points. */
@@ -27,15 +28,24 @@ typedef struct EventsSettings {
 #undef SETTING
 } EventsSettings;
 
+typedef struct BuildFacts {
+    const char *version, *commit, *slot;
+    int64_t started_us;
+} BuildFacts;
+
 /* Made in main.c; read-only while serving. */
 typedef struct Events {
     const EventsSettings *settings;
     IdSource *ids;
+    BuildFacts build; /* for stats */
     const Contexts *contexts;
     Zones *zones;
     const struct Boundary *boundary; /* where our events are; NULL: anywhere */
-    struct Shapes *shapes; /* of lists (store_list.h) */
-    OutboxRelay *outbox; /* may be NULL: nothing is nudged (tests) */
+    struct Shapes *shapes;           /* of lists (store_list.h) */
+    OutboxRelay *outbox;             /* may be NULL: nothing is nudged (tests) */
+    struct Feed *feed;               /* the same */
+    WebhookKeys *webhook_keys;       /* NULL: there are no webhooks */
+    WebhookSender *webhooks;
 } Events;
 
 typedef enum EntityKind { ENTITY_EVENT, ENTITY_PLACE, ENTITY_ORGANIZATION } EntityKind;

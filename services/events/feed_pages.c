@@ -2,6 +2,7 @@
  * series. */
 #include "atrium/events/v1/pages.service.h"
 #include "services/events/browse.h"
+#include "services/events/calendar.h"
 #include "services/events/feeds.h"
 
 enum { FEED_EVENTS_MAX = 100 };
@@ -15,6 +16,7 @@ static Err answer_feed(Request *rq, Format format, const FeedHead *head, const L
         feed_write_atom(&body, rq->service, head, list, count);
     else
         feed_write_json(&body, rq->service, head, list, count);
+    page_open_to_all(rq);
     request_set_header(rq, "Cache-Control", "public, max-age=60");
     if (page_is_known(rq, page_etag(rq->mem, strbuf_slice(&body))))
         return OK;
@@ -71,13 +73,14 @@ static Err find_owner(Request *rq, ListedBy by, const char *id, Uuid *out_id, co
 static Err go_to_calendar(Request *rq, ListedBy by, Uuid id)
 {
     const Events *events = rq->service;
+    const char *base = events->settings->base_url, *ulid = ulid_text(rq->mem, id);
 
-    if (by == LISTED_BY_SERIES)
-        return err_make(&NOT_FOUND, "events.atom or events.json");
     request_set_status(rq, 307);
     request_set_header(rq, "Location",
-                       arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", events->settings->base_url,
-                                    by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid_text(rq->mem, id)));
+                       by == LISTED_BY_SERIES
+                           ? arena_printf(rq->mem, "%s/api/v1/series/%s/ics", base, ulid)
+                           : arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", base,
+                                          by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid));
     return OK;
 }
 
@@ -98,7 +101,7 @@ static Err answer_of(Request *rq, ListedBy by, const char *collection, const Eve
         return err_make(&NOT_FOUND, "events.atom, events.json or events.ics");
     TRY(find_owner(rq, by, in->id, &id, &title));
     if (format == FORMAT_CALENDAR)
-        return go_to_calendar(rq, by, id);
+        return by == LISTED_BY_SERIES ? calendar_of_series(rq, in->id, false, out) : go_to_calendar(rq, by, id);
     if (format == FORMAT_JSON) /* the suffix of both */
         format = FORMAT_FEED_JSON;
     TRY(pages_store_upcoming(rq, by, id, clock_unix_us(rq->clock), FEED_EVENTS_MAX, &list, &count));

@@ -58,6 +58,32 @@ bool filter_number(Slice text, double *out)
     return true;
 }
 
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t hash_text(uint64_t hash, const char *text)
+{
+    return hash_bytes(hash, text, strlen(text) + 1);
+}
+
+Slice like_pattern(Arena *mem, const char *text)
+{
+    char *pattern = arena_alloc_raw(mem, 2 * strlen(text) + 2, 1), *to = pattern;
+
+    *to++ = '%';
+    for (; *text; text++) {
+        if (strchr("%_\\", *text))
+            *to++ = '\\';
+        *to++ = *text;
+    }
+    *to++ = '%';
+    return slice_of(pattern, (size_t)(to - pattern));
+}
+
 /* --- cursors ----------------------------------------------------------------------------------------------------- */
 char *cursor_write(Arena *mem, int64_t key_us, Uuid id, uint64_t hash)
 {
@@ -100,12 +126,6 @@ static void wrong(Request *rq, const char *name, const char *rule)
     request_add_violation(rq, ATRIUM__PART__QUERY, name, "invalid", "%s", rule);
 }
 
-void filter_warn(EventFilter *f, const char *warning)
-{
-    if (f->warning_count < FILTER_WARNINGS_MAX)
-        f->warnings[f->warning_count++] = warning;
-}
-
 static const char *given(const char *text)
 {
     return text ? text : "";
@@ -138,15 +158,15 @@ static void read_dates(Request *rq, const Events__V1__ListEventsRequest *in, Eve
     f->from_us = WINDOW_FROM_US;
     f->to_us = WINDOW_TO_US;
     if (has_from && !date_parse(slice(in->start_date), &from)) {
-        wrong(rq, "start_date", "must be a date, YYYY-MM-DD");
+        wrong(rq, "startDate", "must be a date, YYYY-MM-DD");
         return;
     }
     if (has_to && !date_parse(slice(in->end_date), &to)) {
-        wrong(rq, "end_date", "must be a date, YYYY-MM-DD");
+        wrong(rq, "endDate", "must be a date, YYYY-MM-DD");
         return;
     }
     if (has_from && has_to && to < from) {
-        wrong(rq, "end_date", "must not be before startDate");
+        wrong(rq, "endDate", "must not be before startDate");
         return;
     }
     if (!has_from && !has_to) {
@@ -178,7 +198,8 @@ static void read_words(Request *rq, const Events__V1__ListEventsRequest *in, Eve
         wrong(rq, "q", "must be at most 200 characters");
     if (utf8_length(slice(f->locality)) > QUERY_MAX_CHARS)
         wrong(rq, "locality", "must be at most 200 characters");
-    if (f->mode[0] && strcmp(f->mode, "online") != 0 && strcmp(f->mode, "offline") != 0 && strcmp(f->mode, "mixed") != 0)
+    if (f->mode[0] && strcmp(f->mode, "online") != 0 && strcmp(f->mode, "offline") != 0 &&
+        strcmp(f->mode, "mixed") != 0)
         wrong(rq, "mode", "must be online, offline or mixed");
     if (given(in->occurrences)[0] && strcmp(in->occurrences, "expand") != 0)
         wrong(rq, "occurrences", "must be expand");
@@ -310,9 +331,7 @@ static void read_order(Request *rq, const Events__V1__ListEventsRequest *in, Eve
 
 /* --- names of parameters ----------------------------------------------------------------------------------------- */
 /* Those that there are, and those that are other names of one. */
-static const struct {
-    const char *name, *alias_of;
-} NAMES[] = {
+static const QueryName NAMES[] = {
     {"startDate", NULL},
     {"endDate", NULL},
     {"venueId", NULL},
@@ -351,19 +370,22 @@ static const struct {
     {"cursor", "after"},
 };
 
-static void check_name(Request *rq, Slice name, EventFilter *f)
+static void check_name(Request *rq, Slice name, const QueryName *names, size_t count, Warnings *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++)
-        if (slice_eq_cstr(name, NAMES[i].name)) {
-            if (NAMES[i].alias_of)
-                filter_warn(f, arena_printf(rq->mem, "parameter \"%s\" is an old name of \"%s\"", NAMES[i].name,
-                                            NAMES[i].alias_of));
-            return;
-        }
-    filter_warn(f, arena_printf(rq->mem, "unknown parameter \"%.*s\" is ignored", SLICE_ARG(slice_take(name, 64))));
+    const char *warning = NULL;
+    size_t i = 0;
+
+    while (i < count && !slice_eq_cstr(name, names[i].name))
+        i++;
+    if (i == count)
+        warning = arena_printf(rq->mem, "unknown parameter \"%.*s\" is ignored", SLICE_ARG(slice_take(name, 64)));
+    else if (names[i].alias_of)
+        warning = arena_printf(rq->mem, "parameter \"%s\" is an old name of \"%s\"", names[i].name, names[i].alias_of);
+    if (warning && out->count < FILTER_WARNINGS_MAX)
+        out->list[out->count++] = warning;
 }
 
-static void check_names(Request *rq, EventFilter *f)
+void query_check_names(Request *rq, const QueryName *names, size_t count, Warnings *out)
 {
     Slice rest = slice(request_header(rq, "query-string")), pair, name, value;
 
@@ -371,39 +393,34 @@ static void check_names(Request *rq, EventFilter *f)
         (void)slice_cut(rest, '&', &pair, &rest);  /* false is the last one */
         (void)slice_cut(pair, '=', &name, &value); /* false: a name alone */
         if (name.len && percent_decode(rq->mem, name, true, &name) && utf8_valid(name))
-            check_name(rq, name, f);
+            check_name(rq, name, names, count, out);
     }
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
-static uint64_t hash_more(uint64_t hash, const void *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++) /* FNV-1a: it tells filters apart, and guards nothing */
-        hash = (hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-    return hash_more(hash, text, strlen(text) + 1);
-}
-
 /* Of what was asked, not of what it means today: a walk goes on past midnight. */
 static uint64_t hash_of(const Events__V1__ListEventsRequest *in, const EventFilter *f)
 {
-    const double numbers[] = {f->near ? f->latitude : 0, f->near ? f->longitude : 0, f->near ? f->radius_km : 0,
-                              f->bbox ? f->west : 0,     f->bbox ? f->south : 0,     f->bbox ? f->east : 0,
-                              f->bbox ? f->north : 0,    f->price_max};
-    const char *const texts[] = {given(in->start_date), given(in->end_date), f->state, f->domain, f->q,
-                                 given(in->keywords), f->locality, f->mode, given(in->updated_since)};
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    const double numbers[] = {
+        f->near ? f->latitude : 0, f->near ? f->longitude : 0, f->near ? f->radius_km : 0, f->bbox ? f->west : 0,
+        f->bbox ? f->south : 0,    f->bbox ? f->east : 0,      f->bbox ? f->north : 0,     f->price_max};
+    const char *const texts[] = {given(in->start_date),
+                                 given(in->end_date),
+                                 f->state,
+                                 f->domain,
+                                 f->q,
+                                 given(in->keywords),
+                                 f->locality,
+                                 f->mode,
+                                 given(in->updated_since)};
+    uint64_t hash = HASH_START;
 
-    hash = hash_more(hash, numbers, sizeof(numbers));
+    hash = hash_bytes(hash, numbers, sizeof(numbers));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         hash = hash_text(hash, texts[i]);
-    hash = hash_more(hash, f->venue_id.bytes, sizeof(f->venue_id.bytes));
-    hash = hash_more(hash, f->organizer_id.bytes, sizeof(f->organizer_id.bytes));
-    return hash_more(hash, &(int[]){(int)f->sort, f->expand, f->near, f->bbox}, 4 * sizeof(int));
+    hash = hash_bytes(hash, f->venue_id.bytes, sizeof(f->venue_id.bytes));
+    hash = hash_bytes(hash, f->organizer_id.bytes, sizeof(f->organizer_id.bytes));
+    return hash_bytes(hash, &(int[]){(int)f->sort, f->expand, f->near, f->bbox}, 4 * sizeof(int));
 }
 
 Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilter *out)
@@ -413,8 +430,8 @@ Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilte
     EventFilter f = {.sees_all = caller_sees_all(rq), .shows_all = strcmp(events->settings->visibility, "all") == 0};
 
     read_dates(rq, in, &f);
-    read_ulid(rq, "venue_id", in->venue_id, &f.venue_id);
-    read_ulid(rq, "organizer_id", in->organizer_id, &f.organizer_id);
+    read_ulid(rq, "venueId", in->venue_id, &f.venue_id);
+    read_ulid(rq, "organizerId", in->organizer_id, &f.organizer_id);
     read_words(rq, in, &f);
     read_keywords(rq, given(in->keywords), &f);
     read_point(rq, in, &f);
@@ -425,7 +442,7 @@ Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilte
     read_facets(rq, given(in->facets), &f);
     read_order(rq, in, &f);
     (void)filter_limit(rq, in->limit, &f.limit); /* its violation is kept */
-    check_names(rq, &f);
+    query_check_names(rq, NAMES, ARRAY_LEN(NAMES), &f.warnings);
     f.hash = hash_of(in, &f);
     if (after[0]) {
         f.has_cursor = cursor_read(rq->mem, slice(after), f.hash, &f.cursor_us, &f.cursor_id);

@@ -21,8 +21,14 @@ enum { /* of `facets`, a set */
        FACET_PRICE = 1 << 5
 };
 
+typedef struct Warnings {
+    const char *list[FILTER_WARNINGS_MAX];
+    size_t count;
+} Warnings;
+
 typedef struct EventFilter {
-    /* Of an occurrence's start: at or after, and before; WINDOW_FROM_US and WINDOW_TO_US are open. Without dates: from today on. */
+    /* Of an occurrence's start: at or after, and before; WINDOW_FROM_US and WINDOW_TO_US are open. Without dates: from
+     * today on. */
     int64_t from_us, to_us;
     Uuid venue_id, organizer_id; /* nil: any */
     const char *state, *domain;  /* "": any, that everybody may see */
@@ -35,10 +41,10 @@ typedef struct EventFilter {
     bool near, bbox;
     double latitude, longitude, radius_km;
     double west, south, east, north;
-    double price_max;  /* NAN: any; 0 with `free` */
-    const char *mode;  /* "": any */
-    bool expand;       /* each occurrence by itself */
-    int64_t since_us;  /* updated since; 0: any */
+    double price_max; /* NAN: any; 0 with `free` */
+    const char *mode; /* "": any */
+    bool expand;      /* each occurrence by itself */
+    int64_t since_us; /* updated since; 0: any */
     EventSort sort;
     unsigned facets;
     ContextForm context;
@@ -49,13 +55,17 @@ typedef struct EventFilter {
     Uuid cursor_id;
     bool fuzzy;    /* the cursor is of a list of what has similar words only */
     uint64_t hash; /* of everything but limit, cursor, context, facets */
-    const char *warnings[FILTER_WARNINGS_MAX];
-    size_t warning_count;
+    Warnings warnings;
 } EventFilter;
 
 /* INVALID_ARGUMENT with violations, all at once. The rpc asks for the header "query-string", so that unknown and old
  * names of parameters are warned of. */
 Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilter *out) MUST_CHECK;
+
+/* FNV-1a: tells filters and lists apart, and guards nothing. A text counts with its end. */
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len);
+uint64_t hash_text(uint64_t hash, const char *text);
 
 /* --- cursors ----------------------------------------------------------------------------------------------------- */
 /* base64url of "<unix nanoseconds>:<ULID>[:<hash>]" (contract 3.5); the hash binds it to the filters. Borrowed from
@@ -71,6 +81,14 @@ uint64_t filter_fuzzy_hash(uint64_t hash);
 /* 1 to 200, 50 when absent; a violation, and false, when it is none. */
 bool filter_limit(Request *rq, const char *text, int64_t *out);
 bool filter_number(Slice text, double *out); /* a plain decimal number */
+/* A pattern of LIKE that matches what has `text` in it: "%" and "_" stand for themselves. */
+Slice like_pattern(Arena *mem, const char *text);
 /* A date that there is, "2026-02-28", as days since 1970. */
 bool date_parse(Slice text, int64_t *out_days);
-void filter_warn(EventFilter *f, const char *warning);
+
+/* A name of a parameter; `alias_of` NULL, or what it is an old name of. */
+typedef struct QueryName {
+    const char *name, *alias_of;
+} QueryName;
+/* Warns of the request's parameters that are old names or none. */
+void query_check_names(Request *rq, const QueryName *names, size_t count, Warnings *out);

@@ -5,6 +5,21 @@
 
 enum { MESSAGE_MAX_BYTES = 400 };
 
+/* A precision in a format may have cut a letter in two. */
+static const char *whole_letters(Arena *mem, Slice text)
+{
+    StrBuf out = strbuf_new(mem, MESSAGE_MAX_BYTES);
+    Slice whole;
+
+    while (text.len) {
+        size_t len = utf8_first(text);
+
+        strbuf_append(&out, slice_take(text, len));
+        text = slice_skip(text, MAX(len, (size_t)1));
+    }
+    return strbuf_finish(&out, &whole) ? whole.ptr : "";
+}
+
 void findings_add(Findings *f, const char *field, const char *code, const char *format, ...)
 {
     char message[MESSAGE_MAX_BYTES];
@@ -15,9 +30,8 @@ void findings_add(Findings *f, const char *field, const char *code, const char *
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    f->list[f->count++] = (Finding){.field = arena_strdup(f->mem, field),
-                                    .code = code,
-                                    .message = slice_cstr(f->mem, utf8_take(slice(message), sizeof(message)))};
+    f->list[f->count++] =
+        (Finding){.field = arena_strdup(f->mem, field), .code = code, .message = whole_letters(f->mem, slice(message))};
 }
 
 void findings_relate(Findings *f, const char *uri, double score)

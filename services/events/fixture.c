@@ -18,8 +18,10 @@ int fixture_make(void **state)
     f->settings.base_url = "https://sel.example";
     f->zones = zones_new(NULL);
     f->shapes = shapes_new();
-    f->events = (Events){.settings = &f->settings, .ids = f->schema.ids,
+    f->events = (Events){.settings = &f->settings,
+                         .ids = f->schema.ids,
                          .contexts = contexts_new(f->schema.mem, f->settings.base_url),
+                         .build = {.version = "0", .commit = "", .slot = "main"},
                          .zones = f->zones,
                          .shapes = f->shapes};
     *state = f;

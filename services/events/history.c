@@ -5,6 +5,7 @@
 
 #include "services/events/admin_events.h"
 #include "services/events/assemble.h"
+#include "services/events/members.h"
 #include "services/events/provenance.h"
 #include "services/events/reading.h"
 #include "services/events/store_admin.h"
@@ -17,13 +18,37 @@ static bool was_public(const char *lifecycle)
     return lifecycle_parse(slice(lifecycle), &parsed) && lifecycle_is_public(parsed);
 }
 
-Err history_document(Request *rq, Uuid event, int64_t version, Slice *out_doc)
+/* 0 when there is none. */
+static int64_t first_date(Slice doc, Slice pointer)
+{
+    Slice text;
+    int64_t seconds;
+    int32_t nanos;
+
+    return members_at(doc, pointer, &text) && text.len > 2 &&
+                   time_parse(slice_of(text.ptr + 1, text.len - 2), &seconds, &nanos)
+               ? seconds * 1000000 + nanos / 1000
+               : 0;
+}
+
+Err history_show(Request *rq, const char *version, Document *d)
 {
     const char *lifecycle;
+    int64_t number;
+    Slice doc;
 
-    TRY(events_store_revision(rq, NULL, event, version, out_doc, &lifecycle));
-    if (out_doc->len == 0 || (!was_public(lifecycle) && !caller_sees_all(rq)))
+    if (!slice_to_int64(slice(version), &number) || number < 1) {
+        request_add_violation(rq, ATRIUM__PART__QUERY, "version", "int_parsing", "the number of a version");
+        return err_make(&INVALID_ARGUMENT, "version: the number of a version");
+    }
+    TRY(events_store_revision(rq, NULL, d->id, number, &doc, &lifecycle));
+    if (doc.len == 0 || (d->kind == ENTITY_EVENT && !was_public(lifecycle) && !caller_sees_all(rq)))
         return err_make(&NOT_FOUND, "there is no such version");
+    d->doc = doc;
+    d->version = number;
+    d->start_us = first_date(doc, SLICE_LIT("/subEvent/0/startDate"));
+    d->end_us = first_date(doc, SLICE_LIT("/subEvent/0/endDate"));
+    d->door_us = first_date(doc, SLICE_LIT("/subEvent/0/doorTime"));
     return OK;
 }
 

@@ -13,7 +13,8 @@ enum {
     PAUSE_MS = 50,
     HOUR_MS = 3600000,
     REJECTED_DAYS = 7,
-    DECIDED_DAYS = 90
+    DECIDED_DAYS = 90,
+    BATCH_DAYS = 7
 };
 #define DAY_US INT64_C(86400000000)
 
@@ -89,13 +90,14 @@ Err housekeeping_forget(Housekeeping *h, bool *out_more)
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     CLEANUP(db_tx_done) DbTx tx = {0};
     Request rq = request_of(h, mem);
-    int64_t now_us = clock_unix_us(h->clock), reviews;
+    int64_t now_us = clock_unix_us(h->clock), reviews, batches;
 
     TRY(db_tx_begin(&rq, &tx));
     TRY(events_store_forget_reviews(&tx, now_us - REJECTED_DAYS * DAY_US, now_us - DECIDED_DAYS * DAY_US, BATCH,
                                     &reviews));
+    TRY(events_store_forget_batches(&tx, now_us - BATCH_DAYS * DAY_US, BATCH, &batches));
     TRY(db_tx_commit(&tx));
-    *out_more = reviews == BATCH;
+    *out_more = reviews == BATCH || batches == BATCH;
     return OK;
 }
 

@@ -18,7 +18,8 @@ Sweeper *housekeeping_start(Housekeeping *h, Metrics *metrics);
 /* One turn of each, for tests as well: `*out_more` when there may be more. */
 /* Events in state pending_review that have begun: deleted, reason "expired". */
 Err housekeeping_expire(Housekeeping *h, bool *out_more) MUST_CHECK;
-/* Rejected entries a week after the event; other decided ones after 90 days. */
+/* Rejected entries a week after the event; other decided ones after 90 days; results of batches after a
+ * week. */
 Err housekeeping_forget(Housekeeping *h, bool *out_more) MUST_CHECK;
 Err housekeeping_trust(Housekeeping *h, bool *out_more) MUST_CHECK;
 Err housekeeping_repoint(Housekeeping *h, bool *out_more) MUST_CHECK;

@@ -115,6 +115,44 @@ static void fill_license(Ingesting *g, EventEntity *event)
             : "unknown";
 }
 
+/* --- series ------------------------------------------------------------------------------------------------------ */
+/* Its name for the series: the source's, or what else tells it from its other ones. */
+static const char *series_key(const Submission *s)
+{
+    return s->recurrence.external_key[0] ? s->recurrence.external_key
+           : s->source.event_id[0]       ? s->source.event_id
+                                         : s->name_key;
+}
+
+/* A series that begins elsewhere begins with events as long as this one. */
+static int64_t moved(const When *when, int64_t by_us)
+{
+    return when->present ? when->unix_us + by_us : 0;
+}
+
+static Err apply_series(Ingesting *g, EventEntity *event)
+{
+    const Submission *s = g->in->submission;
+    const RecurrenceInput *r = &s->recurrence;
+    int64_t by_us = r->series_start.present ? r->series_start.unix_us - s->start.unix_us : 0;
+
+    if (!r->given || (!r->rrule[0] && r->rdate_count == 0))
+        return OK;
+    return series_apply(g->w, g->source,
+                        &(SeriesRule){.external_key = series_key(s),
+                                      .name = r->series_name[0] ? r->series_name : s->name,
+                                      .rrule = r->rrule,
+                                      .added = r->rdates,
+                                      .added_count = r->rdate_count,
+                                      .taken = r->exdates,
+                                      .taken_count = r->exdate_count,
+                                      .zone = s->zone,
+                                      .start_us = moved(&s->start, by_us),
+                                      .end_us = moved(&s->end, by_us),
+                                      .door_us = moved(&s->door, by_us)},
+                        event);
+}
+
 /* --- the event --------------------------------------------------------------------------------------------------- */
 Lifecycle ingest_lifecycle(const Submission *s)
 {
@@ -142,7 +180,7 @@ Err ingest_fill_event(Ingesting *g, EventEntity *event)
     event->dedup_hash = slice_of(g->hash, sizeof(g->hash));
     fill_occurrences(g, event);
     fill_license(g, event);
-    return OK;
+    return apply_series(g, event);
 }
 
 Err ingest_update_event(Ingesting *g, EventEntity *event)
@@ -154,7 +192,7 @@ Err ingest_update_event(Ingesting *g, EventEntity *event)
     if (s->status[0] && lifecycle_is_public(event->head.lifecycle))
         event->head.lifecycle = ingest_lifecycle(s);
     event->domain = s->domain;
-    return OK;
+    return apply_series(g, event);
 }
 
 Slice corrections_json(Arena *mem, const Submission *s)

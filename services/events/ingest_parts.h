@@ -3,6 +3,7 @@
 #include "services/events/ingest.h"
 #include "services/events/provenance.h"
 #include "services/events/review.h"
+#include "services/events/series.h"
 #include "services/events/store_ingest.h"
 #include "services/events/submission_graph.h"
 #include "services/events/text.h"

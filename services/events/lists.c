@@ -23,15 +23,15 @@ static void write_time(StrBuf *out, const char *name, int64_t us)
     strbuf_append_char(out, '"');
 }
 
-void list_write_warnings(StrBuf *out, const char *const *warnings, size_t count)
+void list_write_warnings(StrBuf *out, const Warnings *warnings)
 {
-    if (count == 0)
+    if (warnings->count == 0)
         return;
     strbuf_append_cstr(out, ",\"warnings\":[");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < warnings->count; i++) {
         if (i)
             strbuf_append_char(out, ',');
-        strbuf_append_json(out, slice(warnings[i]));
+        strbuf_append_json(out, slice(warnings->list[i]));
     }
     strbuf_append_char(out, ']');
 }
@@ -69,7 +69,7 @@ bool list_is_known(Request *rq, uint64_t hash, const char *representation)
 }
 
 /* --- the list of events ------------------------------------------------------------------------------------------ */
-static uint64_t mix(uint64_t hash, uint64_t value)
+uint64_t list_mix(uint64_t hash, uint64_t value)
 {
     hash = (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15);
     return hash ^ hash >> 29;
@@ -77,17 +77,17 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 
 static uint64_t hash_of(const EventFilter *f, const EventList *list)
 {
-    uint64_t hash = mix(f->hash, (uint64_t)f->context << 32 | (uint64_t)f->limit << 1 | list->more);
+    uint64_t hash = list_mix(f->hash, (uint64_t)f->context << 32 | (uint64_t)f->limit << 1 | list->more);
 
-    for (size_t i = 0; i < f->warning_count; i++)
-        hash = mix(hash, strlen(f->warnings[i]));
+    for (size_t i = 0; i < f->warnings.count; i++)
+        hash = list_mix(hash, strlen(f->warnings.list[i]));
     for (size_t i = 0; i < list->count; i++) {
         const ListRow *row = &list->rows[i];
         uint64_t low;
 
         memcpy(&low, row->event_id.bytes + 8, sizeof(low));
-        hash = mix(mix(mix(hash, low), (uint64_t)row->start_us), (uint64_t)row->rendered);
-        hash = mix(hash, (uint64_t)row->updated_us);
+        hash = list_mix(list_mix(list_mix(hash, low), (uint64_t)row->start_us), (uint64_t)row->rendered);
+        hash = list_mix(hash, (uint64_t)row->updated_us);
     }
     return hash;
 }
@@ -138,7 +138,7 @@ static Err write_list(Request *rq, const EventFilter *f, const EventList *list, 
     }
     strbuf_append_cstr(out, "],\"next_cursor\":");
     strbuf_append_json(out, slice(event_list_cursor(rq->mem, f, list)));
-    list_write_warnings(out, f->warnings, f->warning_count);
+    list_write_warnings(out, &f->warnings);
     TRY(write_facets(rq, f, out));
     strbuf_append_char(out, '}');
     return OK;
@@ -154,8 +154,7 @@ static void write_features(Request *rq, const EventFilter *f, const EventList *l
         const ListRow *row = &list->rows[i];
 
         strbuf_printf(out, "%s{\"type\":\"Feature\",\"id\":\"%s#occ-%s\",\"geometry\":", i ? "," : "",
-                      entity_uri(rq->mem, events, ENTITY_EVENT, row->event_id),
-                      uuid_text(rq->mem, row->occurrence_id));
+                      entity_uri(rq->mem, events, ENTITY_EVENT, row->event_id), uuid_text(rq->mem, row->occurrence_id));
         if (row->located)
             strbuf_printf(out, "{\"type\":\"Point\",\"coordinates\":[%.7g,%.7g]}", row->longitude, row->latitude);
         else

@@ -3,7 +3,9 @@
 #include "services/events/store_list.h"
 
 /* Appends `,"warnings":[…]` when there are any. */
-void list_write_warnings(StrBuf *out, const char *const *warnings, size_t count);
+void list_write_warnings(StrBuf *out, const Warnings *warnings);
+/* Of a list's hash, and one more thing that it shows. */
+uint64_t list_mix(uint64_t hash, uint64_t value);
 /* ETag of a list, of what its rows are; true: the caller has it already, and the answer is 304. */
 bool list_is_known(Request *rq, uint64_t hash, const char *representation);
 /* An event of a list: its card with the dates of the row. `context` is a whole first member, or empty. */

@@ -1,13 +1,20 @@
 /* main: the wiring of events. */
 #include "atrium/events/v1/admin.service.h"
+#include "atrium/events/v1/announce.service.h"
+#include "atrium/events/v1/calendars.service.h"
 #include "atrium/events/v1/events.service.h"
+#include "atrium/events/v1/federation.service.h"
+#include "atrium/events/v1/feed.service.h"
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
 #include "atrium/events/v1/submissions.service.h"
+#include "atrium/events/v1/webhooks.service.h"
 #include "services/events/batch.h"
 #include "services/events/erase.h"
+#include "services/events/feed.h"
 #include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "services/events/series.h"
 #include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
@@ -28,6 +35,8 @@ typedef struct Running {
     JobQueue *jobs;
     Housekeeping housekeeping;
     Sweeper *sweeper;
+    SeriesKeeper keeper;
+    Sweeper *series_sweeper;
     Eraser eraser;
     Erasure *erasure;
 } Running;
@@ -47,6 +56,7 @@ static Err check_settings(const CommonSettings *common, const void *settings)
         return err_make(&INVALID_ARGUMENT, "SERVER_BASE_URL: no slash at the end");
     if (strcmp(s->visibility, "public") != 0 && strcmp(s->visibility, "all") != 0)
         return err_make(&INVALID_ARGUMENT, "EVENTS_VISIBILITY: public or all");
+    TRY(webhook_keys_check(s->webhook_key));
     return ingest_settings_check(s);
 }
 
@@ -60,14 +70,37 @@ static Err open_events(Service *service, void **out_context)
     running->events = (Events){
         .settings = settings,
         .ids = service->ids,
+        .build = {.version = service->version,
+                  .commit = service->commit,
+                  .slot = service->common->slot,
+                  .started_us = clock_unix_us(service->clock)},
         .contexts = contexts_new(service->mem, settings->base_url),
         .zones = zones_new(NULL),
         .boundary = boundary,
         .shapes = shapes_new(),
         .outbox = service->outbox,
     };
+    TRY(webhook_keys_new(settings->webhook_key, &running->events.webhook_keys));
     *out_context = running;
     return OK;
+}
+
+static Err start_feed(Service *service, Events *events)
+{
+    TRY(webhook_sender_start(&(WebhookSenderOptions){.db = service->db,
+                                                     .log = service->log,
+                                                     .metrics = service->metrics,
+                                                     .clock = service->clock,
+                                                     .settings = WEBHOOK_SETTINGS(events->settings),
+                                                     .keys = events->webhook_keys,
+                                                     .source = "//atrium/events"},
+                             &events->webhooks));
+    return feed_start(&(FeedOptions){.db = service->db,
+                                     .log = service->log,
+                                     .metrics = service->metrics,
+                                     .webhooks = events->webhooks,
+                                     .base_url = events->settings->base_url},
+                      &events->feed);
 }
 
 static Err start_jobs(Service *service, Running *running)
@@ -95,8 +128,9 @@ static Err start_background(Service *service, void *context)
 {
     Running *running = context;
 
-    running->housekeeping = (Housekeeping){
-        .events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    TRY(start_feed(service, &running->events));
+    running->housekeeping =
+        (Housekeeping){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     running->eraser =
         (Eraser){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
     TRY(erasure_start(&(ErasureOptions){.bus = service->bus,
@@ -108,6 +142,9 @@ static Err start_background(Service *service, void *context)
                                         .context = &running->eraser},
                       &running->erasure));
     running->sweeper = housekeeping_start(&running->housekeeping, service->metrics);
+    running->keeper =
+        (SeriesKeeper){.events = &running->events, .db = service->db, .clock = service->clock, .log = service->log};
+    running->series_sweeper = series_sweeper_start(&running->keeper, service->metrics);
     return start_jobs(service, running);
 }
 
@@ -116,6 +153,9 @@ static void stop_background(void *context)
     Running *running = context;
 
     job_queue_stop(MOVE(running->jobs), JOBS_STOP_MS);
+    feed_stop(MOVE(running->events.feed));
+    webhook_sender_stop(MOVE(running->events.webhooks));
+    sweeper_stop(MOVE(running->series_sweeper));
     sweeper_stop(MOVE(running->sweeper));
     erasure_stop(MOVE(running->erasure));
 }
@@ -124,6 +164,7 @@ static void close_events(void *context)
 {
     Running *running = context;
 
+    webhook_keys_free(running->events.webhook_keys);
     shapes_free(running->events.shapes);
     zones_free(running->events.zones);
 }
@@ -131,12 +172,21 @@ static void close_events(void *context)
 int main(int argc, char **argv)
 {
     static const RpcService *const RPCS[] = {
+        /* One a line, so that they merge. */
+        /* clang-format off */
         &EVENTS_V1_ADMIN_SERVICE,
+        &EVENTS_V1_ANNOUNCE_SERVICE,
+        &EVENTS_V1_CALENDAR_SERVICE,
         &EVENTS_V1_EVENT_SERVICE,
+        &EVENTS_V1_FEDERATION_SERVICE,
+        &EVENTS_V1_FEED_SERVICE,
         &EVENTS_V1_PAGE_SERVICE,
         &EVENTS_V1_REVIEW_SERVICE,
         &EVENTS_V1_SUBMISSION_SERVICE,
+        &EVENTS_V1_SUBSCRIPTION_SERVICE,
+        /* clang-format on */
     };
+    static const BytesService *const BYTES[] = {&EVENTS_V1_EXPORT_SERVICE_BYTES};
     static const RpcLane LANES[] = {
         {.name = "fast", .threads = FAST_THREADS, .queue_max = QUEUE_MAX},
         {.name = "reads", .fibers = READS_AT_ONCE, .queue_max = QUEUE_MAX},
@@ -154,6 +204,8 @@ int main(int argc, char **argv)
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,
         .lane_count = ARRAY_LEN(LANES),
+        .bytes = BYTES,
+        .bytes_count = ARRAY_LEN(BYTES),
         .check = check_settings,
         .open = open_events,
         .started = start_background,

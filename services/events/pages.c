@@ -2,8 +2,11 @@
 #include "services/events/pages.h"
 
 #include "atrium/events/v1/pages.service.h"
+#include "services/events/calendar.h"
 #include "services/events/context.h"
 #include "services/events/rdf.h"
+#include "services/events/rich.h"
+#include "services/events/shapes.h"
 #include "shared/sha256.h"
 
 static const unsigned SHOWN = SHOWN_DETAIL | SHOWN_LISTS;
@@ -22,6 +25,11 @@ typedef struct Subject {
 
 /* --- answers -------------------------------------------------------------------------------------------------------
  */
+void page_open_to_all(Request *rq)
+{
+    request_set_header(rq, "Access-Control-Allow-Origin", "*");
+}
+
 bool page_is_known(Request *rq, const char *etag)
 {
     request_set_header(rq, "ETag", etag);
@@ -49,6 +57,7 @@ static Err choose_format(Request *rq, const char *id, bool calendar, Slice *out_
 
     *out_id = slice(id);
     request_set_header(rq, "Vary", "Accept");
+    page_open_to_all(rq);
     if (format_by_suffix(out_id, out)) {
         if (*out == FORMAT_HTML || *out == FORMAT_TURTLE || *out == FORMAT_NTRIPLES || *out == FORMAT_JSONLD ||
             (*out == FORMAT_CALENDAR && calendar))
@@ -149,18 +158,6 @@ static Err describe(Request *rq, const Document *d, Subject *s)
     return OK;
 }
 
-/* The calendar has an address of its own, where also its tag and its own filters are. */
-static Err go_to_calendar(Request *rq, const Document *d)
-{
-    const Events *events = rq->service;
-
-    request_set_status(rq, 307);
-    request_set_header(
-        rq, "Location",
-        arena_printf(rq->mem, "%s/api/v1/events/%s/ics", events->settings->base_url, ulid_text(rq->mem, d->id)));
-    return OK;
-}
-
 static Err answer_entity(Request *rq, EntityKind kind, const Events__V1__GetPageRequest *in, Atrium__HttpBody *out)
 {
     Subject s = {.title = "Untitled", .lists = kind != ENTITY_EVENT};
@@ -169,10 +166,10 @@ static Err answer_entity(Request *rq, EntityKind kind, const Events__V1__GetPage
     Slice id;
 
     TRY(choose_format(rq, in->id ? in->id : "", kind == ENTITY_EVENT, &id, &format));
+    if (format == FORMAT_CALENDAR)
+        return calendar_of_event(rq, slice_cstr(rq->mem, id), false, out);
     TRY(document_find(rq, kind, slice_cstr(rq->mem, id), &d));
     s.uri = entity_uri(rq->mem, rq->service, kind, d.id);
-    if (format == FORMAT_CALENDAR)
-        return go_to_calendar(rq, &d);
     if (!(s.lists && format == FORMAT_HTML) && document_is_known(rq, &d, format_suffix(format) + 1)) {
         request_set_status(rq, 304);
         return OK;
@@ -257,4 +254,45 @@ Err events_v1_get_series_page(Request *rq, const Events__V1__GetPageRequest *in,
     if (!strbuf_finish(&json, &s.json))
         return err_make(&INTERNAL, "a series is too large");
     return answer(rq, &s, format, out);
+}
+
+/* --- quality -------------------------------------------------------------------------------------------------------
+ */
+static void add_finding(Request *rq, Events__V1__GetQualityReply *out, bool is_error, const char *pointer,
+                        const char *message)
+{
+    Events__V1__QualityFinding *finding =
+        MESSAGE_NEW(rq->mem, Events__V1__QualityFinding, events__v1__quality_finding__init);
+
+    finding->severity = is_error ? "error" : "warning";
+    finding->pointer = (char *)(uintptr_t)pointer;
+    finding->message = (char *)(uintptr_t)message;
+    out->errors += is_error;
+    out->warnings += !is_error;
+    out->findings[out->n_findings++] = finding;
+}
+
+Err events_v1_get_quality(Request *rq, const Events__V1__GetQualityRequest *in, Events__V1__GetQualityReply *out)
+{
+    Subject s = {.title = ""};
+    ShapeFault *faults;
+    RichFinding *list;
+    size_t fault_count, count;
+    Document d;
+
+    TRY(document_find(rq, ENTITY_EVENT, in->id, &d));
+    if (d.deleted_us)
+        return err_make(&EVENT_DELETED, "it is gone");
+    TRY(describe(rq, &d, &s));
+    fault_count = shapes_check(rq->mem, s.node, &faults);
+    count = rich_check(rq->mem, s.node, &list);
+    out->uri = entity_uri(rq->mem, rq->service, ENTITY_EVENT, d.id);
+    out->findings = ARENA_ARRAY(rq->mem, Events__V1__QualityFinding *, fault_count + count + 1);
+    SET(out, errors, 0);
+    SET(out, warnings, 0);
+    for (size_t i = 0; i < fault_count; i++)
+        add_finding(rq, out, true, slice_cstr(rq->mem, faults[i].pointer), faults[i].message);
+    for (size_t i = 0; i < count; i++)
+        add_finding(rq, out, list[i].is_error, list[i].pointer, list[i].message);
+    return OK;
 }

@@ -13,6 +13,8 @@ enum {
     PAGE_EVENTS_MAX = 50                   /* upcoming events on the page of a place */
 };
 
+/* Programs in pages of any origin may read the answer. */
+void page_open_to_all(Request *rq);
 /* Sets the status 304 and returns true when the caller has it. `etag` with its quotes. */
 bool page_is_known(Request *rq, const char *etag);
 /* The tag of bytes that are all there is to know. */

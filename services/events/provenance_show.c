@@ -146,7 +146,7 @@ static size_t collect(const Told *told, size_t told_count, Slice pointer, Record
 /* What stands first, then by trust; in conflict when not all say the same. */
 static bool append_field(StrBuf *out, const Told *told, size_t told_count, Slice pointer, bool first)
 {
-    Record records[SAYINGS_MAX];
+    Record records[SAYINGS_MAX] = {{.told = NULL}};
     size_t count = collect(told, told_count, pointer, records);
     bool conflict = false;
 
@@ -194,7 +194,9 @@ static void append_derived_from(StrBuf *out, const SourceRow *rows, size_t count
         if (!rows[i].source_url[0])
             continue;
         strbuf_append_cstr(out, separator);
+        strbuf_append_cstr(out, "{\"@id\":");
         strbuf_append_json(out, slice(rows[i].source_url));
+        strbuf_append_char(out, '}');
         separator = ",";
     }
     if (separator[1])

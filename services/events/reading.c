@@ -2,7 +2,9 @@
 #include "services/events/reading.h"
 
 #include "atrium/events/v1/events.service.h"
+#include "services/events/history.h"
 #include "services/events/negotiate.h"
+#include "services/events/provenance.h"
 
 /* --- what there is ----------------------------------------------------------------------------------------------- */
 static bool is_visible(const Request *rq, const Document *d)
@@ -68,9 +70,8 @@ void document_write(StrBuf *out, const Events *events, const Document *d, Slice 
 
 Slice document_context(const Events *events, const Document *d)
 {
-    static const ContextFor FORMS[] = {[ENTITY_EVENT] = CONTEXT_EVENT,
-                                       [ENTITY_PLACE] = CONTEXT_PLACE,
-                                       [ENTITY_ORGANIZATION] = CONTEXT_ORGANIZATION};
+    static const ContextFor FORMS[] = {
+        [ENTITY_EVENT] = CONTEXT_EVENT, [ENTITY_PLACE] = CONTEXT_PLACE, [ENTITY_ORGANIZATION] = CONTEXT_ORGANIZATION};
 
     return events->contexts->inlined[d->deleted_us ? CONTEXT_TOMBSTONE : FORMS[d->kind]];
 }
@@ -108,26 +109,59 @@ Err answer_body(StrBuf *body, const char *content_type, Atrium__HttpBody *out)
 }
 
 /* --- handlers ---------------------------------------------------------------------------------------------------- */
+enum { PROVENANCE_MAX_BYTES = 512 * 1024 };
+
+static bool is_set(const char *text)
+{
+    return text && text[0];
+}
+
+/* Who said what, for those who ask. It has no tag: what a source says and is not believed makes no version. */
+static Err add_provenance(Request *rq, const Document *d, const char *fields, Slice *out)
+{
+    StrBuf more = strbuf_new(rq->mem, PROVENANCE_MAX_BYTES);
+
+    TRY(provenance_write(rq, d->id, slice(fields), &more));
+    request_set_header(rq, "Vary", "Accept");
+    return strbuf_finish(&more, out) ? OK : err_make(&INTERNAL, "more was said of it than can be told");
+}
+
 static Err answer_document(Request *rq, EntityKind kind, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
     bool by_url = in->context && strcmp(in->context, "url") == 0;
     Format format = negotiate_api(request_header(rq, "accept"), &(Format){FORMAT_JSONLD}, 1);
     StrBuf body = strbuf_new(rq->mem, (size_t)2 * DOC_MAX_BYTES);
+    bool told = in->include_provenance && strcmp(in->include_provenance, "true") == 0;
+    Slice more = SLICE_LIT("");
     Document d;
 
     TRY(document_find(rq, kind, in->id, &d));
-    if (document_is_known(rq, &d, by_url ? "url" : "json")) {
+    if (is_set(in->version) && !d.deleted_us)
+        TRY(history_show(rq, in->version, &d));
+    if (told && !d.deleted_us)
+        TRY(add_provenance(rq, &d, in->provenance_fields, &more));
+    else if (document_is_known(rq, &d, by_url ? "url" : "json")) {
         request_set_status(rq, 304);
         return OK;
     }
     if (d.deleted_us)
         request_set_status(rq, 410);
-    document_write(&body, events, &d, by_url ? events->contexts->by_url : document_context(events, &d), SLICE_LIT(""));
+    document_write(&body, events, &d, by_url ? events->contexts->by_url : document_context(events, &d), more);
     return answer_body(&body, format_content_type(format), out);
 }
 
 Err events_v1_get_event(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
 {
     return answer_document(rq, ENTITY_EVENT, in, out);
+}
+
+Err events_v1_get_place(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    return answer_document(rq, ENTITY_PLACE, in, out);
+}
+
+Err events_v1_get_organization(Request *rq, const Events__V1__GetEntityRequest *in, Atrium__HttpBody *out)
+{
+    return answer_document(rq, ENTITY_ORGANIZATION, in, out);
 }

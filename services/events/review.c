@@ -218,6 +218,18 @@ static const char *reviewer_of(Request *rq)
                                                          : arena_printf(rq->mem, "%" PRId64, rq->caller.user_id);
 }
 
+/* Entries that wait for nothing but this event. */
+static Err settle_twins(Decision *d, const ReviewDecision *decision)
+{
+    ClosedReview *closed;
+    size_t count;
+
+    TRY(events_store_settle_twins(&d->tx, d->writer.mem, d->event.head.id, decision, &closed, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(review_announce_closed(&d->writer, closed[i].event, closed[i].id, decision->status));
+    return OK;
+}
+
 /* Writes event and entry, commits, and answers. Of what is rejected nobody else is a twin any more. */
 static Err finish(Request *rq, Decision *d, const char *status, const char *notes, const char *reason,
                   Events__V1__Review *out)
@@ -233,10 +245,11 @@ static Err finish(Request *rq, Decision *d, const char *status, const char *note
 
     TRY(event_save(&d->writer, &d->event, arena_printf(rq->mem, "review: %s", status), NULL));
     TRY(events_store_decide_review(&d->tx, &decision));
+    TRY(review_announce_closed(&d->writer, d->event.head.id, d->row.id, status));
     if (d->event.head.deleted_us) {
         decision.status = "dismissed";
         decision.reason = "";
-        TRY(events_store_settle_twins(&d->tx, d->event.head.id, &decision));
+        TRY(settle_twins(d, &decision));
     }
     TRY(audit_note(rq, &d->tx,
                    &(AuditNote){.action = arena_printf(rq->mem, "review.%s", status),
@@ -270,13 +283,12 @@ static Err record_not_duplicates(Request *rq, Decision *d)
     TRY(events_store_twins(rq, &d->tx, d->row.id, &twins, &count));
     for (size_t i = 0; i < count; i++)
         TRY(review_not_duplicates(&d->writer, d->event.head.id, twins[i].id, rq->caller.user_id));
-    return events_store_settle_twins(&d->tx, d->event.head.id,
-                                     &(ReviewDecision){.status = "approved",
-                                                       .notes = "not the same",
-                                                       .reason = "",
-                                                       .now_us = d->writer.now_us,
-                                                       .reviewer_id = rq->caller.user_id,
-                                                       .reviewer_name = reviewer_of(rq)});
+    return settle_twins(d, &(ReviewDecision){.status = "approved",
+                                             .notes = "not the same",
+                                             .reason = "",
+                                             .now_us = d->writer.now_us,
+                                             .reviewer_id = rq->caller.user_id,
+                                             .reviewer_name = reviewer_of(rq)});
 }
 
 static Err check_publishable(const Decision *d)

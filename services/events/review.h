@@ -19,6 +19,8 @@ Err review_open(const EntityWriter *w, const ReviewOpening *o, int64_t *out_id) 
 /* Of an event that was there before: somebody else's submission may be the same. One more warning and twin for the
  * entry that waits, or a new entry; the event stays as public as it is. */
 Err review_suspect(const EntityWriter *w, Uuid event, const Finding *warning, Uuid twin) MUST_CHECK;
+/* Tells the platform that an entry waits no more; decisions of this file do it by themselves. */
+Err review_announce_closed(const EntityWriter *w, Uuid event, int64_t id, const char *status) MUST_CHECK;
 /* What was wrong is right now, by a later submission: the entry that waits, if any, is approved. */
 Err review_clear(const EntityWriter *w, Uuid event) MUST_CHECK;
 

@@ -1,4 +1,6 @@
 /* review_queue: how entries come into the queue, and out of it by themselves. See review.h. */
+#include "atrium/events/v1/announcements.atrium.h"
+#include "atrium/events/v1/announcements.pb-c.h"
 #include "atrium/events/v1/review.atrium.h"
 #include "services/events/store_review.h"
 #include "shared/sha256.h"
@@ -77,6 +79,30 @@ static Slice or_else(Slice text, Slice otherwise)
     return text.len ? text : otherwise;
 }
 
+/* ---------------------------------------------------------------------------------------------------- announced */
+static Err announce_opened(const EntityWriter *w, Uuid event, int64_t id)
+{
+    Events__V1__ReviewOpened body = EVENTS__V1__REVIEW_OPENED__INIT;
+    OutboxRow row;
+
+    body.ulid = ulid_text(w->mem, event);
+    SET(&body, entry_id, id);
+    row = outbox_event(w->mem, w->events->ids, &EVENTS_V1_REVIEW_OPENED_EVENT, body.ulid, &body.base);
+    return outbox_insert(w->tx, &row, true);
+}
+
+Err review_announce_closed(const EntityWriter *w, Uuid event, int64_t id, const char *status)
+{
+    Events__V1__ReviewClosed body = EVENTS__V1__REVIEW_CLOSED__INIT;
+    OutboxRow row;
+
+    body.ulid = ulid_text(w->mem, event);
+    SET(&body, entry_id, id);
+    body.status = arena_strdup(w->mem, status);
+    row = outbox_event(w->mem, w->events->ids, &EVENTS_V1_REVIEW_CLOSED_EVENT, body.ulid, &body.base);
+    return outbox_insert(w->tx, &row, true);
+}
+
 /* ---------------------------------------------------------------------------------------------------- opening */
 Err review_open(const EntityWriter *w, const ReviewOpening *o, int64_t *out_id)
 {
@@ -94,10 +120,12 @@ Err review_open(const EntityWriter *w, const ReviewOpening *o, int64_t *out_id)
     int64_t id;
 
     TRY(events_store_waiting_review(w->tx, w->mem, o->event, &id, &before));
-    if (id)
+    if (id) {
         TRY(events_store_update_review(w->tx, id, &texts));
-    else
+    } else {
         TRY(events_store_insert_review(w->tx, &texts, &id));
+        TRY(announce_opened(w, o->event, id));
+    }
     if (out_id)
         *out_id = id;
     return OK;
@@ -128,7 +156,10 @@ Err review_clear(const EntityWriter *w, Uuid event)
     Slice warnings;
 
     TRY(events_store_waiting_review(w->tx, w->mem, event, &decision.id, &warnings));
-    return decision.id ? events_store_decide_review(w->tx, &decision) : OK;
+    if (!decision.id)
+        return OK;
+    TRY(events_store_decide_review(w->tx, &decision));
+    return review_announce_closed(w, event, decision.id, decision.status);
 }
 
 /* ---------------------------------------------------------------------------------------------------- rejected */
@@ -164,5 +195,13 @@ Err review_not_duplicates(const EntityWriter *w, Uuid a, Uuid b, int64_t said_by
 Err review_dismiss(const EntityWriter *w, const Uuid *events, size_t count, const char *status, Uuid successor,
                    int64_t **out_ids, size_t *out_count)
 {
-    return events_store_dismiss(w->tx, w->mem, events, count, status, successor, w->now_us, out_ids, out_count);
+    ClosedReview *closed;
+
+    TRY(events_store_dismiss(w->tx, w->mem, events, count, status, successor, w->now_us, &closed, out_count));
+    *out_ids = ARENA_ARRAY(w->mem, int64_t, *out_count + 1);
+    for (size_t i = 0; i < *out_count; i++) {
+        (*out_ids)[i] = closed[i].id;
+        TRY(review_announce_closed(w, closed[i].event, closed[i].id, status));
+    }
+    return OK;
 }

@@ -181,6 +181,12 @@ static void an_approved_event_is_public(void **state)
     assert_string_equal(out.reviewed_by, "rita");
     assert_string_equal(out.event_id, ulid_text(f->schema.mem, event));
     assert_int_equal(lifecycle_of(f, event), LIFECYCLE_PUBLISHED);
+    assert_int_equal(test_schema_count(&f->schema, arena_printf(f->schema.mem,
+                                                                "SELECT count(*) FROM outbox WHERE subject IN"
+                                                                " ('evt.events.review.opened.%1$s',"
+                                                                " 'evt.events.review.closed.%1$s')",
+                                                                ulid_text(f->schema.mem, event))),
+                     2);
     assert_reason(reject(f, id, "too late", &out), &CONFLICT);
     assert_reason(approve(f, id, false, &out), &CONFLICT);
 }

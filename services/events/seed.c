@@ -43,7 +43,8 @@ static Occurrence seed_occurrence(int day)
 void seed_events(Fixture *f, int count)
 {
     static const char *const DOMAINS[] = {"music", "arts", "community", "sports", "education", "culture", "general"};
-    static const char *const NAMES[] = {"Jazz at the Café", "Night of Jazz", "Sale: 100% off", "Three evenings", "Fiji"};
+    static const char *const NAMES[] = {"Jazz at the Café", "Night of Jazz", "Sale: 100% off", "Three evenings",
+                                        "Fiji"};
     CLEANUP(db_tx_done) DbTx tx = {0};
     Request rq = fixture_request(f, 1);
     EntityWriter w;

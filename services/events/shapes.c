@@ -183,39 +183,3 @@ size_t shapes_check(Arena *mem, const Node *node, ShapeFault **out)
     *out = f.list;
     return f.count;
 }
-
-static const char *component_of(const char *code)
-{
-    if (strcmp(code, "required") == 0)
-        return "MinCountConstraintComponent";
-    if (strcmp(code, "too_long") == 0)
-        return "MaxLengthConstraintComponent";
-    return "MinInclusiveConstraintComponent";
-}
-
-void shapes_write_report(StrBuf *out, const ShapeFault *faults, size_t count)
-{
-    strbuf_printf(out,
-                  "{\"@context\":{\"@vocab\":\"" SH_IRI "\",\"sh\":\"" SH_IRI "\",\"focusNode\":{\"@type\":\"@id\"},"
-                  "\"resultPath\":{\"@type\":\"@id\"},\"resultSeverity\":{\"@type\":\"@id\"},"
-                  "\"sourceConstraintComponent\":{\"@type\":\"@id\"},\"result\":{\"@container\":\"@set\"},"
-                  "\"pointer\":\"" SEL_IRI "pointer\"},\"@type\":\"ValidationReport\",\"conforms\":%s,\"result\":[",
-                  count == 0 ? "true" : "false");
-    for (size_t i = 0; i < count; i++) {
-        strbuf_append_cstr(out, i > 0 ? ",{" : "{");
-        strbuf_append_cstr(out, "\"@type\":\"ValidationResult\",\"resultSeverity\":\"" SH_IRI "Violation\"");
-        if (faults[i].node->id.len > 0) {
-            strbuf_append_cstr(out, ",\"focusNode\":");
-            strbuf_append_json(out, faults[i].node->id);
-        }
-        strbuf_append_cstr(out, ",\"resultPath\":");
-        strbuf_append_json(out, faults[i].term->iri);
-        strbuf_printf(
-            out, ",\"sourceConstraintComponent\":\"" SH_IRI "%s\",\"resultMessage\":", component_of(faults[i].code));
-        strbuf_append_json(out, slice(faults[i].message));
-        strbuf_append_cstr(out, ",\"pointer\":");
-        strbuf_append_json(out, faults[i].pointer);
-        strbuf_append_char(out, '}');
-    }
-    strbuf_append_cstr(out, "]}\n");
-}

@@ -17,6 +17,3 @@ typedef struct ShapeFault {
 enum { SHAPE_FAULTS_MAX = 100 };
 /* All faults of a document, in the order of the terms; the array is of `mem`. None: it conforms. */
 size_t shapes_check(Arena *mem, const Node *node, ShapeFault **out);
-
-/* The faults as a SHACL validation report, JSON-LD. */
-void shapes_write_report(StrBuf *out, const ShapeFault *faults, size_t count);

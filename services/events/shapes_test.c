@@ -1,6 +1,5 @@
 /* Documents against their shapes. That others read the shapes is tests/integration/test_events_documents.py. */
 #include "services/events/shapes.h"
-#include "shared/json.h"
 #include "shared/testing.h"
 
 static void faults_are_named_by_pointers(void **state)
@@ -39,30 +38,10 @@ static void faults_are_named_by_pointers(void **state)
     }
 }
 
-static void a_report_says_whether_it_conforms(void **state)
-{
-    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
-    StrBuf out = strbuf_new(mem, 65536);
-    ShapeFault *faults;
-    size_t count;
-    Node *node;
-    Slice text;
-
-    (void)state;
-    assert_true(node_read(mem, SLICE_LIT("{\"@type\":\"Organization\",\"@id\":\"https://a.test/\\\"x\"}"), &node));
-    count = shapes_check(mem, node, &faults);
-    shapes_write_report(&out, faults, count);
-    assert_true(strbuf_finish(&out, &text));
-    assert_slice_equal(json_find(text, SLICE_LIT("conforms")), SLICE_LIT("false"));
-    assert_slice_equal(json_find(text, SLICE_LIT("result.0.resultPath")), SLICE_LIT("\"https://schema.org/name\""));
-    assert_slice_equal(json_find(text, SLICE_LIT("result.0.pointer")), SLICE_LIT("\"/name\""));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_are_named_by_pointers),
-        cmocka_unit_test(a_report_says_whether_it_conforms),
     };
 
     return RUN(tests);

@@ -18,6 +18,7 @@ Err events_v1_get_context(Request *rq, const Events__V1__GetContextRequest *in, 
     StrBuf body = strbuf_new(rq->mem, SMALL_MAX_BYTES);
 
     (void)in;
+    page_open_to_all(rq);
     request_set_header(rq, "Cache-Control", "public, max-age=31536000, immutable");
     if (page_is_known(rq, page_etag(rq->mem, events->contexts->document)))
         return OK;
@@ -46,6 +47,7 @@ Err events_v1_get_sel_profile(Request *rq, const Events__V1__GetSelProfileReques
     if (!strbuf_finish(&name, &quoted))
         return err_make(&INTERNAL, "the name of the site is too long");
     strbuf_printf(&body, PROFILE, base, quoted.ptr, base, base, base, base, base, base, base, base, base, base, base);
+    page_open_to_all(rq);
     request_set_header(rq, "Cache-Control", HOUR_OLD);
     return answer_body(&body, "application/json", out);
 }

@@ -1,5 +1,6 @@
 /* sources: where events come from, and how far each is trusted (contract 13, B15). */
 #include "services/events/admin_events.h"
+#include "services/events/audit.h"
 #include "services/events/store_admin.h"
 #include "services/events/text.h"
 
@@ -68,6 +69,7 @@ Err events_v1_update_source(Request *rq, const Events__V1__UpdateSourceRequest *
     if (in->has_trust_level && in->trust_level != row.trust)
         TRY(events_store_trust_changed(&tx, id));
     TRY(events_store_source(&tx, rq->mem, id, &row));
+    TRY(audit_note(rq, &tx, &(AuditNote){.action = "source.updated", .other_kind = "source", .target = id}));
     TRY(db_tx_commit(&tx));
     answer_source(rq->mem, &row, out);
     return OK;

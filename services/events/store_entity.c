@@ -59,8 +59,7 @@ static Err read_head(Arena *mem, const DbRows *rows, Uuid id, EntityHead *out, S
 }
 
 /* The row itself, not its key: rows that refer to it may come meanwhile. */
-static const char LOCK_PLACE[] =
-    "SELECT " HEAD_COLUMNS ", timezone FROM place WHERE id = $1 FOR NO KEY UPDATE";
+static const char LOCK_PLACE[] = "SELECT " HEAD_COLUMNS ", timezone FROM place WHERE id = $1 FOR NO KEY UPDATE";
 
 Err events_store_lock_place(DbTx *tx, Arena *mem, Uuid id, PlaceEntity *out, Slice *out_doc)
 {
@@ -75,8 +74,7 @@ Err events_store_lock_place(DbTx *tx, Arena *mem, Uuid id, PlaceEntity *out, Sli
     return OK;
 }
 
-static const char LOCK_ORGANIZATION[] =
-    "SELECT " HEAD_COLUMNS " FROM organization WHERE id = $1 FOR NO KEY UPDATE";
+static const char LOCK_ORGANIZATION[] = "SELECT " HEAD_COLUMNS " FROM organization WHERE id = $1 FOR NO KEY UPDATE";
 
 Err events_store_lock_organization(DbTx *tx, Arena *mem, Uuid id, OrganizationEntity *out, Slice *out_doc)
 {
@@ -175,10 +173,9 @@ Err events_store_lock_event(DbTx *tx, Arena *mem, Uuid id, EventEntity *out, Sli
     return read_occurrences(tx, mem, out);
 }
 
-static const char REFERRED[] =
-    "SELECT 'p', id, doc, timezone FROM place WHERE id = ANY ($1::text[]::uuid[])"
-    " UNION ALL SELECT 'o', id, doc, '' FROM organization WHERE id = $2"
-    " UNION ALL SELECT 's', id, name, '' FROM series WHERE id = $3";
+static const char REFERRED[] = "SELECT 'p', id, doc, timezone FROM place WHERE id = ANY ($1::text[]::uuid[])"
+                               " UNION ALL SELECT 'o', id, doc, '' FROM organization WHERE id = $2"
+                               " UNION ALL SELECT 's', id, name, '' FROM series WHERE id = $3";
 
 Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
                           Referred **out, size_t *out_count)
@@ -220,9 +217,8 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place
         "$4::text", "$13::text[]", "$5::text", "$30::text") ", fold($4::text || E'\\n' || $5::text), $31, $32, $33, "  \
                                                             "$34, $35"
 
-static const char INSERT_EVENT[] =
-    "INSERT INTO event (id, " EVENT_COLUMNS ", created_at, published_at)"
-    " VALUES ($1, " EVENT_VALUES ", $31, CASE WHEN $36 THEN $31 END)";
+static const char INSERT_EVENT[] = "INSERT INTO event (id, " EVENT_COLUMNS ", created_at, published_at)"
+                                   " VALUES ($1, " EVENT_VALUES ", $31, CASE WHEN $36 THEN $31 END)";
 static const char UPDATE_EVENT[] =
     "UPDATE event SET (" EVENT_COLUMNS ", published_at, rendered) = ROW(" EVENT_VALUES
     ", CASE WHEN $36 THEN coalesce(published_at, $31) ELSE published_at END, rendered + 1) WHERE id = $1";
@@ -267,14 +263,14 @@ Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, con
                 db_time_us_or_null(event->takedown_us), db_bool(lifecycle_is_public(h->lifecycle))));
 }
 
-static const char RERENDER[] =
-    "UPDATE event SET doc = $2, card = $3, rendered = rendered + 1, words = " WORDS("name", "keywords", "description",
-                                                                                  "$4::text") " WHERE id = $1";
+static const char RERENDER[] = "UPDATE event SET doc = $2, card = $3, rendered = rendered + 1, words = " WORDS(
+    "name", "keywords", "description", "$4::text") " WHERE id = $1";
 
 Err events_store_rerender(DbTx *tx, const EventEntity *event, const EventText *text)
 {
-    return db_exec(tx, RERENDER, DB_ARGS(db_uuid(event->head.id), db_text(text->doc), db_text(text->card),
-                                         db_text(slice(text->others))));
+    return db_exec(
+        tx, RERENDER,
+        DB_ARGS(db_uuid(event->head.id), db_text(text->doc), db_text(text->card), db_text(slice(text->others))));
 }
 
 /* --- occurrences ------------------------------------------------------------------------------------------------- */
@@ -410,8 +406,8 @@ Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityTex
                         db_text(slice(t->country)), latitude, longitude, db_text(slice(t->telephone)),
                         db_text(slice(t->email)), db_text(slice(t->url)), db_text(slice(place->timezone)),
                         db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
-                        db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us), db_text(slice(h->deletion_reason)),
-                        uuid_or_null(h->superseded_by))));
+                        db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
+                        db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by))));
     return is_new ? OK
                   : db_exec(tx, MOVE_OCCURRENCES,
                             DB_ARGS(db_uuid(h->id), db_text(slice(t->locality)), latitude, longitude));
@@ -426,9 +422,8 @@ Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityTex
     "fold($4::text || E'\\n' || $5::text || E'\\n' || $6::text), $18, $19, $20, $21"
 static const char INSERT_ORGANIZATION[] =
     "INSERT INTO organization (id, " ORGANIZATION_COLUMNS ", created_at) VALUES ($1, " ORGANIZATION_VALUES ", $18)";
-static const char UPDATE_ORGANIZATION[] =
-    "UPDATE organization SET (" ORGANIZATION_COLUMNS ", rendered) = ROW(" ORGANIZATION_VALUES
-    ", rendered + 1) WHERE id = $1";
+static const char UPDATE_ORGANIZATION[] = "UPDATE organization SET (" ORGANIZATION_COLUMNS
+                                          ", rendered) = ROW(" ORGANIZATION_VALUES ", rendered + 1) WHERE id = $1";
 
 Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organization, const EntityText *t, bool is_new)
 {

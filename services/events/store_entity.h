@@ -28,7 +28,8 @@ typedef struct EventText {
     const char *others; /* names of place and organiser, for the search */
     double price_min;   /* of the offers; NAN unknown */
 } EventText;
-Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text, bool is_new) MUST_CHECK;
+Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text,
+                             bool is_new) MUST_CHECK;
 /* All of them; those that are not among them any more go. `had`: there may be some. */
 Err events_store_write_occurrences(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text,
                                    bool had) MUST_CHECK;

@@ -34,6 +34,14 @@ Err events_store_forget_reviews(DbTx *tx, int64_t ended_us, int64_t decided_us, 
                          out_count);
 }
 
+static const char FORGET_BATCHES[] =
+    "DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE submitted_at < $1 ORDER BY submitted_at LIMIT $2)";
+
+Err events_store_forget_batches(DbTx *tx, int64_t before_us, int64_t limit, int64_t *out_count)
+{
+    return db_exec_count(tx, FORGET_BATCHES, DB_ARGS(db_time_us(before_us), db_int64(limit)), out_count);
+}
+
 /* --- trust ----------------------------------------------------------------------------------------------------------
  */
 static const char NEXT_SOURCE[] = "SELECT source_id, after_id FROM trust_change ORDER BY source_id LIMIT 1";
@@ -99,6 +107,8 @@ static const char *const TRACES[] = {
     "UPDATE revision SET actor_id = '', actor_name = ''" SOME("revision", "ctid",
                                                               "actor_kind = 'user' AND actor_id = $1::bigint::text"),
     "UPDATE review_entry SET reviewer_id = 0, reviewer_name = NULL" SOME("review_entry", "id", "reviewer_id = $1"),
+    "UPDATE batch SET submitter_user = 0, submitter_key = '', submitter_name = ''" SOME("batch", "id",
+                                                                                        "submitter_user = $1"),
     "UPDATE not_duplicate SET said_by = NULL" SOME("not_duplicate", "ctid", "said_by = $1"),
     "UPDATE audit_entry SET actor_id = 0, actor_key_id = NULL" SOME("audit_entry", "id", "actor_id = $1"),
 };

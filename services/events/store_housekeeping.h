@@ -7,6 +7,8 @@ Err events_store_begun(Request *rq, int64_t now_us, int64_t limit, Uuid **out, s
 /* Decided entries: rejected ones of events that ended before `ended_us`, others decided before `decided_us`. */
 Err events_store_forget_reviews(DbTx *tx, int64_t ended_us, int64_t decided_us, int64_t limit,
                                 int64_t *out_count) MUST_CHECK;
+/* Batches that were handed in before, and what became of their items. */
+Err events_store_forget_batches(DbTx *tx, int64_t before_us, int64_t limit, int64_t *out_count) MUST_CHECK;
 /* A source whose trust has changed, and the next events that it and others speak of; a nil source: there is none. */
 Err events_store_next_trust(Request *rq, int64_t limit, Arena *mem, Uuid *out_source, Uuid **out,
                             size_t *out_count) MUST_CHECK;

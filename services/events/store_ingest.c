@@ -68,25 +68,30 @@ Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
 }
 
 /* --- places and organisations ------------------------------------------------------------------------------------ */
-/* Rows of PLACE and ORGANIZATION differ in their table alone. */
+/* Rows of PLACE and ORGANIZATION differ in their table alone. What is asked with is normalised once, in a CTE: within a
+ * condition it would be for each row. */
 #define CANDIDATE_SQL(table)                                                                                           \
-    "SELECT n.id, n.name, n.deleted_at IS NOT NULL, n.name_norm = name_norm($2) OR o.name_norm = name_norm($2) "       \
-    "FROM " table " o JOIN " table " n ON n.id = coalesce(o.superseded_by, o.id) WHERE o.id = $1"
+    "WITH asked AS MATERIALIZED (SELECT name_norm($2) AS name) "                                                       \
+    "SELECT n.id, n.name, n.deleted_at IS NOT NULL, n.name_norm = asked.name OR o.name_norm = asked.name "             \
+    "FROM asked, " table " o JOIN " table " n ON n.id = coalesce(o.superseded_by, o.id) WHERE o.id = $1"
 
 #define SAME_SQL(table, kind)                                                                                          \
-    "SELECT id, name FROM (SELECT id, name, 0 AS rank FROM " table                                                     \
-    "  WHERE deleted_at IS NULL AND name_norm = name_norm($1) AND fold(locality) = fold($2) "                          \
-    "    AND lower(region) = lower($3) "                                                                               \
+    "WITH asked AS MATERIALIZED (SELECT name_norm($1) AS name, fold($2) AS locality, lower($3) AS region) "            \
+    "SELECT id, name FROM (SELECT id, name, 0 AS rank FROM " table " t "                                               \
+    "  WHERE deleted_at IS NULL AND name_norm = (SELECT name FROM asked) "                                             \
+    "    AND fold(locality) = (SELECT locality FROM asked) AND lower(region) = (SELECT region FROM asked) "            \
     "  UNION ALL SELECT t.id, t.name, 1 FROM alias a JOIN " table " t ON t.id = a.id AND t.deleted_at IS NULL "        \
-    "  WHERE a.kind = '" kind "' AND a.name_norm = name_norm($1) AND (a.locality = fold($2) OR a.locality = '' "       \
-    "    OR $2 = '')) c ORDER BY rank, id LIMIT 1"
+    "  WHERE a.kind = '" kind "' AND a.name_norm = (SELECT name FROM asked) "                                          \
+    "    AND ($2 = '' OR a.locality IN ('', (SELECT locality FROM asked)))) c ORDER BY rank, id LIMIT 1"
 
 #define SIMILAR_SQL(table)                                                                                             \
-    "SELECT id, name, score FROM (SELECT id, name, public.similarity(name_norm, name_norm($1))::float8 AS score "      \
-    "  FROM " table " WHERE deleted_at IS NULL AND name_norm OPERATOR(public.%) name_norm($1) "                        \
-    "    AND (locality = '' OR $2 = '' OR fold(locality) = fold($2)) "                                                 \
-    "    AND (region = '' OR $3 = '' OR lower(region) = lower($3))) c "                                                \
-    "WHERE score >= $4 ORDER BY score DESC, id LIMIT 1"
+    "WITH asked AS MATERIALIZED (SELECT name_norm($1) AS name, fold($2) AS locality, lower($3) AS region) "            \
+    "SELECT id, name, score FROM ("                                                                                    \
+    "  SELECT id, name, public.similarity(name_norm, (SELECT name FROM asked))::float8 AS score, locality, region "    \
+    "  FROM " table " WHERE deleted_at IS NULL AND name_norm OPERATOR(public.%) (SELECT name FROM asked)) c "          \
+    "WHERE score >= $4 AND (locality = '' OR $2 = '' OR fold(locality) = (SELECT locality FROM asked)) "               \
+    "  AND (region = '' OR $3 = '' OR lower(region) = (SELECT region FROM asked)) "                                    \
+    "ORDER BY score DESC, id LIMIT 1"
 
 static const char PLACE_CANDIDATE[] = CANDIDATE_SQL("place");
 static const char ORGANIZATION_CANDIDATE[] = CANDIDATE_SQL("organization");
@@ -168,20 +173,22 @@ Err ingest_store_missing_place(DbTx *tx, Arena *mem, const Uuid *ids, size_t cou
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------ */
-/* Of the same venue: of the same local day, or one to three weeks apart at the same time of day (a series whose
- * sessions are submitted one by one). */
+/* The place's events come first, by its index: names are compared of those alone. Of the same venue: of the same local
+ * day, or one to three weeks apart at the same time of day (a series whose sessions are submitted one by one). */
 static const char TWINS[] =
-    "SELECT id, name, score, same_day FROM ("
-    "  SELECT DISTINCT ON (e.id) e.id, e.name, public.similarity(e.name_norm, name_norm($3))::float8 AS score, "
-    "    (o.start_at AT TIME ZONE $5)::date = ($4 AT TIME ZONE $5)::date AS same_day, "
-    "    abs(extract(epoch FROM (o.start_at AT TIME ZONE $5)::time - ($4 AT TIME ZONE $5)::time)) AS apart_s, "
-    "    abs(extract(epoch FROM o.start_at - $4)) AS away_s "
-    "  FROM occurrence o JOIN event e ON e.id = o.event_id "
+    "WITH asked AS MATERIALIZED (SELECT name_norm($3) AS name, $4 AT TIME ZONE $5 AS wall), "
+    "near AS MATERIALIZED (SELECT DISTINCT ON (o.event_id) o.event_id, o.start_at FROM occurrence o "
     "  WHERE o.place_id = $1 AND o.start_at BETWEEN $4 - interval '22 days' AND $4 + interval '22 days' "
-    "    AND e.deleted_at IS NULL AND e.id <> $2 AND o.status <> 'cancelled' "
-    "    AND public.similarity(e.name_norm, name_norm($3)) >= $6 "
-    "  ORDER BY e.id, abs(extract(epoch FROM o.start_at - $4))) t "
-    "WHERE same_day OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800) "
+    "    AND o.event_id <> $2 AND o.status <> 'cancelled' "
+    "  ORDER BY o.event_id, abs(extract(epoch FROM o.start_at - $4))), "
+    "scored AS MATERIALIZED (SELECT e.id, e.name, public.similarity(e.name_norm, asked.name)::float8 AS score, "
+    "    (near.start_at AT TIME ZONE $5)::date = asked.wall::date AS same_day, "
+    "    abs(extract(epoch FROM (near.start_at AT TIME ZONE $5)::time - asked.wall::time)) AS apart_s, "
+    "    abs(extract(epoch FROM near.start_at - $4)) AS away_s "
+    "  FROM asked, near, LATERAL (SELECT id, name, name_norm FROM event WHERE id = near.event_id "
+    "    AND deleted_at IS NULL OFFSET 0) e) "
+    "SELECT id, name, score, same_day FROM scored WHERE score >= $6 AND (same_day "
+    "  OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800)) "
     "ORDER BY same_day DESC, score DESC, id LIMIT 5";
 
 Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,

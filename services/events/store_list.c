@@ -40,13 +40,9 @@ void shapes_free(Shapes *shapes)
 /* NULL: there is no room for another one. */
 static const char *keep_shape(Shapes *shapes, Slice text, size_t most)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    size_t at;
+    size_t at = hash_bytes(HASH_START, text.ptr, text.len) % ARRAY_LEN(shapes->texts);
     char *kept;
 
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (uint8_t)text.ptr[i]) * UINT64_C(0x100000001b3);
-    at = hash % ARRAY_LEN(shapes->texts);
     pthread_mutex_lock(&shapes->lock);
     while (shapes->texts[at] && !slice_eq_cstr(text, shapes->texts[at]))
         at = (at + 1) % ARRAY_LEN(shapes->texts);
@@ -72,9 +68,9 @@ typedef enum Slot {
     SLOT_LATITUDE,
     SLOT_LONGITUDE,
     SLOT_RADIUS,
-    SLOT_CIRCLE_BOX,                   /* eight numbers from here */
+    SLOT_CIRCLE_BOX,                     /* eight numbers from here */
     SLOT_BBOX_BOX = SLOT_CIRCLE_BOX + 8, /* the same */
-    SLOT_USES = SLOT_BBOX_BOX + 8,     /* whether a part is used, by its own slot */
+    SLOT_USES = SLOT_BBOX_BOX + 8,       /* whether a part is used, by its own slot */
     SLOT_COUNT = SLOT_USES + SLOT_PRICE + 1
 } Slot;
 
@@ -83,8 +79,8 @@ typedef struct Query {
     DbValue args[ARGS_MAX];
     size_t count;
     int slots[SLOT_COUNT]; /* 0: not among the arguments yet */
-    bool whole;      /* with all parts, used or not */
-    unsigned facet;  /* whose own part is left out; 0: none */
+    bool whole;            /* with all parts, used or not */
+    unsigned facet;        /* whose own part is left out; 0: none */
     bool fuzzy;
     const EventFilter *f;
 } Query;
@@ -234,21 +230,6 @@ static void write_visibility(Query *q)
         strbuf_printf(&q->text, " AND o.lifecycle = $%d", arg(q, db_text(slice(f->state))));
 }
 
-/* As a pattern of LIKE: what it holds stands for itself. */
-static Slice like_pattern(Arena *mem, const char *text)
-{
-    char *pattern = arena_alloc_raw(mem, 2 * strlen(text) + 2, 1), *to = pattern;
-
-    *to++ = '%';
-    for (; *text; text++) {
-        if (strchr("%_\\", *text))
-            *to++ = '\\';
-        *to++ = *text;
-    }
-    *to++ = '%';
-    return slice_of(pattern, (size_t)(to - pattern));
-}
-
 static void write_words(Query *q)
 {
     const EventFilter *f = q->f;
@@ -302,8 +283,9 @@ static void write_earliest(Query *q, int from)
         return;
     strbuf_printf(&q->text, " AND (o.earlier_at < $%d", from);
     if (has_occurrence_parts(q->f) || q->whole) {
-        strbuf_printf(&q->text, " OR ($%d AND NOT EXISTS (SELECT 1 FROM occurrence b WHERE b.event_id = o.event_id"
-                                " AND b.start_at >= $%d AND (b.start_at, b.id) < (o.start_at, o.id)",
+        strbuf_printf(&q->text,
+                      " OR ($%d AND NOT EXISTS (SELECT 1 FROM occurrence b WHERE b.event_id = o.event_id"
+                      " AND b.start_at >= $%d AND (b.start_at, b.id) < (o.start_at, o.id)",
                       arg(q, db_bool(has_occurrence_parts(q->f))), from);
         write_occurrence_parts(q, "b");
         strbuf_append_cstr(&q->text, "))");
@@ -397,7 +379,8 @@ static const char *put_together(Request *rq, const EventFilter *f, unsigned face
     for (int whole = 0; whole < 2 && !kept; whole++) {
         Slice text;
 
-        *q = (Query){.text = strbuf_new(rq->mem, TEXT_MAX_BYTES), .whole = whole, .facet = facet, .fuzzy = fuzzy, .f = f};
+        *q = (Query){
+            .text = strbuf_new(rq->mem, TEXT_MAX_BYTES), .whole = whole, .facet = facet, .fuzzy = fuzzy, .f = f};
         write(q);
         if (strbuf_finish(&q->text, &text))
             kept = keep_shape(events->shapes, text, whole ? 2 * SHAPES_MAX - 1 : SHAPES_MAX);
@@ -449,7 +432,8 @@ static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *o
 Err events_store_list(Request *rq, const EventFilter *f, EventList *out)
 {
     TRY(read_page(rq, f, f->fuzzy, out));
-    /* Nothing has the words: perhaps they are misspelt. Not where it was said exactly what is wanted and what is not. */
+    /* Nothing has the words: perhaps they are misspelt. Not where it was said exactly what is wanted and what is not.
+     */
     return f->q[0] && !strpbrk(f->q, "\"-") && !f->has_cursor && out->count == 0 ? read_page(rq, f, true, out) : OK;
 }
 

@@ -38,4 +38,5 @@ typedef struct FacetCount {
 } FacetCount;
 enum { FACET_VALUES_MAX = 50 }; /* the most frequent */
 /* Counts by one facet, over all that matches but for the facet's own filter. */
-Err events_store_facet(Request *rq, const EventFilter *f, unsigned facet, FacetCount **out, size_t *out_count) MUST_CHECK;
+Err events_store_facet(Request *rq, const EventFilter *f, unsigned facet, FacetCount **out,
+                       size_t *out_count) MUST_CHECK;

@@ -136,11 +136,24 @@ Err events_store_decide_review(DbTx *tx, const ReviewDecision *d)
 /* Of events that are public: one that waits itself has more to be looked at. */
 static const char SETTLE_TWINS[] = DECISION
     "twins = ARRAY[$1::uuid] AND NOT EXISTS (SELECT FROM event e WHERE e.id = event_id AND (e.deleted_at IS NOT NULL"
-    "   OR e.lifecycle IN ('draft', 'pending_review')))";
+    "   OR e.lifecycle IN ('draft', 'pending_review'))) RETURNING id, event_id";
 
-Err events_store_settle_twins(DbTx *tx, Uuid event, const ReviewDecision *d)
+static void read_closed(Arena *mem, const DbRows *rows, ClosedReview **out, size_t *out_count)
 {
-    return db_exec(tx, SETTLE_TWINS, DB_ARGS(db_uuid(event), DECISION_ARGS(d)));
+    *out = ARENA_ARRAY(mem, ClosedReview, rows->count + 1);
+    for (int i = 0; i < rows->count; i++)
+        (*out)[i] = (ClosedReview){.id = db_get_int64(rows, i, 0), .event = db_get_uuid(rows, i, 1)};
+    *out_count = (size_t)rows->count;
+}
+
+Err events_store_settle_twins(DbTx *tx, Arena *mem, Uuid event, const ReviewDecision *d, ClosedReview **out,
+                              size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, SETTLE_TWINS, DB_ARGS(db_uuid(event), DECISION_ARGS(d)), &rows));
+    read_closed(mem, &rows, out, out_count);
+    return OK;
 }
 
 /* --- opening --------------------------------------------------------------------------------------------------------
@@ -266,10 +279,10 @@ Err events_store_possible(DbTx *tx, Arena *mem, Uuid event, const Uuid *candidat
 
 static const char DISMISS[] =
     "UPDATE review_entry SET status = $2, duplicate_of = $3, reviewed_at = $4"
-    " WHERE event_id = ANY (SELECT unnest($1::text[])::uuid) AND status = 'pending' RETURNING id";
+    " WHERE event_id = ANY (SELECT unnest($1::text[])::uuid) AND status = 'pending' RETURNING id, event_id";
 
 Err events_store_dismiss(DbTx *tx, Arena *mem, const Uuid *events, size_t count, const char *status, Uuid successor,
-                         int64_t now_us, int64_t **out_ids, size_t *out_count)
+                         int64_t now_us, ClosedReview **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
@@ -277,9 +290,6 @@ Err events_store_dismiss(DbTx *tx, Arena *mem, const Uuid *events, size_t count,
                  DB_ARGS(db_text_array(uuid_texts(mem, events, count), count), db_text(slice(status)),
                          uuid_or_null(successor), db_time_us(now_us)),
                  &rows));
-    *out_ids = ARENA_ARRAY(mem, int64_t, rows.count + 1);
-    for (int i = 0; i < rows.count; i++)
-        (*out_ids)[i] = db_get_int64(&rows, i, 0);
-    *out_count = (size_t)rows.count;
+    read_closed(mem, &rows, out, out_count);
     return OK;
 }

@@ -43,8 +43,14 @@ typedef struct ReviewDecision {
     const char *reviewer_name;
 } ReviewDecision;
 Err events_store_decide_review(DbTx *tx, const ReviewDecision *d) MUST_CHECK;
+/* An entry that was decided along with something else. */
+typedef struct ClosedReview {
+    int64_t id;
+    Uuid event;
+} ClosedReview;
 /* Entries that wait only because of `event`: decided the same way, since it is no question any more. */
-Err events_store_settle_twins(DbTx *tx, Uuid event, const ReviewDecision *d) MUST_CHECK;
+Err events_store_settle_twins(DbTx *tx, Arena *mem, Uuid event, const ReviewDecision *d, ClosedReview **out,
+                              size_t *out_count) MUST_CHECK;
 
 /* The entry of an event that waits; 0 when none does. */
 Err events_store_waiting_review(DbTx *tx, Arena *mem, Uuid event, int64_t *out_id, Slice *out_warnings) MUST_CHECK;
@@ -64,4 +70,4 @@ Err events_store_not_duplicates(DbTx *tx, Uuid a, Uuid b, int64_t said_by, int64
 Err events_store_possible(DbTx *tx, Arena *mem, Uuid event, const Uuid *candidates, size_t count, Uuid *out,
                           size_t *out_count) MUST_CHECK;
 Err events_store_dismiss(DbTx *tx, Arena *mem, const Uuid *events, size_t count, const char *status, Uuid successor,
-                         int64_t now_us, int64_t **out_ids, size_t *out_count) MUST_CHECK;
+                         int64_t now_us, ClosedReview **out, size_t *out_count) MUST_CHECK;

@@ -1,4 +1,5 @@
 /* submission_check: the rules of 7.4. Faults refuse; warnings have somebody look. */
+#include "services/events/recurrence.h"
 #include "services/events/submission.h"
 #include "services/events/text.h"
 
@@ -103,6 +104,26 @@ static void check_times(Arena *mem, Submission *s, bool has_where, Findings *fau
     sort_occurrences(s);
 }
 
+static void check_dates(Arena *mem, Findings *faults, const char *field, const char *const *dates, size_t count)
+{
+    RecurrenceTime time;
+
+    for (size_t i = 0; i < count; i++)
+        if (!recurrence_read_time(slice(dates[i]), &time))
+            findings_add(faults, arena_printf(mem, "%s.%zu", field, i), "invalid_time", "must be a date or a time");
+}
+
+static void check_recurrence(Arena *mem, const RecurrenceInput *r, Findings *faults)
+{
+    Rrule rule;
+    Err e = r->rrule[0] ? rrule_read(slice(r->rrule), &rule) : OK;
+
+    if (err_failed(e))
+        findings_add(faults, "recurrence.rrule", "invalid_rule", "%s", e.text);
+    check_dates(mem, faults, "recurrence.exdates", r->exdates, r->exdate_count);
+    check_dates(mem, faults, "recurrence.rdates", r->rdates, r->rdate_count);
+}
+
 /* --- addresses and licences -------------------------------------------------------------------------------------- */
 static void check_host(Findings *faults, const char *field, const char *url)
 {
@@ -190,6 +211,7 @@ void submission_check(Arena *mem, const WritingRules *rules, int64_t now_us, Sub
     check_host(faults, "image", s->image);
     check_licenses(rules, s, faults);
     check_boundary(mem, rules, s, faults, warnings);
+    check_recurrence(mem, &s->recurrence, faults);
     check_times(mem, s, has_where, faults, warnings);
     if (faults->count)
         return;

@@ -75,6 +75,9 @@ static const struct {
      "\"venueId\":\"https://sel.test/places/" PLACE "\"},{\"endDate\":\"2026-07-10T19:00:00Z\"}]}",
      "occurrences.0.timezone:invalid_zone occurrences.0:conflict occurrences.1.startDate:missing"},
     {"{" NAME_AND_START ",\"occurrences\":[{\"startDate\":\"2026-07-10T19:00:00Z\"}]}", "occurrences.0:missing"},
+    {"{" NAME_AND_START "," AT_THE_REX
+     ",\"recurrence\":{\"rrule\":\"FREQ=SECONDLY\",\"exdates\":[\"2026-07-10\",\"soon\"]}}",
+     "recurrence.rrule:invalid_rule recurrence.exdates.1:invalid_time"},
     {"{" NAME_AND_START "," AT_THE_REX ",\"sameAs\":[\"no uri\"],\"organizer\":\"https://sel.test/places/x\"}",
      "organizer:not_ours sameAs.0:invalid_url"},
 };

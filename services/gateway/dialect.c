@@ -286,7 +286,7 @@ static void write_youtubetalker(const Failure *f, StrBuf *out)
 /* What both of chat's dialects have. */
 #define RETROCAST_MANNER                                                                                               \
     .read = {.nocase = true, .ignore_trailing = true, .null_is_empty = true}, .content = CONTENT_JSON_EXACT,           \
-    .body_text = "invalid request body", .scheme = SCHEME_BEARER_EXACT,                                                \
+    .body_text = "invalid request body", .bad_text_by_name = true, .scheme = SCHEME_BEARER_EXACT,                      \
     .auth_texts = {"missing authorization header", "invalid authorization format", "invalid or expired token"},        \
     .rate_headers = RATE_HEADERS_X, .escape_html = true, .newline = true, .knows_data = true,                          \
     .no_upgrade_text = "Bad Request\n", .error_type = PLAIN_JSON, .error_newline = true,                               \

@@ -25,6 +25,7 @@ typedef struct Failure {
     uint32_t retry_after_s;
     bool from_router; /* no such path, wrong method: nobody's failure in particular */
     int http;         /* instead of the reason's; 0 leaves that */
+    const char *code; /* the same; NULL leaves that */
     /* Filled on the way out. */
     ReasonLook look;
     const char *message; /* what callers are told */
@@ -75,6 +76,7 @@ typedef struct Dialect {
     const char *type_text;      /* of a wrong Content-Type; NULL is ours */
     const char *bad_utf8_text;  /* a body that is not UTF-8 is a 400 in the router's form; NULL: a fault as others */
     const char *body_text;      /* for bodies that cannot be read; NULL tells what is wrong */
+    bool bad_text_by_name; /* but a member whose text may not be (NUL) is told with a code of its own: INVALID_NAME */
     /* What is wrong with a member of the body or a parameter, in the contract's words; NULL: as it stands in the fault,
      * with the member's name before it in the message. */
     const char *(*fault_text)(Arena *mem, const Fault *fault);

@@ -25,7 +25,7 @@ void edge_prepare(void)
                                 .redis_url = "",
                                 .shutdown_timeout_ms = 1000};
     f.settings = (GatewaySettings){.server_addr = "127.0.0.1:0",
-                                   .hosts = "chat.test=chat,rag.test=rag,media.test=media",
+                                   .hosts = "chat.test=chat,rag.test=rag,media.test=media,events.test=events",
                                    .chat_dialect = "server",
                                    .tables_file = f.tables,
                                    .openapi_file = "",

@@ -5,6 +5,7 @@
 #include "services/gateway/stream_reader.h"
 
 #include "atrium/reasons.atrium.h"
+#include "shared/message.h"
 
 enum { FIELD_TEXT_MAX_BYTES = 1024, TEXT_KEPT_BYTES = 64 * 1024, SCRATCH_BYTES = 4096 };
 
@@ -100,21 +101,49 @@ static void append_field(Exchange *x, StrBuf *b, const char *line, Slice field, 
     strbuf_append_char(b, '\n');
 }
 
-static bool put_message(EventStream *s, Slice wire)
+static bool append_json(Exchange *x, Arena *mem, Slice wire, StrBuf *out)
 {
-    Exchange *x = s->x;
     const JsonWriteOptions options = {.dialect = x->dialect_id, .escape_html = x->dialect->escape_html};
-    CLEANUP(arena_free_at) Arena *mem = arena_new(SCRATCH_BYTES); /* not the exchange's: a stream may be endless */
-    StrBuf json = strbuf_new(mem, EVENTS_TEXT_MAX_BYTES), text = strbuf_new(mem, EVENTS_TEXT_MAX_BYTES);
+    StrBuf json = strbuf_new(mem, EVENTS_TEXT_MAX_BYTES);
     bool fine = x->op->response_body[0]
                     ? wire_field_to_json(&options, x->op->reply, slice(x->op->response_body), wire, &json)
                     : wire_to_json(&options, x->op->reply, wire, &json);
+
+    append_field(x, out, "id", x->op->event_id, wire);
+    append_field(x, out, "event", x->op->event_name, wire);
+    append_data(out, strbuf_slice(&json));
+    return fine && !json.overflow;
+}
+
+/* The service's own text: it stands for its being fit for one, but a line stays a line. */
+static void append_line(StrBuf *out, const char *name, const char *text)
+{
+    if (text && *text && !strpbrk(text, "\r\n"))
+        strbuf_printf(out, "%s: %s\n", name, text);
+}
+
+static bool append_raw(Arena *mem, Slice wire, StrBuf *out)
+{
+    const Atrium__EventBody *body;
+    ProtobufCMessage *message;
+
+    if (err_failed(message_unpack(mem, &atrium__event_body__descriptor, wire, &message)))
+        return false;
+    body = (const Atrium__EventBody *)message;
+    append_line(out, "id", body->id);
+    append_line(out, "event", body->event);
+    append_data(out, slice_of(body->data.data, body->data.len));
+    return true;
+}
+
+static bool put_message(EventStream *s, Slice wire)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(SCRATCH_BYTES); /* not the exchange's: a stream may be endless */
+    StrBuf text = strbuf_new(mem, EVENTS_TEXT_MAX_BYTES);
+    bool fine = s->x->op->raw_event ? append_raw(mem, wire, &text) : append_json(s->x, mem, wire, &text);
     Slice whole;
 
-    append_field(x, &text, "id", x->op->event_id, wire);
-    append_field(x, &text, "event", x->op->event_name, wire);
-    append_data(&text, strbuf_slice(&json));
-    return fine && !json.overflow && strbuf_finish(&text, &whole) && put(s, whole);
+    return fine && strbuf_finish(&text, &whole) && put(s, whole);
 }
 
 /* Called by libmicrohttpd when it has sent what it had. */

@@ -217,9 +217,25 @@ static void set_dialect(Exchange *x, int dialect)
     x->dialect = dialect_get(dialect);
 }
 
+/* Listed by name, and not refused with q=0: wildcards mean documents. */
+static bool accepts_events(const Exchange *x)
+{
+    Slice item, range, q, rest = exchange_header_joined(x, "accept");
+
+    while (rest.len) {
+        (void)slice_cut(rest, ',', &item, &rest);
+        (void)slice_cut(item, ';', &range, &q);
+        if (slice_eq_nocase(slice_trim(range), SLICE_LIT("text/event-stream")))
+            return !slice_eq(slice_trim(q), SLICE_LIT("q=0"));
+    }
+    return false;
+}
+
 static void take_operation(Exchange *x)
 {
     x->op = x->match.target;
+    if (x->op->events && accepts_events(x))
+        x->op = (Operation *)x->op->events;
     x->span.name = x->op->path; /* the tables outlive the exchange */
     set_dialect(x, profile_dialect(x->profile, x->op));
 }
@@ -247,11 +263,28 @@ static StepResult redirect_to_slash(Exchange *x)
     return exchange_answer(x, slice_eq_cstr(x->lookup_method, "GET") ? 301 : 308, NULL, SLICE_LIT(""));
 }
 
-/* Strangers learn nothing about such a profile's paths, not even that there is none. */
-static bool tells_strangers_first(const Exchange *x)
+static int dialect_of(const void *target)
 {
-    const Profile *p = x->profile;
+    return ((const Operation *)target)->dialect;
+}
 
+/* Where all contracts are served, a path that is not there belongs to the one whose paths are all around it. Returns
+ * the profile whose manner it has. */
+static const Profile *take_manner(Exchange *x)
+{
+    const Operation *near =
+        x->profile->keeps_dialects ? routes_near(tables_routes(x->tables), &x->path, dialect_of) : NULL;
+    const Profile *manner = near ? profile_of_dialect(near->dialect) : NULL;
+
+    if (!manner)
+        return x->profile;
+    set_dialect(x, near->dialect);
+    return manner;
+}
+
+/* Strangers learn nothing about such a profile's paths, not even that there is none. */
+static bool tells_strangers_first(const Exchange *x, const Profile *p)
+{
     return p->strangers_first && x->path.count > 2 && slice_eq_cstr(x->path.segments[0], "api") &&
            slice_eq_cstr(x->path.segments[1], "v1") &&
            !(p->strangers_except && slice_eq_cstr(x->path.segments[2], p->strangers_except));
@@ -440,7 +473,7 @@ static StepResult answer_own_paths(Exchange *x)
         return STEP_NEXT;
     if (own_path(x, &result))
         return result;
-    if (!tells_strangers_first(x))
+    if (!tells_strangers_first(x, take_manner(x)))
         return answer_unmatched(x);
     request_find_credential(x);
     return x->credential == CREDENTIAL_GIVEN

@@ -231,6 +231,7 @@ static void reply_cookies(natsConnection *nc, natsMsg *msg)
 
     if (natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, NULL, 0) != NATS_OK)
         return;
+    natsMsgHeader_Add(reply, "Http-Access-Control-Allow-Origin", "*");
     natsMsgHeader_Add(reply, "Http-Set-Cookie", "one=1; Path=/");
     natsMsgHeader_Add(reply, "Http-Set-Cookie", "__Host-two=2; Path=/; Secure");
     natsConnection_PublishMsg(nc, reply);

@@ -411,6 +411,29 @@ static void origins_are_answered(void **state)
     assert_null(strcasestr(a.head, "allow-origin"));
 }
 
+static void public_documents_are_for_pages_of_any_origin(void **state)
+{
+    Answer a = ask_text("POST /baker HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                        "Origin: http://bad.example\r\n\r\n{}");
+    (void)state;
+
+    assert_header(&a, "\r\nAccess-Control-Allow-Origin: *\r\n");
+    assert_null(strcasestr(a.head, "allow-credentials"));
+    a = ask_text("POST /baker HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                 "Origin: http://bad.example\r\nAuthorization: Bearer x\r\n\r\n{}");
+    assert_null(strcasestr(a.head, "allow-origin"));
+}
+
+static void a_profile_may_have_a_front_page(void **state)
+{
+    Answer a = ask_text("GET / HTTP/1.1\r\nHost: events.test\r\n\r\n");
+    (void)state;
+
+    assert_int_equal(a.status, 401); /* what /events says to strangers */
+    a = ask_text("GET / HTTP/1.1\r\nHost: media.test\r\n\r\n");
+    assert_int_equal(a.status, 200);
+}
+
 static void own_paths_answer(void **state)
 {
     static const char *const PATHS[] = {"/livez", "/healthz", "/version", "/metrics", "/", "/api/health"};
@@ -475,6 +498,8 @@ int main(void)
         cmocka_unit_test(what_waits_when_the_bus_is_lost_is_answered_at_once),
         cmocka_unit_test(limits_count_and_say_so),
         cmocka_unit_test(origins_are_answered),
+        cmocka_unit_test(public_documents_are_for_pages_of_any_origin),
+        cmocka_unit_test(a_profile_may_have_a_front_page),
         cmocka_unit_test(own_paths_answer),
         cmocka_unit_test(tables_change_while_serving),
     };

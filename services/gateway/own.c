@@ -26,7 +26,8 @@ static StepResult answer_metrics(Exchange *x)
     return exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
-static StepResult answer_asset(Exchange *x, const char *path)
+/* `type`: as which it is shown; NULL: what it is. */
+static StepResult answer_asset_as(Exchange *x, const char *path, const char *type)
 {
     const Asset *asset = assets_find(x->assets, slice(path));
     const char *known = exchange_header(x, "if-none-match");
@@ -39,7 +40,12 @@ static StepResult answer_asset(Exchange *x, const char *path)
         header_add(&x->out, "Content-Security-Policy", PAGE_POLICY);
     if (known && strstr(known, asset->etag))
         return exchange_answer(x, 304, NULL, SLICE_LIT(""));
-    return exchange_answer(x, 200, asset->content_type, asset->body);
+    return exchange_answer(x, 200, type ? type : asset->content_type, asset->body);
+}
+
+static StepResult answer_asset(Exchange *x, const char *path)
+{
+    return answer_asset_as(x, path, NULL);
 }
 
 static StepResult answer_docs(Exchange *x)
@@ -50,6 +56,18 @@ static StepResult answer_docs(Exchange *x)
 static StepResult answer_openapi(Exchange *x)
 {
     return answer_asset(x, "/api/openapi.json");
+}
+
+/* What is JSON is YAML. */
+static StepResult answer_openapi_yaml(Exchange *x)
+{
+    return answer_asset_as(x, "/api/openapi.json", "application/yaml");
+}
+
+/* As events' contract has it. */
+static StepResult answer_openapi_x_yaml(Exchange *x)
+{
+    return answer_asset_as(x, "/api/openapi.json", "application/x-yaml");
 }
 
 static StepResult answer_asyncapi(Exchange *x)
@@ -89,6 +107,8 @@ static const struct {
     {"/api/openapi.json", answer_openapi},
     {"/api/v1/openapi.json", answer_openapi},
     {"/openapi.json", answer_openapi},
+    {"/api/v1/openapi.yaml", answer_openapi_x_yaml},
+    {"/docs/openapi.yaml", answer_openapi_yaml},
     {"/api/asyncapi.json", answer_asyncapi},
 };
 

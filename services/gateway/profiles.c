@@ -44,6 +44,14 @@ static const Profile PROFILES[] = {
      .options_refused = true},
 };
 
+const Profile *profile_of_dialect(int dialect)
+{
+    for (size_t i = 0; i < ARRAY_LEN(PROFILES); i++)
+        if (PROFILES[i].dialect == dialect)
+            return &PROFILES[i];
+    return NULL;
+}
+
 typedef struct Binding {
     Slice host; /* empty: by port */
     int port;

@@ -29,5 +29,7 @@ Err profiles_parse(Arena *mem, const char *hosts, const char *chat_dialect, cons
 /* `host` as the header has it, with or without a port. A name wins over the port. Never NULL. */
 const Profile *profiles_find(const Profiles *p, Slice host, int port);
 const Profile *profile_by_name(Slice name); /* NULL when unknown */
+/* The one whose own dialect it is; NULL: none has. */
+const Profile *profile_of_dialect(int dialect);
 /* The dialect in which `op` answers there. */
 int profile_dialect(const Profile *p, const Operation *op);

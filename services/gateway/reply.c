@@ -223,6 +223,8 @@ static Failure complete(const Exchange *x, Failure f)
     f.look = tables_reason(x->tables, f.key, f.bus_status, x->dialect_id);
     if (f.http)
         f.look.http = f.http;
+    if (f.code)
+        f.look.code = f.code;
     f.message = failure_message(&f);
     f.request_id = x->request_id;
     f.trace_id = x->trace_id;
@@ -307,6 +309,7 @@ StepResult exchange_answer_failure(Exchange *x, natsMsg *msg, const char *code)
 static bool is_allowed(const char *name)
 {
     static const char *const ALLOWED[] = {"Accept-Ranges",
+                                          "Access-Control-Allow-Origin",
                                           "Allow",
                                           "Cache-Control",
                                           "Content-Disposition",
@@ -340,6 +343,16 @@ static const char *cookie_of_service(const Exchange *x, const char *value)
                                                           : arena_strdup(x->mem, value);
 }
 
+/* Public documents are for pages of any origin; but only where nothing of the reader's came along, else it is as the
+ * profile says. */
+static void take_any_origin(Exchange *x, const char *value)
+{
+    if (strcmp(value, "*") != 0 || exchange_header(x, "authorization") || exchange_header(x, "cookie"))
+        return;
+    header_add(&x->out, "Access-Control-Allow-Origin", "*");
+    x->cors_done = true;
+}
+
 static void take_header(Exchange *x, natsMsg *msg, const char *key)
 {
     const char **values = NULL;
@@ -349,7 +362,9 @@ static void take_header(Exchange *x, natsMsg *msg, const char *key)
     if (!is_allowed(name) || natsMsgHeader_Values(msg, key, &values, &count) != NATS_OK)
         return;
     for (int i = 0; i < count; i++) {
-        if (slice_eq_nocase(slice(name), SLICE_LIT("vary")))
+        if (slice_eq_nocase(slice(name), SLICE_LIT("access-control-allow-origin")))
+            take_any_origin(x, values[i]);
+        else if (slice_eq_nocase(slice(name), SLICE_LIT("vary")))
             header_join(x->mem, &x->out, "Vary", values[i]);
         else if (slice_eq_nocase(slice(name), SLICE_LIT("set-cookie")))
             header_add(&x->out, name, cookie_of_service(x, values[i]));

@@ -186,11 +186,37 @@ static void tell_faults(Exchange *x, Fault *faults, size_t count)
         faults[i].text = x->dialect->fault_text(x->mem, &faults[i]);
 }
 
+/* "display_name" -> INVALID_DISPLAY_NAME; of a list or what is within it, the list's. */
+static const char *code_of_member(Arena *mem, const char *field)
+{
+    StrBuf code = strbuf_new(mem, 256);
+    Slice text;
+
+    strbuf_append_cstr(&code, "INVALID_");
+    for (const char *c = field; *c && *c != '.'; c++)
+        strbuf_append_char(&code, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
+    return strbuf_finish(&code, &text) ? text.ptr : "INVALID_BODY";
+}
+
+static bool set_bad_text(Exchange *x, const JsonProblem *problem, const Fault *fault)
+{
+    if (!x->dialect->bad_text_by_name || problem->kind != JSON_BAD_UTF8 || !fault->field[0])
+        return false;
+    set_fault(x, (Failure){.key = "INVALID_BODY",
+                           .code = code_of_member(x->mem, fault->field),
+                           .text = arena_printf(x->mem, "%s: must be UTF-8 without NUL", fault->field),
+                           .faults = fault,
+                           .fault_count = 1});
+    return true;
+}
+
 static void set_problems(Exchange *x, const JsonProblems *problems)
 {
     size_t count;
     Fault *faults = faults_of_problems(x->mem, problems, &count);
 
+    if (count && set_bad_text(x, &problems->list[0], &faults[0]))
+        return;
     tell_faults(x, faults, count);
     set_body_fault(x, "INVALID_BODY", faults, count);
 }

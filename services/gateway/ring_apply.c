@@ -194,9 +194,24 @@ static bool may_mean(const Walk *w, const Atrium__AudienceChange *change)
     return change->n_users ? ring_users_have(change->users, change->n_users, w->user) : is_near(w, change->topic);
 }
 
-/* Nothing was said before on what it is about: then it makes no difference since when. */
+/* Who left something above what he follows now has come back to it, and what he followed below it before, nobody knows.
+ */
+static bool leaves_above(const Walk *w, const Atrium__AudienceChange *change)
+{
+    for (size_t i = 0; i < change->n_leave; i++)
+        for (size_t j = 0; j < w->reply->n_join; j++)
+            if (strcmp(change->leave[i], w->reply->join[j]->topic) != 0 &&
+                topic_is_of(slice(w->reply->join[j]->topic), slice(change->leave[i])))
+                return true;
+    return false;
+}
+
+/* It tells how it was before (see go_back), or nothing was said before on what it is about: then it makes no difference
+ * since when. */
 static bool is_harmless(const Walk *w, const Atrium__AudienceChange *change)
 {
+    if (change->exact && !leaves_above(w, change))
+        return true;
     for (size_t i = 0; i < change->n_join; i++) {
         const Topic *topic = topics_find(w->ring->topics, slice(change->join[i]));
 
@@ -289,17 +304,58 @@ static bool means(const RingSocket *rs, const Atrium__AudienceChange *change)
     return topic && topic->mark && !topic->mark->left;
 }
 
+static Follow *marked(const Ring *ring, const char *name)
+{
+    const Topic *topic = topics_find(ring->topics, slice(name));
+
+    return topic ? topic->mark : NULL;
+}
+
+/* Of what was changed before the question the reply knows what came of it in the end; exact changes tell when. */
 static void change_again(Ring *ring, RingSocket *rs, const RingEntry *entry)
 {
+    bool known = entry->position <= rs->asked;
+
     for (size_t i = 0; i < entry->dispatch->n_changes; i++) {
         const Atrium__AudienceChange *change = entry->dispatch->changes[i];
 
-        if (!means(rs, change))
+        if ((known && !(change->exact && rs->comes_back)) || !means(rs, change))
             continue;
         for (size_t j = 0; j < change->n_leave; j++)
             leave_marked(rs, slice(change->leave[j]), entry->position - 1);
         for (size_t j = 0; j < change->n_join; j++)
-            join_marked(ring, rs, change->join[j], MAX(entry->position - 1, rs->floor));
+            if (!known || marked(ring, change->join[j]))
+                join_marked(ring, rs, change->join[j], MAX(entry->position - 1, rs->floor));
+    }
+}
+
+/* Before an exact change its topics were not followed yet, or still: from the end back to `from`, what the reply joins
+ * becomes as it was there. */
+static void undo(const Ring *ring, RingSocket *rs, const Atrium__AudienceChange *change)
+{
+    for (size_t i = 0; i < change->n_join; i++) {
+        Follow *follow = marked(ring, change->join[i]);
+
+        if (follow)
+            follow->left = true;
+    }
+    for (size_t i = 0; i < change->n_leave; i++)
+        for (uint32_t j = 0; j < rs->follower.count; j++) {
+            Follow *follow = rs->follower.list[j];
+
+            if (topic_is_of(slice_of(follow->topic->name, follow->topic->name_len), slice(change->leave[i])))
+                follow->left = false;
+        }
+}
+
+static void go_back(const Ring *ring, RingSocket *rs)
+{
+    for (uint64_t at = ring->position; at >= rs->at; at--) {
+        const Atrium__Dispatch *d = ring_entry_at(ring, at)->dispatch;
+
+        for (size_t i = d->n_changes; i-- > 0;)
+            if (d->changes[i]->exact && means(rs, d->changes[i]))
+                undo(ring, rs, d->changes[i]);
     }
 }
 
@@ -314,8 +370,7 @@ static bool go_over(Ring *ring, RingSocket *rs)
         if (!socket_has_room(rs->socket))
             return false;
         entry = ring_entry_at(ring, rs->at);
-        if (rs->at > rs->asked)
-            change_again(ring, rs, entry);
+        change_again(ring, rs, entry);
         follow = entry->topic->mark;
         if (follow && !follow->left && follow->since < rs->at)
             ring_write(ring, entry, rs);
@@ -383,7 +438,8 @@ static void change_topics(Ring *ring, RingSocket *rs, const RingChange *c)
         return;
     }
     topics_set_user(ring->topics, &rs->follower, socket_user(rs->socket));
-    if (!rs->begun)
+    rs->comes_back = !rs->begun;
+    if (rs->comes_back)
         rs->floor = from;
     rs->begun = true;
     topics_mark(&rs->follower);
@@ -395,6 +451,8 @@ static void change_topics(Ring *ring, RingSocket *rs, const RingChange *c)
         join_marked(ring, rs, c->join[i]->topic, from);
     rs->at = MAX(c->n_join ? MIN(from, c->asked) + 1 : c->asked + 1, ring->oldest);
     rs->asked = c->asked;
+    if (rs->comes_back)
+        go_back(ring, rs);
     fill_in(ring, rs);
 }
 

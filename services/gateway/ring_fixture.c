@@ -184,6 +184,12 @@ Atrium__AudienceChange *change(int64_t user, const char *topic, const char *join
     return c;
 }
 
+Atrium__AudienceChange *exactly(Atrium__AudienceChange *c, bool exact)
+{
+    SET(c, exact, exact);
+    return c;
+}
+
 Atrium__DispatchVariant *variant(const char *text)
 {
     Atrium__DispatchVariant *v = MESSAGE_NEW(mem, Atrium__DispatchVariant, atrium__dispatch_variant__init);

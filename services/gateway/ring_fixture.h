@@ -32,6 +32,8 @@ Socket *socket_of(int64_t user);
 /* --- what the stream says: lists of topics are words, a change's user 0 is nobody ------------------------------- */
 char **texts(const char *list, size_t *out_count);
 Atrium__AudienceChange *change(int64_t user, const char *topic, const char *join, const char *leave);
+/* The same one, AudienceChange.exact or not. */
+Atrium__AudienceChange *exactly(Atrium__AudienceChange *c, bool exact);
 /* A frame of text "!" cannot be made. */
 Atrium__DispatchVariant *variant(const char *text);
 /* Either may be NULL. */

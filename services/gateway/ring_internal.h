@@ -60,6 +60,7 @@ struct RingSocket {
     /* Being filled in, as fast as its client reads: nothing else is done for it until it has come to the end. */
     bool lagging;
     uint64_t at, asked; /* the next number, and RingChange.asked */
+    bool comes_back;    /* exact changes before `asked` tell since when it may follow what it has just joined */
     char *marks[RING_MARKS_MAX];
     size_t mark_count;
 };

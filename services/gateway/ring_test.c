@@ -277,15 +277,18 @@ static void a_gap_in_which_the_audience_changed_is_not_filled_in(void **state)
         const char *what, *said_before; /* on which topic */
         int64_t user;
         const char *topic, *join, *leave; /* of the change */
-        bool takes;
+        bool takes, exact;
     } cases[] = {
-        {"let in", "g.1.c.2", 1, NULL, "g.1.c.2", "", false},
-        {"let in where nothing was said", "g.1.c.3", 1, NULL, "g.1.c.2", "", true},
-        {"somebody else let in", "g.1.c.2", 2, NULL, "g.1.c.2", "", true},
-        {"let out of all", "g.9.c.2", 1, NULL, "", "g.9", false},
-        {"all of a guild let in", "g.1.c.2", 0, "g.1", "g.1.c.2", "", false},
-        {"all of another", "g.2.c.2", 0, "g.2", "g.2.c.2", "", true},
-        {"a channel that ended", "g.1.c.2", 0, "g.1.c.2", "", "g.1.c.2", false},
+        {"let in", "g.1.c.2", 1, NULL, "g.1.c.2", "", false, false},
+        {"let in where nothing was said", "g.1.c.3", 1, NULL, "g.1.c.2", "", true, false},
+        {"somebody else let in", "g.1.c.2", 2, NULL, "g.1.c.2", "", true, false},
+        {"let out of all", "g.9.c.2", 1, NULL, "", "g.9", false, false},
+        {"all of a guild let in", "g.1.c.2", 0, "g.1", "g.1.c.2", "", false, false},
+        {"all of another", "g.2.c.2", 0, "g.2", "g.2.c.2", "", true, false},
+        {"a channel that ended", "g.1.c.2", 0, "g.1.c.2", "", "g.1.c.2", false, false},
+        {"let in, exactly", "g.1.c.2", 1, NULL, "g.1.c.2", "", true, true},
+        {"let out, exactly", "g.1.c.2", 1, NULL, "", "g.1.c.2", true, true},
+        {"out of all and in again", "g.1.c.2", 1, NULL, "", "g.1", false, true},
     };
     (void)state;
 
@@ -300,7 +303,7 @@ static void a_gap_in_which_the_audience_changed_is_not_filled_in(void **state)
         joins[0].topic = (char *)(uintptr_t) "g.1";
         joins[1].topic = (char *)(uintptr_t) "g.1.c.2";
         tell(cases[i].said_before);
-        tell_change("x", change(cases[i].user, cases[i].topic, cases[i].join, cases[i].leave));
+        tell_change("x", exactly(change(cases[i].user, cases[i].topic, cases[i].join, cases[i].leave), cases[i].exact));
         c = ask(s);
         c.has_from = true;
         c.from = from;
@@ -316,6 +319,35 @@ static void a_gap_in_which_the_audience_changed_is_not_filled_in(void **state)
         assert_int_equal(s->broken, 0);
         ring_forget(s);
     }
+}
+
+static void who_was_away_gets_what_he_might_see_then(void **state)
+{
+    Socket *gained = socket_of(1), *had = socket_of(2), *late = socket_of(3);
+    RingChange l;
+    (void)state;
+
+    tell("g.1.c.2");                                                  /* 1 */
+    tell_change("x", exactly(change(1, NULL, "g.1.c.2", ""), true));  /* 2 */
+    tell("g.1.c.2");                                                  /* 3 */
+    tell_change("x", exactly(change(2, NULL, "", "g.1.c.2"), true));  /* 4 */
+    tell("g.1.c.2");                                                  /* 5 */
+    tell_change("x", exactly(change(2, NULL, "g.1.c.2", ""), true));  /* 6 */
+    tell_change("x", exactly(change(0, "g.1", "g.1.c.3", ""), true)); /* 7 */
+    tell("g.1.c.3");                                                  /* 8 */
+    l = ask(late);
+    tell("g.1.c.2");                                                 /* 9 */
+    tell_change("x", exactly(change(3, NULL, "g.1.c.2", ""), true)); /* 10 */
+    tell("g.1.c.2");                                                 /* 11 */
+    resume(gained, "g.1 g.1.c.2 g.1.c.3", 0);
+    ASSERT_WRITTEN(gained, 3, 5, 8, 9, 11);
+    resume(had, "g.1 g.1.c.2 g.1.c.3", 0);
+    ASSERT_WRITTEN(had, 1, 3, 8, 9, 11);
+    reply(late, l, "", "u.3 g.1.c.2"); /* read behind 10 */
+    ASSERT_WRITTEN(late, 11);
+    ring_forget(gained);
+    ring_forget(had);
+    ring_forget(late);
 }
 
 /* Some tens of thousands at once would fill any queue. */
@@ -468,6 +500,7 @@ int main(void)
         RING_TEST(a_client_that_is_ahead_of_us_gets_nothing_twice),
         RING_TEST(what_is_read_again_is_passed_over),
         RING_TEST(a_gap_in_which_the_audience_changed_is_not_filled_in),
+        RING_TEST(who_was_away_gets_what_he_might_see_then),
         RING_TEST(what_was_missed_comes_as_fast_as_it_is_read),
         RING_TEST(who_reads_too_slowly_for_the_ring_comes_again),
         RING_TEST(a_jump_ends_all_who_may_have_missed_something),

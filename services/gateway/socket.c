@@ -143,7 +143,7 @@ static void close_to_stop(Socket *s)
     if (s->phase == SOCKET_OPEN && farewell.len) {
         CLEANUP(shared_frame_unref_at) SharedFrame *frame = shared_frame_new(farewell, false);
 
-        (void)socket_write_shared(s, frame, 0); /* whoever is too slow goes without */
+        (void)socket_write_own(s, frame); /* whoever is too slow goes without */
     }
     socket_close(s, CODE_GOING_AWAY, SLICE_LIT("the server is stopping"), SOCKET_END_STOPPING);
 }
@@ -285,6 +285,15 @@ void socket_touch(Socket *s)
 }
 
 /* --- now and then ------------------------------------------------------------------------------------------------- */
+/* Told once, and not waited for: it is hardly there. */
+static void end_silent(Socket *s)
+{
+    socket_close(s, s->op->socket->silent_close, SLICE_LIT("nothing was heard"), SOCKET_END_SILENT);
+    if (!s->blocked)
+        socket_flush(s);
+    socket_gone(s, SOCKET_END_SILENT);
+}
+
 static void look_at_open(Socket *s, int64_t now_ms)
 {
     const GatewaySettings *settings = s->all->g->settings;
@@ -296,7 +305,7 @@ static void look_at_open(Socket *s, int64_t now_ms)
     }
     if ((listens && now_ms - s->heard_ms >= settings->socket_silence_ms) ||
         (s->out_count && now_ms - s->moved_ms >= settings->socket_silence_ms)) {
-        socket_gone(s, SOCKET_END_SILENT);
+        end_silent(s);
         return;
     }
     if (now_ms - MAX(s->heard_ms, s->pinged_ms) >= settings->socket_ping_ms) {

@@ -67,7 +67,7 @@ static bool write_message(SocketAttachment *a, Slice wire)
     if (!strbuf_finish(&out, &text) || !utf8_valid(text))
         return false;
     frame = shared_frame_new(text, false);
-    (void)socket_write_shared(s, frame, 0); /* when that closes the connection, all its streams end */
+    (void)socket_write_own(s, frame); /* when that closes the connection, all its streams end */
     return true;
 }
 

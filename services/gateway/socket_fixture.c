@@ -47,6 +47,7 @@ static Atrium__RouteRow *route_row(Arena *mem, const char *path, int caller, int
     SET(rules, queue_bytes, QUEUE_BYTES);
     SET(rules, slow_close, 4010);
     SET(rules, revoked_close, 4004);
+    SET(rules, silent_close, 4009);
     SET(rules, farewell, ((ProtobufCBinaryData){.data = (uint8_t *)arena_strdup(mem, "good-bye"), .len = 8}));
     protocols[0] = arena_strdup(mem, "talk.v1");
     protocols[1] = arena_strdup(mem, "talk.v2");

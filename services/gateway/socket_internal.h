@@ -69,6 +69,7 @@ typedef struct SocketFramer SocketFramer;
 typedef struct SocketOut {
     SharedFrame *frame;
     uint64_t position; /* of a dispatch; 0 of others */
+    bool own;          /* counted in Sockets.held_bytes: nobody else has it */
 } SocketOut;
 
 typedef struct SocketAttachment SocketAttachment;
@@ -168,7 +169,7 @@ struct Sockets {
     Arena *mem; /* for the moment; whoever uses it empties it first */
     SharedFrame *ping;
     uint64_t next_number;
-    int64_t held_bytes; /* of clients' messages */
+    int64_t held_bytes; /* of clients' messages, and of frames that wait for one client and no other */
     bool draining, flushing_posted;
     Counter *refused;
 };
@@ -194,6 +195,9 @@ void socket_on_ready(void *data, uint32_t events);
 void socket_read(Socket *s); /* what was read with the handshake, or had to wait */
 void socket_flush(Socket *s);
 void socket_watch(Socket *s); /* tells epoll what is wanted */
+/* A frame that was made for this one alone: counts in GATEWAY_SOCKET_MEMORY while it waits; 1013 beyond. Otherwise as
+ * socket_write_shared. */
+bool socket_write_own(Socket *s, SharedFrame *frame);
 void socket_queue_close(Socket *s, uint16_t code, Slice reason);
 void socket_drop_out(Socket *s);
 void socket_message_free(Sockets *all, SocketMessage *m);

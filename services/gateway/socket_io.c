@@ -297,7 +297,7 @@ static void queue_answer(Socket *s, SocketFramer *f)
     if (f->answer_len && !s->close_sent) {
         CLEANUP(shared_frame_unref_at) SharedFrame *frame = shared_frame_raw(slice_of(f->answer, f->answer_len));
 
-        (void)socket_write_shared(s, frame, 0); /* it may close the connection: as well */
+        (void)socket_write_own(s, frame); /* it may close the connection: as well */
     }
     f->answer_len = 0;
     free(MOVE(f->answer));
@@ -378,9 +378,22 @@ static void push_out(Socket *s, SharedFrame *frame, uint64_t position)
     }
     if (s->out_count == 0)
         s->moved_ms = loop_now_ms(s->all->g->loop);
-    s->out[(s->out_first + s->out_count++) % s->out_room] = (SocketOut){shared_frame_ref(frame), position};
+    s->out[(s->out_first + s->out_count++) % s->out_room] = (SocketOut){shared_frame_ref(frame), position, false};
     s->out_bytes += frame->len;
     socket_touch(s);
+}
+
+static int64_t own_cost(const SharedFrame *frame)
+{
+    return (int64_t)sizeof(*frame) + frame->len;
+}
+
+static void drop_frame(Socket *s, const SocketOut *out)
+{
+    s->out_bytes -= out->frame->len;
+    if (out->own)
+        s->all->held_bytes -= own_cost(out->frame);
+    shared_frame_unref(out->frame);
 }
 
 static void pop_out(Socket *s)
@@ -389,8 +402,7 @@ static void pop_out(Socket *s)
 
     if (first->position)
         s->position = first->position;
-    s->out_bytes -= first->frame->len;
-    shared_frame_unref(first->frame);
+    drop_frame(s, first);
     s->out_first = (s->out_first + 1) % s->out_room;
     s->out_sent = 0;
     if (--s->out_count == 0) {
@@ -404,12 +416,8 @@ void socket_drop_out(Socket *s)
 {
     uint32_t keep = s->out_sent ? 1 : 0;
 
-    while (s->out_count > keep) {
-        SocketOut *last = &s->out[(s->out_first + --s->out_count) % s->out_room];
-
-        s->out_bytes -= last->frame->len;
-        shared_frame_unref(last->frame);
-    }
+    while (s->out_count > keep)
+        drop_frame(s, &s->out[(s->out_first + --s->out_count) % s->out_room]);
     if (s->out_count == 0) {
         free(MOVE(s->out));
         s->out_room = s->out_first = 0;
@@ -433,6 +441,23 @@ bool socket_write_shared(Socket *s, SharedFrame *frame, uint64_t position)
     }
     counter_add(s->group->frames_out, 1);
     push_out(s, frame, position);
+    return true;
+}
+
+/* Those of the ring are counted there. */
+bool socket_write_own(Socket *s, SharedFrame *frame)
+{
+    Sockets *all = s->all;
+
+    if (s->phase == SOCKET_OPEN && all->held_bytes + own_cost(frame) > all->g->settings->socket_memory_bytes) {
+        socket_drop_out(s);
+        close_for(s, CODE_TRY_AGAIN, "too much waits for clients", SOCKET_END_UNAVAILABLE);
+        return false;
+    }
+    if (!socket_write_shared(s, frame, 0))
+        return false;
+    s->out[(s->out_first + s->out_count - 1) % s->out_room].own = true;
+    all->held_bytes += own_cost(frame);
     return true;
 }
 

@@ -224,7 +224,7 @@ static bool write_frames(Socket *s, Atrium__SocketFrame **frames, size_t count, 
 
         if (!frame)
             return false;
-        (void)socket_write_shared(s, frame, 0); /* one that is not open any more goes without */
+        (void)socket_write_own(s, frame); /* one that is not open any more goes without */
     }
     return true;
 }
@@ -579,7 +579,8 @@ void socket_next(Socket *s)
         begin_ask(s, ATRIUM__SOCKET_KIND__OPEN);
     else if (s->waiting && s->open_answered) /* also of a client that has said good-bye since */
         begin_ask(s, ATRIUM__SOCKET_KIND__FRAME);
-    else if (open && (s->wake_due || s->ended))
+    else if (open &&
+             (s->ended || (s->wake_due && socket_has_room(s)))) /* what is told in pieces waits for its client */
         begin_ask(s, ATRIUM__SOCKET_KIND__TIMER);
     else if (s->phase == SOCKET_GONE && s->opened)
         begin_ask(s, ATRIUM__SOCKET_KIND__CLOSED);

@@ -17,6 +17,7 @@ struct Tables {
     Arena *mem; /* holds all of it, this struct included */
     unsigned references;
     RouteTree *routes;
+    Operation **operations;
     size_t operation_count;
     ReasonEntry *reasons; /* sorted by key */
     size_t reason_count;
@@ -244,6 +245,7 @@ static void set_event_fields(Arena *mem, const Atrium__Tables *file, const Atriu
 {
     const Atrium__TypeRow *type = row->reply < file->n_types ? file->types[row->reply] : NULL;
 
+    op->raw_event = op->streams && slice_eq(message_type_name(op->reply), SLICE_LIT("atrium.EventBody"));
     for (size_t i = 0; type && op->streams && i < type->n_fields; i++) {
         const Atrium__FieldRow *f = type->fields[i];
 
@@ -268,6 +270,7 @@ static Err load_socket(Arena *mem, const Atrium__RouteRow *row, const SocketSpec
     s->flood_close = (uint16_t)rules->flood_close;
     s->slow_close = (uint16_t)rules->slow_close;
     s->revoked_close = (uint16_t)rules->revoked_close;
+    s->silent_close = (uint16_t)rules->silent_close;
     s->farewell = slice_of(arena_memdup(mem, rules->farewell.data, rules->farewell.len), rules->farewell.len);
     s->protocols = copy_list(mem, rules->protocols, rules->n_protocols);
     s->protocol_count = rules->n_protocols;
@@ -334,6 +337,7 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     op->bytes = row->bytes;
     op->idempotency_key = row->idempotency == ATRIUM__IDEMPOTENCY__KEY;
     op->safe_again = row->idempotency == ATRIUM__IDEMPOTENCY__SAFE;
+    op->events_rpc = row->events_rpc ? arena_strdup(mem, row->events_rpc) : "";
     set_event_fields(mem, file, row, op);
     set_audience(mem, file, op);
     if (row->socket) {
@@ -342,7 +346,33 @@ static Err load_operation(Tables *t, const Atrium__Tables *file, const TypeTable
     }
     TRY(find_rate(t, row->rate, &op->rate));
     TRY(routes_add(t->routes, op->method, op->path, op));
-    t->operation_count++;
+    t->operations[t->operation_count++] = op;
+    return OK;
+}
+
+static const Operation *find_stream(const Tables *t, const Operation *of)
+{
+    for (size_t i = 0; i < t->operation_count; i++) {
+        const Operation *op = t->operations[i];
+
+        if (op->streams && strcmp(op->rpc, of->events_rpc) == 0 && strcmp(op->domain, of->domain) == 0 &&
+            strcmp(op->version, of->version) == 0)
+            return op;
+    }
+    return NULL;
+}
+
+static Err link_streams(const Tables *t)
+{
+    for (size_t i = 0; i < t->operation_count; i++) {
+        Operation *op = t->operations[i];
+
+        if (!op->events_rpc[0])
+            continue;
+        op->events = find_stream(t, op);
+        if (!op->events)
+            return err_make(&INVALID_ARGUMENT, "%s: there is no stream %s", op->path, op->events_rpc);
+    }
     return OK;
 }
 
@@ -356,6 +386,7 @@ static Err load_all(Tables *t, const Atrium__Tables *file, const char *slot, con
     TRY(load_streams(t, file, slot));
     t->routes = routes_new(t->mem);
     t->sockets = ARENA_ARRAY(t->mem, const Operation *, file->n_routes + 1);
+    t->operations = ARENA_ARRAY(t->mem, Operation *, file->n_routes + 1);
     for (size_t i = 0; i < file->n_routes; i++) {
         const Atrium__RouteRow *row = file->routes[i];
         Err e = row->path ? load_operation(t, file, t->types, slot, row)
@@ -364,7 +395,7 @@ static Err load_all(Tables *t, const Atrium__Tables *file, const char *slot, con
         if (err_failed(e))
             return err_wrap(e, row->path ? row->path : "?");
     }
-    return OK;
+    return link_streams(t);
 }
 
 Err tables_load(Slice file, const char *slot, const char *rate_limits, Tables **out)

@@ -16,7 +16,7 @@ enum {
 /* Of an rpc that is a WebSocket: atrium.SocketRules. */
 typedef struct SocketSpec {
     uint32_t max_frame_bytes, frames_per_minute, queue_bytes;
-    uint16_t flood_close, slow_close, revoked_close;
+    uint16_t flood_close, slow_close, revoked_close, silent_close;
     Slice farewell;               /* empty: none */
     const char *const *protocols; /* in no order: the client's counts */
     size_t protocol_count;
@@ -49,8 +49,11 @@ typedef struct Operation {
     const char *const *headers; /* wanted request headers, lower case */
     size_t header_count;
     bool data_envelope, streams, bytes, idempotency_key, safe_again, lenient_body;
-    Slice event_id, event_name;  /* fields of a streamed reply that become an event's; empty: none */
-    const char *const *audience; /* the domain and those it calls */
+    Slice event_id, event_name;     /* fields of a streamed reply that become an event's; empty: none */
+    bool raw_event;                 /* EventBody: the service has written the event's data itself */
+    const char *events_rpc;         /* "" none */
+    const struct Operation *events; /* what answers in its place who accepts text/event-stream; NULL: itself */
+    const char *const *audience;    /* the domain and those it calls */
     size_t audience_count;
     const SocketSpec *socket; /* NULL: an ordinary rpc */
     /* Metric rows, made when first needed. */

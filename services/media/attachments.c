@@ -23,6 +23,7 @@ enum {
     SECRET_BYTES = 16
 };
 #define PROFILE_BROWSER "chat-web"
+#define PROFILE_ANY "all"
 #define CACHE_ATTACHMENT "private, max-age=3600"
 
 /* ---------------------------------------------------------------------------------------- coming in */
@@ -147,7 +148,9 @@ static Err attachment_data(BytesExchange *x, Slice piece)
 {
     Bringing *b = bytes_state(x);
 
-    return multipart_push(b->parser, piece);
+    Err e = multipart_push(b->parser, piece);
+
+    return e.reason == &INVALID_ARGUMENT ? err_make(&INVALID_FILENAME, "%s", e.text) : e;
 }
 
 /* Until chat has it, it is nobody's: then it goes again. */
@@ -172,6 +175,16 @@ static Err remember(Request *rq, Uuid media_id, const char *secret)
     return db_tx_commit(&tx);
 }
 
+/* Who reaches the data plane by itself comes with no profile that could be believed: then it is as the gateway has it
+ * for hosts of which nothing is said. */
+static bool comes_from_browser(const Request *rq)
+{
+    const Media *media = rq->service;
+
+    return strcmp(rq->profile, PROFILE_BROWSER) == 0 ||
+           (strcmp(rq->profile, PROFILE_ANY) == 0 && strcmp(media->settings->chat_dialect, "web") == 0);
+}
+
 static Err tell_chat(Request *rq, const Bringing *b, const ItemRow *item, Chat__V1__Attachment **out)
 {
     Chat__V1__RegisterAttachmentRequest in = CHAT__V1__REGISTER_ATTACHMENT_REQUEST__INIT;
@@ -187,7 +200,7 @@ static Err tell_chat(Request *rq, const Bringing *b, const ItemRow *item, Chat__
     in.content_type = (char *)item->mime_type;
     SET(&in, size, item->size_bytes);
     in.path = ticket_url(rq->mem, "", "/attachments/", secret, arena_printf(rq->mem, "/%s", item->original_filename));
-    SET(&in, alone, strcmp(rq->profile, PROFILE_BROWSER) == 0);
+    SET(&in, alone, comes_from_browser(rq));
     return chat_v1_register_attachment_call(rq->client, &(CallOptions){.rq = rq}, rq->mem, &in, out);
 }
 

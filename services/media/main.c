@@ -65,7 +65,8 @@ static Err start_background(Service *service, void *context)
                                                      .metrics = service->metrics,
                                                      .clock = service->clock,
                                                      .settings = WEBHOOK_SETTINGS(running->media.settings),
-                                                     .keys = running->media.webhook_keys},
+                                                     .keys = running->media.webhook_keys,
+                                                     .source = "//atrium/media"},
                              &running->media.webhooks));
     running->job_events = (JobEvents){.db = service->db, .clock = service->clock, .watchers = running->media.watchers};
     running->eraser =

@@ -3,13 +3,15 @@
  *
  *   offset  ZONE UNIX                                       the offset in seconds
  *   unix    ZONE WALL                                       the instant of a wall time
- *   expand  ZONE WALL RULE ADDED TAKEN FROM TO MAX          instants; "+" at the end when there are more */
+ *   expand  ZONE WALL RULE ADDED TAKEN FROM TO MAX          instants; "+" at the end when there are more
+ *   zone    ZONE FROM                                       its VTIMEZONE, as a JSON string
+ *   import  ZONE PATH                                       a calendar as submissions: a JSON document */
 #include <stdio.h>
 
-#include "services/events/recurrence.h"
-#include "shared/arena.h"
+#include "services/events/ical_events.h"
+#include "services/events/ical_write.h"
 
-enum { FIELDS_MAX = 10, TIMES_MAX = 100 };
+enum { FIELDS_MAX = 10, TIMES_MAX = 100, INPUT_MAX_BYTES = 16 * 1024 * 1024, OUTPUT_MAX_BYTES = 64 * 1024 * 1024 };
 
 typedef struct Question {
     Arena *mem;
@@ -67,6 +69,80 @@ static void expand(const Question *q, const Zone *zone)
     printf("%s\n", more ? " +" : "");
 }
 
+static void print(StrBuf *out)
+{
+    Slice text;
+
+    if (!strbuf_finish(out, &text))
+        abort();
+    printf(SLICE_FMT "\n", SLICE_ARG(text));
+}
+
+static void write_zone(const Question *q, const Zone *zone)
+{
+    StrBuf text = strbuf_new(q->mem, OUTPUT_MAX_BYTES), json = strbuf_new(q->mem, OUTPUT_MAX_BYTES);
+    IcalWriter w = ical_writer(q->mem, &text);
+
+    ical_zone(&w, zone, number(q->fields[2]));
+    strbuf_append_json(&json, strbuf_slice(&text));
+    print(&json);
+}
+
+static Slice read_file(const Question *q, Slice path)
+{
+    char *bytes = arena_alloc_raw(q->mem, INPUT_MAX_BYTES, 1);
+    FILE *file = fopen(slice_cstr(q->mem, path), "re");
+    size_t len;
+
+    if (!file)
+        abort();
+    len = fread(bytes, 1, INPUT_MAX_BYTES, file);
+    (void)fclose(file);
+    return slice_of(arena_memdup(q->mem, bytes, len), len); /* ends where it ends */
+}
+
+static void write_event(StrBuf *out, const ImportedEvent *e)
+{
+    strbuf_append_cstr(out, "{\"uid\":");
+    strbuf_append_json(out, e->uid);
+    strbuf_printf(out, ",\"cancelled\":%s,\"body\":", e->cancelled ? "true" : "false");
+    strbuf_append(out, e->error ? SLICE_LIT("null") : e->body);
+    strbuf_append_cstr(out, ",\"error\":");
+    strbuf_append_json(out, slice(e->error));
+    strbuf_append_cstr(out, ",\"warnings\":[");
+    for (size_t i = 0; i < e->warning_count; i++) {
+        strbuf_append_cstr(out, i ? "," : "");
+        strbuf_append_json(out, slice(e->warnings[i]));
+    }
+    strbuf_append_cstr(out, "],\"overrides\":[");
+    for (size_t i = 0; i < e->override_count; i++)
+        strbuf_printf(out, "%s[%" PRId64 ",%" PRId64 ",%" PRId64 ",%s]", i ? "," : "",
+                      e->overrides[i].recurrence_us / 1000000, e->overrides[i].start_us / 1000000,
+                      e->overrides[i].end_us / 1000000, e->overrides[i].cancelled ? "true" : "false");
+    strbuf_append_cstr(out, "]}");
+}
+
+static void import(const Question *q, const Zone *zone)
+{
+    StrBuf out = strbuf_new(q->mem, OUTPUT_MAX_BYTES);
+    IcalFile file = ical_read(q->mem, read_file(q, q->fields[2]));
+    ImportedCalendar c = ical_events(q->mem, &file,
+                                     &(ImportRules){.zones = q->zones,
+                                                    .default_zone = zone,
+                                                    .source_url = "https://example.org/feed.ics",
+                                                    .source_name = "feed",
+                                                    .license = ""});
+
+    strbuf_printf(&out, "{\"is_calendar\":%s,\"whole\":%s,\"dropped\":%zu,\"events\":[",
+                  c.is_calendar ? "true" : "false", c.whole ? "true" : "false", file.dropped);
+    for (size_t i = 0; i < c.count; i++) {
+        strbuf_append_cstr(&out, i ? "," : "");
+        write_event(&out, &c.events[i]);
+    }
+    strbuf_append_cstr(&out, "]}");
+    print(&out);
+}
+
 static void answer(const Question *q)
 {
     const Zone *zone = zones_find(q->zones, q->fields[1]);
@@ -79,6 +155,10 @@ static void answer(const Question *q)
         printf("%" PRId64 "\n", zone_to_unix(zone, number(q->fields[2])));
     else if (slice_eq_cstr(q->fields[0], "expand"))
         expand(q, zone);
+    else if (slice_eq_cstr(q->fields[0], "zone"))
+        write_zone(q, zone);
+    else if (slice_eq_cstr(q->fields[0], "import"))
+        import(q, zone);
     else
         printf("!what?\n");
 }

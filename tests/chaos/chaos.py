@@ -22,7 +22,7 @@ from streams import read_stream  # noqa: E402
 DOMAINS = (auth_domain, outbox_domain, media_domain, chat_domain)
 STREAMS = [stream for domain in DOMAINS for stream in domain.Domain.streams]
 CHECKS = [check for domain in DOMAINS for check in domain.CHECKS]
-RATE_LIMITS = "auth=1000000/60,user=1000000/60,chat=1000000/60"
+RATE_LIMITS = "auth=1000000/60,user=1000000/60,chat=1000000/60,connect=1000000/60"
 CALM_S = 1.5            # between two faults
 GIVE_UP_S = 60          # for everything to work again
 ADMIN = [f"ADMIN_PORT_{name}" for name in ("gateway", "gateway_2", "auth", "chat", "events", "media", "transcode")]

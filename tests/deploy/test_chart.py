@@ -19,7 +19,7 @@ SECRETS = {
     "gateway": {"JWT_SECRET", "GATEWAY_SIGNING_KEY", "GATEWAY_PUBLIC_KEY", "GATEWAY_NATS_PASSWORD", "REDIS_PASSWORD"},
     "auth": {"JWT_SECRET", "ADMIN_PASSWORD", "GATEWAY_PUBLIC_KEY", "AUTH_NATS_PASSWORD", "AUTH_DB_PASSWORD"},
     "chat": {"GATEWAY_PUBLIC_KEY", "CHAT_NATS_PASSWORD", "CHAT_DB_PASSWORD"},
-    "events": {"GATEWAY_PUBLIC_KEY", "EVENTS_NATS_PASSWORD", "EVENTS_DB_PASSWORD"},
+    "events": {"EVENTS_TICKET_KEY", "GATEWAY_PUBLIC_KEY", "EVENTS_NATS_PASSWORD", "EVENTS_DB_PASSWORD"},
     "transcode": {"GATEWAY_PUBLIC_KEY", "TRANSCODE_NATS_PASSWORD", "TRANSCODE_DB_PASSWORD"},
     "media": {"MEDIA_TICKET_KEY", "WEBHOOK_KEY", "GATEWAY_PUBLIC_KEY", "MEDIA_NATS_PASSWORD", "MEDIA_DB_PASSWORD"},
     "migrate": {"POSTGRES_PASSWORD", "AUTH_DB_PASSWORD", "CHAT_DB_PASSWORD", "MEDIA_DB_PASSWORD",
@@ -39,7 +39,7 @@ REACHES = {
     ("gateway", "nats", 4222), ("auth", "nats", 4222), ("test", "nats", 4222),
     ("media", "nats", 4222), ("media", "postgres", 5432), ("gateway", "media", 8081),
     ("chat", "nats", 4222), ("chat", "postgres", 5432),
-    ("events", "nats", 4222), ("events", "postgres", 5432),
+    ("events", "nats", 4222), ("events", "postgres", 5432), ("gateway", "events", 8081),
     ("transcode", "nats", 4222), ("transcode", "postgres", 5432),
     ("auth", "postgres", 5432), ("migrate", "postgres", 5432), ("migrate", "nats", 4222),
     ("gateway", "redis", 6379),
@@ -268,7 +268,7 @@ def test_the_start_waits_for_health(compose):
         "prepare": {}, "atrium": {}, "postgres": {"prepare": ended}, "redis": {"prepare": ended}, "nats": {"prepare": ended},
         "migrate": {"postgres": healthy}, "bus-setup": {"nats": healthy}, "auth": {"migrate": ended, "bus-setup": ended},
         "chat": {"migrate": ended, "bus-setup": ended}, "events": {"migrate": ended, "bus-setup": ended}, "media": {"migrate": ended, "bus-setup": ended}, "transcode": {"migrate": ended, "bus-setup": ended},
-        "gateway": {"auth": healthy, "media": healthy, "nats": healthy, "redis": healthy}, "caddy": {"gateway": healthy},
+        "gateway": {"auth": healthy, "events": healthy, "media": healthy, "nats": healthy, "redis": healthy}, "caddy": {"gateway": healthy},
     }
 
 

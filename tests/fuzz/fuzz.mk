@@ -58,10 +58,14 @@ auth_webauthn_FUZZ := services/auth/webauthn_fuzz.c services/auth/webauthn.c
 auth_webauthn_FUZZ_LDFLAGS := -lfido2
 zone_FUZZ := shared/zone_fuzz.c
 events_rrule_FUZZ := services/events/rrule_fuzz.c $(addprefix services/events/,rrule.c recurrence.c)
+events_ical_FUZZ := services/events/ical_fuzz.c \
+	$(addprefix services/events/,ical_read.c ical_events.c ical_write.c rrule.c recurrence.c)
 media_vtt_FUZZ := services/media/vtt_fuzz.c services/media/vtt.c
 media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
+events_members_FUZZ := services/events/members_fuzz.c services/events/members.c
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
+events_feed_FUZZ := services/events/feed_ask_fuzz.c services/events/feed_ask.c
 events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
 events_rdf_FUZZ_LDFLAGS := -lm
 events_html_FUZZ := services/events/html_fuzz.c services/events/html.c
@@ -74,8 +78,10 @@ transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/tra
 transcode_probe_FUZZ_LDFLAGS := -lm
 transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
 transcode_intake_FUZZ_LDFLAGS := -lm
+events_batch_FUZZ := services/events/batch_fuzz.c services/events/batch_split.c
 events_submission_FUZZ := services/events/submission_fuzz.c $(addprefix services/events/,submission_read.c \
-	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c)
+	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c \
+	recurrence.c rrule.c)
 events_submission_FUZZ_LDFLAGS := -lxml2 -licuuc
 events_text_FUZZ := services/events/text_fuzz.c services/events/text.c
 events_text_FUZZ_LDFLAGS := -lxml2 -licuuc

@@ -242,11 +242,11 @@ class Producer:
         self.credit = 0
 
     def take(self):
-        """The next request; opens its stream."""
+        """The next request, of a stream or not."""
         request = self.nats.next(self.sid, 10)
         assert request, "no request came"
         self.reply, self.seq = request.reply, 0
-        self.credit = int(request.headers["Atrium-Stream-Credit"])
+        self.credit = int(request.headers.get("Atrium-Stream-Credit", 0))
         return request
 
     def open(self):

@@ -111,3 +111,10 @@ def test_nobody_takes_what_another_has_brought(scene):
     answer = scene.member.api.call("POST", f"/api/v1/channels/{scene.channel['id']}/messages", scene.member.token,
                                    json={"content": "mine", "attachments": [file["id"]]})
     assert reason(answer) == (400, "INVALID_ATTACHMENT")
+
+
+def test_a_file_name_that_is_too_long_is_refused_by_name(scene):
+    assert bring(scene.owner, scene.channel, ("a" * 251 + ".png", None, "image/png")).status_code == 201
+    answer = bring(scene.owner, scene.channel, ("a" * 252 + ".png", None, "image/png"))
+    assert reason(answer) == (400, "INVALID_FILENAME")
+    assert answer.json()["message"] == "filename of a part: more than 255 bytes"

@@ -196,6 +196,49 @@ def test_a_role_given_and_taken_changes_what_is_seen(live, ann, bob, guild):
     assert "outside" not in json.dumps(two.events[since:])
 
 
+def test_who_gains_a_channel_is_shown_it_and_who_loses_it_forgets_it(live, ann, bob, guild):
+    two = live(bob, gateway=2)
+    hidden, staff = ann.channel(guild, "staff"), ann.role(guild, "Staff")
+    two.wait_event("CHANNEL_CREATE", id=hidden["id"])
+    ann.override(hidden, ann.everyone(guild), deny=VIEW)
+    assert two.wait_event("CHANNEL_DELETE", id=hidden["id"]) == {"id": hidden["id"], "guild_id": guild["id"]}
+    ann.override(hidden, staff, allow=VIEW)
+    path = f"/guilds/{guild['id']}/members/{bob.id}/roles/{staff['id']}"
+    for _ in range(2):
+        since = two.mark()
+        ann.call("PUT", path)
+        assert two.wait_event("CHANNEL_CREATE", since, id=hidden["id"])["name"] == "staff"
+        ann.call("DELETE", path)
+        two.wait_event("CHANNEL_DELETE", since, id=hidden["id"])
+
+
+def test_who_is_away_when_he_is_let_in_goes_on_from_there(stack, live, ann, bob, guild):
+    """No fresh READY, and what was said before he might see it is not said to him."""
+    two = live(bob, gateway=2)
+    place, hidden, everyone = general(ann, guild), ann.channel(guild, "staff"), ann.everyone(guild)
+    ann.override(hidden, everyone, deny=VIEW)
+    two.wait_event("CHANNEL_DELETE", id=hidden["id"])
+    ann.say(hidden, "before")
+    barrier(ann, two, place)
+    two.cut()
+    ann.say(hidden, "among ourselves")
+    ann.override(hidden, everyone, deny=0)
+    seen = ann.say(hidden, "welcome")
+    ann.override(hidden, everyone, deny=VIEW)
+    ann.say(hidden, "among ourselves again")
+    ann.override(hidden, everyone, deny=0)
+    last = ann.say(hidden, "welcome again")
+    two.open(stack.url)
+    since = two.mark()
+    two.resume(bob.token)
+    two.wait_event("RESUMED", since)
+    names = [name for name, _ in two.events[since:]]
+    assert "READY" not in names
+    assert [d["id"] for name, d in two.events[since:] if name == "MESSAGE_CREATE"] == [seen["id"], last["id"]]
+    told = [name for name in names if name in ("CHANNEL_CREATE", "CHANNEL_DELETE")]
+    assert told == ["CHANNEL_CREATE", "CHANNEL_DELETE", "CHANNEL_CREATE"]
+
+
 # ---------------------------------------------------------------------------------------------------- presence
 def test_presence_over_sessions_and_gateways(live, ann, bob, guild):
     watcher = live(ann)

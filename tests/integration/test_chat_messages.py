@@ -48,6 +48,35 @@ def together(count, call):
         return list(pool.map(call, range(count)))
 
 
+# --- paths and texts that are not there --------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", ["/api/v1/guilds/1/nothing", "/api/v1/channels/1/messages/2/nothing", "/api/v1/channels",
+                                  "/api/v1/users/@me/nothing", "/api/v1/invites/a/b"])
+def test_unknown_paths_below_chats_answer_in_its_manner(scene, path):
+    stranger, known = scene.owner.api.get(path), scene.owner.api.get(path, scene.owner.token)
+    assert (stranger.status_code, stranger.json()["error"]["code"]) == (401, "UNAUTHORIZED")
+    assert stranger.json()["message"] == "missing authorization header"
+    assert known.status_code == 404 and known.json()["error"]["code"] == "NOT_FOUND"
+    assert known.headers["Content-Type"] == "application/json"
+    other = scene.owner.api.get("/api/v1/nothing")
+    assert other.status_code == 404 and other.headers["Content-Type"] == "application/problem+json"
+
+
+def test_the_description_is_there_as_yaml_too(api):
+    answer = api.get("/docs/openapi.yaml")
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/yaml"
+    assert answer.json()["openapi"].startswith("3.")  # what is JSON is YAML
+
+
+@pytest.mark.parametrize("method, path, body, reason", [
+    ("POST", "/channels/{channel}/messages", {"content": "a\0b"}, "INVALID_CONTENT"),
+    ("PATCH", "/channels/{channel}", {"topic": "\0"}, "INVALID_TOPIC"),
+    ("PATCH", "/guilds/{guild}", {"name": "a\0b"}, "INVALID_NAME"),
+    ("PATCH", "/users/@me", {"display_name": "\0"}, "INVALID_DISPLAY_NAME")])
+def test_text_with_nul_is_refused_by_the_fields_name(scene, method, path, body, reason):
+    path = path.format(channel=scene.open["id"], guild=scene.guild["id"])
+    assert code(scene.owner, method, path, body) == (400, reason)
+
+
 # --- posting and reading ----------------------------------------------------------------------------------------------
 def test_a_message_looks_as_the_contract_says(scene):
     sent = scene.member.say(scene.open, "hello <&>\u2028")
@@ -351,6 +380,27 @@ def test_the_blocked_neither_open_nor_write(api):
     ann.call("DELETE", "/users/@me/blocks/" + bob.id, status=204)
     bob.say(dm, "now I may")
     assert ann.call("GET", "/users/@me/blocks") == []
+
+
+def test_who_may_not_write_may_not_edit(scene):
+    sent = scene.member.say(scene.open, "hello")
+    scene.owner.override(scene.open, scene.owner.everyone(scene.guild), deny=SEND)
+    assert code(scene.member, "PATCH", messages(scene.open, sent), {"content": "x"}) == (403, "MISSING_PERMISSIONS")
+    scene.owner.override(scene.open, scene.owner.everyone(scene.guild), deny=0)
+    assert scene.member.call("PATCH", messages(scene.open, sent), {"content": "x"})["content"] == "x"
+
+
+def test_direct_channels_come_in_pages(scene):
+    made = [scene.owner.dm(other)["id"] for other in (scene.member, scene.stranger)]
+    made.append(scene.owner.dm(scene.member, scene.stranger)["id"])
+    seen, query = [], {}
+    while page := scene.owner.call("GET", "/users/@me/channels", params={"limit": 2, **query}):
+        assert len(page) <= 2
+        seen += [c["id"] for c in page]
+        query = {"before": seen[-1]}
+    assert seen == made[::-1]
+    assert code(scene.owner, "GET", "/users/@me/channels", params={"limit": 0}) == (400, "INVALID_LIMIT")
+    assert code(scene.owner, "GET", "/users/@me/channels", params={"before": "x"}) == (400, "INVALID_BEFORE")
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -87,6 +87,28 @@ def test_a_question_may_have_a_body(edge, producer):
     client.close()
 
 
+@pytest.mark.parametrize("accept, streamed", [
+    ("text/event-stream", True), ("application/json, text/event-stream;q=0.5", True), ("TEXT/Event-Stream", True),
+    ("*/*", False), ("text/*", False), ("text/event-stream;q=0, */*", False), ("application/json", False)])
+def test_who_accepts_events_gets_the_stream_of_the_path(edge, producer, accept, streamed):
+    client = edge.connect()
+    client.send(f"GET /list/all HTTP/1.1\r\nAccept: {accept}\r\nLast-Event-ID: c7")
+    request = producer.take()
+    assert request.subject == "rpc.main.edge.v1." + ("WatchRaw" if streamed else "List")
+    assert request.body == field(1, "all")
+    assert request.headers.get("Http-last-event-id") == ("c7" if streamed else None)
+    client.close()
+
+
+def test_a_service_may_write_the_data_itself(edge, producer):
+    client, _ = watch(edge, producer, "GET /list/all/stream HTTP/1.1")
+    producer.send(field(1, "c8") + field(2, "kind") + field(3, '{"a":1}\n{"b":2}'))
+    assert event(client) == ["id: c8", "event: kind", 'data: {"a":1}', 'data: {"b":2}']
+    producer.send(field(1, "c9\ndata: evil") + field(3, "x"))
+    assert event(client) == ["data: x"]
+    client.close()
+
+
 def test_head_asks_nobody(edge):
     answer = edge.ask("HEAD /watch/x HTTP/1.1")
     assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream"

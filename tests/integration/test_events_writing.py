@@ -1,5 +1,6 @@
 """Events as agents hand them in: what is taken, refused, known already, and worked off in batches (events contract 7, 8)."""
 import concurrent.futures
+import datetime
 import secrets
 
 import pytest
@@ -124,6 +125,19 @@ def test_reports_without_storing(api, agent, unique):
     assert bad["conforms"] is False and {r["resultPath"] for r in bad["result"]} == {"/startDate", "/location"}
 
 
+def test_a_rule_makes_occurrences(api, agent, unique):
+    start = datetime.datetime.now(datetime.timezone.utc).replace(hour=20, minute=0, second=0, microsecond=0)
+    start += datetime.timedelta(days=1)
+    rule = {"external_key": unique, "rrule": "FREQ=WEEKLY;COUNT=4", "tzid": "UTC",
+            "exdates": [(start + datetime.timedelta(days=7)).isoformat()]}
+    answer = hand_in(api, agent, event(unique, startDate=start.isoformat(), recurrence=rule))
+    assert answer.status_code == 201, answer.text
+    starts = [o["startDate"] for o in detail(api, answer)["subEvent"]]
+    assert starts == [(start + datetime.timedelta(days=d)).strftime("%Y-%m-%dT%H:%M:%SZ") for d in (0, 14, 21)]
+    bad = hand_in(api, agent, event(unique, recurrence={"rrule": "FREQ=WEEKLY;BYDAY=XX"}))
+    assert bad.status_code == 400 and bad.json()["errors"][0]["pointer"] == "/recurrence/rrule", bad.text
+
+
 # ------------------------------------------------------------------------------------------------------ idempotency
 def test_a_repeated_key_is_answered_with_the_first_reply(api, agent, admin, unique):
     key = {"Idempotency-Key": unique}
@@ -182,6 +196,35 @@ def test_a_fixed_resubmission_is_published(api, agent, unique):
     fixed = hand_in(api, agent, event(unique, source=source, endDate="2026-12-20T23:00:00-05:00"))
     assert fixed.status_code == 409 and fixed.json()["@id"] == odd.json()["@id"], fixed.text
     assert detail(api, odd)["endDate"] == "2026-12-21T04:00:00Z"
+
+
+def test_what_was_deleted_stays_deleted(api, agent, admin, unique):
+    first = hand_in(api, agent, event(unique))
+    ulid = first.json()["@id"].rsplit("/", 1)[1]
+    assert api.call("DELETE", f"/api/v1/admin/events/{ulid}", admin, json={"reason": "spam"}).status_code == 204
+    again = hand_in(api, agent, event(unique))
+    assert again.status_code == 409 and again.json()["type"].endswith("/gone"), again.text
+    assert again.json()["tombstone"] == first.json()["@id"]
+    stubborn = hand_in(api, agent, event(unique, resurrect=True))
+    assert stubborn.status_code == 409 and stubborn.json()["type"].endswith("/gone")
+    back = hand_in(api, new_key(api, admin, "admin"), event(unique, resurrect=True))
+    assert back.status_code == 409 and back.json()["@id"] == first.json()["@id"], back.text
+    assert detail(api, first)["name"] == f"Jazz {unique}"
+
+
+def test_what_was_rejected_is_told_so_until_it_is_better(api, agent, admin, unique):
+    bad = event(unique, endDate="2026-12-19T19:00:00-05:00", source={"url": f"https://{unique}.test/", "eventId": "1"})
+    first = hand_in(api, agent, bad)
+    ulid = first.json()["@id"].rsplit("/", 1)[1]
+    listed = api.get("/api/v1/admin/review-queue?limit=100", admin).json()["items"]
+    entry = next(i["id"] for i in listed if i["eventId"] == ulid)
+    reject = api.post(f"/api/v1/admin/review-queue/{entry}/reject", {"reason": "dates make no sense"}, admin)
+    assert reject.status_code == 200, reject.text
+    again = hand_in(api, agent, bad)
+    assert again.status_code == 400 and again.json()["type"].endswith("/previously-rejected"), again.text
+    assert "dates make no sense" in again.text
+    better = hand_in(api, agent, {**bad, "endDate": "2026-12-20T23:00:00-05:00"})
+    assert better.status_code == 201 and better.json()["@id"] != first.json()["@id"], better.text
 
 
 def test_places_are_found_again(api, agent, unique):

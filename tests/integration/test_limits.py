@@ -124,3 +124,13 @@ def test_dialect_w_of_guilds(limited):
                                       ("DELETE", f"/guilds/{guild['id']}/members/@me", bob, "/api/v1"),
                                       ("DELETE", f"/guilds/{guild['id']}", ann, "/api/v1")]:
         assert web(method, path, token, root=root) is None
+
+
+def test_handshakes_of_live_connections_are_counted_by_address(limited):
+    def left(address):
+        answer = Api(limited.url).get("/gateway", headers={"X-Forwarded-For": address})
+        assert answer.status_code == 400  # no upgrade
+        assert answer.headers["X-RateLimit-Limit"] == "1200"
+        return int(answer.headers["X-RateLimit-Remaining"])
+
+    assert [left("192.0.2.7"), left("192.0.2.7"), left("192.0.2.8")] == [1199, 1198, 1199]

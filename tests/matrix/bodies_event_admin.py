@@ -11,6 +11,7 @@ BODIES = {
     "RevertEvent": lambda s: {"version": 1},
     "AdminUpdatePlace": lambda s: {"name": "Another"},
     "AdminUpdateOrganization": lambda s: {"name": "Another"},
+    "ConsolidateEvents": lambda s: {"event_ulid": ULID, "retire": [OTHER]},
     "MergePlaces": lambda s: {"primary_id": ULID, "duplicate_id": OTHER},
     "MergeOrganizations": lambda s: {"primary_id": ULID, "duplicate_id": OTHER},
     "UpdateSource": lambda s: {"trust_level": 6},

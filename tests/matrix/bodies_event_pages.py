@@ -15,6 +15,7 @@ VARIABLES = {
     "GetPlaceFeed.id": nobodys,
     "GetOrganizationFeed.id": nobodys,
     "GetSeriesFeed.id": nobodys,
+    "GetQuality.id": nobodys,
     "feed": lambda s: "events.atom",
     "GetShapes.name": lambda s: "event.ttl",
     "kind": lambda s: "events.xml",

@@ -1,3 +1,4 @@
 """Requests for test_callers.py: of events' reading. Nothing is in the matrix's stack; its ids name nothing."""
 BODIES = {}
-VARIABLES = {"GetEvent.id": lambda s: "01J00000000000000000000000"}
+VARIABLES = {f"{rpc}.id": lambda s: "01J00000000000000000000000" for rpc in ("GetEvent", "GetPlace", "GetOrganization")}
+VARIABLES["ExportEvents.file"] = lambda s: "nothing.txt"

@@ -27,12 +27,13 @@ def routes():
 
 
 # From the files bodies_*.py, one per proto.
-BODIES, VARIABLES = {}, {}
+BODIES, VARIABLES, QUERIES = {}, {}, {}
 for file_ in sorted(HERE.glob("bodies_*.py")):
     module = importlib.import_module(file_.stem)
     assert not BODIES.keys() & module.BODIES.keys() and not VARIABLES.keys() & module.VARIABLES.keys(), file_
     BODIES.update(module.BODIES)
     VARIABLES.update(module.VARIABLES)
+    QUERIES.update(getattr(module, "QUERIES", {}))
 
 HTTP = [pytest.param(row["rpc"], method, path, caller, int(row[caller]), id=f"{row['rpc']}-{method} {path}-{caller}")
         for row in rows() for method, path in routes().get(row["rpc"], []) for caller in PEOPLE]
@@ -46,7 +47,7 @@ def test_over_http(scenes, rpc, method, path, caller, status):
     body = BODIES[rpc](scene) if rpc in BODIES else None
     path = re.sub(r"{(\w+)(?:=\*\*)?}",
                   lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
-    answer = scene.api.call(method, path, scene.tokens.get("access_token"), json=body)
+    answer = scene.api.call(method, path, scene.tokens.get("access_token"), json=body, params=QUERIES.get(rpc))
     assert answer.status_code == status, answer.text
     if status in (401, 404):  # nothing was done
         assert scene.spare in {i["id"] for i in logins(scene)}

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from scenes import Scene
-from test_callers import BODIES, HERE, VARIABLES, routes
+from test_callers import BODIES, HERE, QUERIES, VARIABLES, routes
 from test_callers import rows as callers
 
 pytestmark = pytest.mark.local
@@ -55,7 +55,7 @@ def test_over_http(scenes, rpc, method, path, column, status):
     body = BODIES[rpc](scene) if rpc in BODIES else None
     path = re.sub(r"{(\w+)(?:=\*\*)?}",
                   lambda m: VARIABLES.get(f"{rpc}.{m.group(1)}", VARIABLES.get(m.group(1)))(scene), path)
-    answer = scene.api.call(method, path, scene.tokens["access_token"], json=body)
+    answer = scene.api.call(method, path, scene.tokens["access_token"], json=body, params=QUERIES.get(rpc))
     assert answer.status_code == status, answer.text
 
 

@@ -73,6 +73,22 @@ static const ToolCommand COMMANDS[] = {
     {"chat send", "chat send CHANNEL TEXT…|- [--server URL] [--user NAME]",
      "Posts a message to the channel of this id, and prints the message's id. '-' reads it from standard input.",
      chat_send_command},
+    {"events import",
+     "events import FILE|URL|- [--name NAME] [--license L] [--timezone ZONE] [--dry-run] [--json]"
+     " [--server URL] [--user NAME]",
+     "Takes the events of a calendar in: new ones, changed ones, and cancels those that it does not have any more; "
+     "again\n"
+     "and again with the same result. A file is known by --name, else by its own. --dry-run tells what would come of "
+     "it.\n"
+     "Who you are and which server is meant: as for media put.",
+     events_import_command},
+    {"events export",
+     "events export [FILE] [--format ics|ndjson|jsonld|ttl] [--filter 'name=value&…'] [--server URL]"
+     " [--user NAME]",
+     "Writes the public events to a file, or to standard output: as a calendar unless --format says otherwise. "
+     "--filter\n"
+     "has parameters of the list of events.",
+     events_export_command},
     {"bus setup", "bus setup [--quiet]",
      "Makes the streams of all domains, or changes what differs from what this release wants. Services start only "
      "when\n"

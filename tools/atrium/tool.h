@@ -29,6 +29,8 @@ int bus_user_remove_command(Tool *tool);
 int call_command(Tool *tool);
 int chat_send_command(Tool *tool);
 int chat_tail_command(Tool *tool);
+int events_export_command(Tool *tool);
+int events_import_command(Tool *tool);
 int media_put_command(Tool *tool);
 int migrate_command(Tool *tool);
 int srv_ping_command(Tool *tool);

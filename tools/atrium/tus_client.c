@@ -152,6 +152,40 @@ Err web_call(Web *web, const char *method, const char *path, const char *const *
     return e;
 }
 
+typedef struct Saving {
+    CURL *curl;
+    FILE *to;
+} Saving;
+
+static size_t save_body(char *bytes, size_t size, size_t count, void *data)
+{
+    const Saving *saving = data;
+    long status = 0;
+
+    curl_easy_getinfo(saving->curl, CURLINFO_RESPONSE_CODE, &status);
+    return status != 200 || fwrite(bytes, size, count, saving->to) == count ? size * count : 0;
+}
+
+Err web_save(Web *web, const char *path, FILE *to, int *out_status)
+{
+    Transfer t = {.web = web, .body = strbuf_new(web->tool->mem, WEB_REPLY_MAX_BYTES)};
+    Saving saving = {.curl = web->curl, .to = to};
+    struct curl_slist *list = add_headers(web, NULL, is_ours(web, path));
+    WebReply reply;
+    Err e;
+
+    set_common(web, &t, "GET", path, list);
+    curl_easy_setopt(web->curl, CURLOPT_WRITEFUNCTION, save_body);
+    curl_easy_setopt(web->curl, CURLOPT_WRITEDATA, &saving);
+    curl_easy_setopt(web->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(web->curl, CURLOPT_LOW_SPEED_TIME, (long)WEB_STALL_S);
+    e = perform(web, &t, &reply);
+    curl_slist_free_all(list);
+    if (!err_failed(e))
+        *out_status = reply.status;
+    return e;
+}
+
 /* ---------------------------------------------------------------------------------------- tus */
 
 /* By the statuses of tus, and what else servers and proxies answer. */

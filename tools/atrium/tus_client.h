@@ -31,6 +31,9 @@ typedef struct WebReply {
 Err web_call(Web *web, const char *method, const char *path, const char *const *headers, Slice body,
              WebReply *out) MUST_CHECK;
 
+/* GET, of any size, into `to`; of an answer that is not 200 nothing is written. */
+Err web_save(Web *web, const char *path, FILE *to, int *out_status) MUST_CHECK;
+
 /* Told now and then while bytes go out; false stops it. */
 typedef bool (*TusProgress)(void *at, int64_t sent_bytes);
 typedef struct TusFile {

@@ -224,7 +224,10 @@ static void check_socket_rules(Model *m, const Rpc *rpc)
     const struct {
         const char *name;
         uint32_t code;
-    } codes[] = {{"flood_close", s->flood_close}, {"slow_close", s->slow_close}, {"revoked_close", s->revoked_close}};
+    } codes[] = {{"flood_close", s->flood_close},
+                 {"slow_close", s->slow_close},
+                 {"revoked_close", s->revoked_close},
+                 {"silent_close", s->silent_close}};
 
     for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         if (!is_close_code(codes[i].code))
@@ -273,6 +276,26 @@ static void check_stream(Model *m, const Rpc *rpc)
         if (b->status != 200)
             model_problem(m, b->place, "%s %s: a stream of events begins with 200", b->method, b->path);
     }
+}
+
+/* What answers instead takes the same request, by the same path. */
+static void check_events_rpc(Model *m, const Service *service, const Rpc *rpc)
+{
+    const char *name = rpc->rules->events_rpc;
+    const Rpc *stream = NULL;
+
+    for (size_t i = 0; i < service->rpc_count; i++)
+        if (strcmp(service->rpcs[i].name, name) == 0)
+            stream = &service->rpcs[i];
+    if (!stream || !stream->streams || stream->binding_count == 0)
+        model_problem(m, rpc->rules_place, "rpc %s: events_rpc: %s is no stream of this service with a path", rpc->name,
+                      name);
+    else if (stream->request != rpc->request)
+        model_problem(m, rpc->rules_place, "rpc %s: events_rpc: %s takes another request", rpc->name, name);
+    for (size_t i = 0; i < rpc->binding_count; i++)
+        if (strcmp(rpc->bindings[i].method, "GET") != 0)
+            model_problem(m, rpc->bindings[i].place, "%s %s: events_rpc is for GET", rpc->bindings[i].method,
+                          rpc->bindings[i].path);
 }
 
 static void check_rpc(Model *m, const File *file, const Rpc *rpc)
@@ -328,8 +351,11 @@ void check_files(Model *m)
         for (size_t j = 0; j < file->enum_count; j++)
             check_enum(m, file->enums[j]);
     }
-    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at))
+    for (RpcAt at = rpc_first(m); at.rpc; rpc_next(m, &at)) {
         check_rpc(m, at.file, at.rpc);
+        if (at.rpc->rules->events_rpc)
+            check_events_rpc(m, at.service, at.rpc);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------- all files together */

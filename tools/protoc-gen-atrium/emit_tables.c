@@ -112,6 +112,7 @@ static Atrium__RouteRow *route_row(Arena *mem, const Reach *reach, const File *f
     row->socket = rpc->rules->socket;
     row->permission = rpc->rules->permission;
     row->cookie = rpc->rules->cookie;
+    row->events_rpc = rpc->rules->events_rpc;
     return row;
 }
 

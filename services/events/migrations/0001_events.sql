@@ -119,15 +119,18 @@ CREATE TABLE series (
     external_key text        NOT NULL,
     name         text        NOT NULL DEFAULT '',
     rrule        text        NOT NULL DEFAULT '',
-    exdates      timestamptz[] NOT NULL DEFAULT '{}',
-    rdates       timestamptz[] NOT NULL DEFAULT '{}',
+    added        text        NOT NULL DEFAULT '', -- dates as they were said, comma-separated: one without a time is no instant
+    taken        text        NOT NULL DEFAULT '',
     timezone     text        NOT NULL,
     starts_at    timestamptz,
-    ends_at      timestamptz,
+    ends_at      timestamptz, -- of the first one, as door_at
+    door_at      timestamptz,
+    extended_at  timestamptz, -- when occurrences were made of it last; NULL: nobody has any
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
     UNIQUE (source_id, external_key)
 );
+CREATE INDEX series_extended_idx ON series (extended_at) WHERE extended_at IS NOT NULL;
 
 CREATE TABLE event (
     id               uuid        PRIMARY KEY,

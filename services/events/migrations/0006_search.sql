@@ -15,3 +15,7 @@ CREATE FUNCTION similar_events(asked text) RETURNS TABLE (id uuid)
         AND e.name_norm OPERATOR(public.%>) split_part(name_norm(asked), ' ', 1)
     LIMIT 1000
 $$;
+
+-- An event brings hundreds of letter groups: they are put in order some hundred events at a time. A reader looks through
+-- half a megabyte at most of what is not in order yet.
+ALTER INDEX event_haystack_idx SET (fastupdate = on, gin_pending_list_limit = 512);

@@ -1,0 +1,128 @@
+/* store_nodes: see store_nodes.h. */
+#include "services/events/store_nodes.h"
+
+#define NODE_COLUMNS                                                                                                   \
+    "id, domain, name, base_url, api_version, geographic_scope, trust_level, status, sync_enabled, sync_direction,"    \
+    " last_sync_at, last_success_at, sync_cursor, requires_auth, contact_email, contact_name, online, last_health_at," \
+    " last_error_at, last_error, notes, created_at, updated_at, cardinality(key_ids), array_to_string(key_ids, ',')"
+
+static void read_node(Arena *mem, const DbRows *rows, int row, NodeRow *out)
+{
+    size_t count = (size_t)db_get_int64(rows, row, 23);
+    Slice *keys = ARENA_ARRAY(mem, Slice, count + 1), rest = slice(db_get_cstr(mem, rows, row, 24));
+
+    for (size_t i = 0; i < count; i++)
+        (void)slice_cut(rest, ',', &keys[i], &rest);
+    *out = (NodeRow){.id = db_get_uuid(rows, row, 0),
+                     .domain = db_get_cstr(mem, rows, row, 1),
+                     .name = db_get_cstr(mem, rows, row, 2),
+                     .base_url = db_get_cstr(mem, rows, row, 3),
+                     .api_version = db_get_cstr(mem, rows, row, 4),
+                     .geographic_scope = db_get_cstr(mem, rows, row, 5),
+                     .trust_level = db_get_int64(rows, row, 6),
+                     .status = db_get_cstr(mem, rows, row, 7),
+                     .sync_enabled = db_get_bool(rows, row, 8),
+                     .sync_direction = db_get_cstr(mem, rows, row, 9),
+                     .last_sync_us = db_get_time_us(rows, row, 10),
+                     .last_success_us = db_get_time_us(rows, row, 11),
+                     .sync_cursor = db_get_cstr(mem, rows, row, 12),
+                     .requires_auth = db_get_bool(rows, row, 13),
+                     .contact_email = db_get_cstr(mem, rows, row, 14),
+                     .contact_name = db_get_cstr(mem, rows, row, 15),
+                     .online = db_get_bool(rows, row, 16),
+                     .last_health_us = db_get_time_us(rows, row, 17),
+                     .last_error_us = db_get_time_us(rows, row, 18),
+                     .last_error = db_get_cstr(mem, rows, row, 19),
+                     .notes = db_get_cstr(mem, rows, row, 20),
+                     .created_us = db_get_time_us(rows, row, 21),
+                     .updated_us = db_get_time_us(rows, row, 22),
+                     .key_ids = keys,
+                     .key_count = count};
+}
+
+/* What an administrator says of a node, from $3 on. */
+#define NODE_ARGS(n)                                                                                                   \
+    db_text(slice((n)->domain)), db_text(slice((n)->name)), db_text(slice((n)->base_url)),                             \
+        db_text(slice((n)->api_version)), db_text(slice((n)->geographic_scope)), db_int64((n)->trust_level),           \
+        db_text(slice((n)->status)), db_bool((n)->sync_enabled), db_text(slice((n)->sync_direction)),                  \
+        db_bool((n)->requires_auth), db_text(slice((n)->contact_email)), db_text(slice((n)->contact_name)),            \
+        db_text(slice((n)->notes)), db_text_array((n)->key_ids, (n)->key_count), db_text(slice((n)->sync_cursor))
+
+static const char INSERT_NODE[] =
+    "INSERT INTO federation_node (id, created_at, updated_at, domain, name, base_url, api_version, geographic_scope,"
+    " trust_level, status, sync_enabled, sync_direction, requires_auth, contact_email, contact_name, notes, key_ids,"
+    " sync_cursor) VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::uuid[], $17)";
+
+Err events_store_insert_node(DbTx *tx, const NodeRow *node)
+{
+    return db_exec(tx, INSERT_NODE, DB_ARGS(db_uuid(node->id), db_time_us(node->created_us), NODE_ARGS(node)));
+}
+
+static const char UPDATE_NODE[] =
+    "UPDATE federation_node SET updated_at = $2, domain = $3, name = $4, base_url = $5, api_version = $6,"
+    " geographic_scope = $7, trust_level = $8, status = $9, sync_enabled = $10, sync_direction = $11,"
+    " requires_auth = $12, contact_email = $13, contact_name = $14, notes = $15, key_ids = $16::uuid[],"
+    " sync_cursor = $17 WHERE id = $1";
+
+Err events_store_update_node(DbTx *tx, const NodeRow *node)
+{
+    return db_exec(tx, UPDATE_NODE, DB_ARGS(db_uuid(node->id), db_time_us(node->updated_us), NODE_ARGS(node)));
+}
+
+static const char DELETE_NODE[] = "DELETE FROM federation_node WHERE id = $1";
+
+Err events_store_delete_node(DbTx *tx, Uuid id, bool *out_found)
+{
+    int64_t count;
+
+    TRY(db_exec_count(tx, DELETE_NODE, DB_ARGS(db_uuid(id)), &count));
+    *out_found = count > 0;
+    return OK;
+}
+
+static const char FIND_NODE[] = "SELECT " NODE_COLUMNS " FROM federation_node WHERE id = $1";
+static const char LOCK_NODE[] = "SELECT " NODE_COLUMNS " FROM federation_node WHERE id = $1 FOR UPDATE";
+
+Err events_store_node(Request *rq, DbTx *tx, Uuid id, NodeRow *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    *out = (NodeRow){.domain = NULL};
+    if (tx)
+        TRY(db_query(tx, LOCK_NODE, DB_ARGS(db_uuid(id)), &rows));
+    else
+        TRY(db_read(rq, FIND_NODE, DB_ARGS(db_uuid(id)), &rows));
+    if (rows.count)
+        read_node(rq->mem, &rows, 0, out);
+    return OK;
+}
+
+static const char FIND_BY_DOMAIN[] = "SELECT " NODE_COLUMNS " FROM federation_node WHERE domain = $1";
+
+Err events_store_node_by_domain(DbTx *tx, Arena *mem, const char *domain, NodeRow *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    *out = (NodeRow){.domain = NULL};
+    TRY(db_query(tx, FIND_BY_DOMAIN, DB_ARGS(db_text(slice(domain))), &rows));
+    if (rows.count)
+        read_node(mem, &rows, 0, out);
+    return OK;
+}
+
+/* Ids are of their time. */
+static const char LIST_NODES[] =
+    "SELECT " NODE_COLUMNS " FROM federation_node WHERE ($1 = '' OR status = $1) AND id > $2"
+    " ORDER BY id LIMIT $3";
+
+Err events_store_nodes(Request *rq, const char *status, Uuid after, int64_t limit, NodeRow **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, LIST_NODES, DB_ARGS(db_text(slice(status)), db_uuid(after), db_int64(limit)), &rows));
+    *out = ARENA_ARRAY(rq->mem, NodeRow, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        read_node(rq->mem, &rows, i, *out + i);
+    *out_count = (size_t)rows.count;
+    return OK;
+}

@@ -1,0 +1,181 @@
+"""The commons as it is read: lists by filters, walks, search, maps, facets, conditions, tombstones, exports (events
+contract 6, 3.5, and B4, B7 to B9, B13 of 21)."""
+import gzip
+import json
+import secrets
+
+import pytest
+
+from api import PASSWORD, Api
+
+EVENTS, PLACES = "/api/v1/events", "/api/v1/places"
+
+
+@pytest.fixture(scope="module")
+def admin(stack):
+    name = "a" + secrets.token_hex(6)
+    stack.atrium("user", "create", name, "--role", "admin", "--password", PASSWORD)
+    return Api(stack.url).login(name).json()["access_token"]
+
+
+@pytest.fixture(scope="module")
+def key(stack, admin):
+    answer = Api(stack.url).post("/api/v1/admin/api-keys", {"name": "reader", "role": "admin"}, admin)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["api_key"]
+
+
+@pytest.fixture(scope="module")
+def town():
+    """A town that no other test knows."""
+    return "Town" + secrets.token_hex(4)
+
+
+NAMES = ["Jazz at the Café", "Night of songs", "Market", "Reading hour", "Football"]
+
+
+@pytest.fixture(scope="module")
+def events(stack, key, town):
+    """Five events on five days, 0.1 degrees apart; their ULIDs."""
+    api, made = Api(stack.url), []
+    for i, name in enumerate(NAMES):
+        answer = api.post(EVENTS, {
+            "name": f"{name} {town}", "description": f"What happens on day {i}.",
+            "startDate": f"2031-05-1{i}T20:00:00-04:00", "endDate": f"2031-05-1{i}T22:00:00-04:00",
+            "@type": "SportsEvent" if name == "Football" else "MusicEvent", "keywords": ["all", f"k{i}"],
+            "offers": {"price": 10 * i, "priceCurrency": "CAD"}, "image": f"https://pictures.test/{i}.jpg",
+            "location": {"name": f"Hall {i} {town}", "addressLocality": town, "addressRegion": "ON",
+                         "latitude": 50 + i / 10, "longitude": -70}}, key)
+        assert answer.status_code in (201, 202), answer.text
+        ulid = answer.json()["@id"].rsplit("/", 1)[1]
+        if answer.status_code == 202:
+            assert api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key).status_code == 200
+        made.append(ulid)
+    return made
+
+
+def ids(answer):
+    assert answer.status_code == 200, answer.text
+    return [item["@id"].rsplit("/", 1)[1] for item in answer.json()["items"]]
+
+
+def find(api, town, query=""):
+    return api.get(f"{EVENTS}?startDate=2031-01-01&locality={town}{query}")
+
+
+def test_filters(api, events, town):
+    first = ids(api.get(f"{EVENTS}?startDate=2031-05-01&locality={town}"))
+    assert first == events
+    for query, wanted in {"&domain=sports": [4], "&keywords=K1,k2": [1, 2], "&free=true": [0], "&price_max=20": [0, 1, 2],
+                          "&endDate=2031-05-11": [0, 1], "&startDate=2031-05-13": [3, 4], "&mode=online": [],
+                          "&state=cancelled": [], "&state=draft": [], "&city=ottawa": [0, 1, 2, 3, 4],
+                          "&near_lat=50&near_lon=-70&radius=12": [0, 1], "&bbox=-71,50.05,-69,50.25": [1, 2],
+                          "&q=cafe+jazz": [0], "&q=JAZZ": [0], "&q=day+3": [3], "&q=%22songs+night%22": [],
+                          "&q=nigth+songz": [1]}.items():
+        if query.startswith("&startDate"):
+            answer = api.get(f"{EVENTS}?locality={town}{query}")
+        else:
+            answer = find(api, town, query)
+        assert ids(answer) == [events[i] for i in wanted], query
+
+
+def test_a_walk_sees_each_once_and_keeps_to_its_filters(api, events, town):
+    seen, after = [], ""
+    while True:
+        answer = find(api, town, f"&limit=2&after={after}")
+        seen += ids(answer)
+        after = answer.json()["next_cursor"]
+        if not after:
+            break
+        assert api.get(f"{EVENTS}?startDate=2031-01-01&domain=music&after={after}").status_code == 400
+    assert seen == events
+
+
+def test_what_is_wrong_is_told_and_what_is_unknown_is_ignored(api, events, town):
+    answer = api.get(f"{EVENTS}?limit=0&domain=cars&startDate=2031-02-30&venueId=x")
+    assert answer.status_code == 400 and answer.headers["Content-Type"] == "application/problem+json"
+    assert {e["pointer"] for e in answer.json()["errors"]} == {"/limit", "/domain", "/startDate", "/venueId"}
+    answer = find(api, town, "&colour=red&event_domain=sports&domain=")
+    assert ids(answer) == [events[4]] and len(answer.json()["warnings"]) == 2
+
+
+def test_contexts(api, events, town):
+    inline, by_url, document = (find(api, town, f"&limit=1{more}").json() for more in ("", "&context=url", "&context=document"))
+    assert isinstance(inline["items"][0]["@context"], dict)
+    assert by_url["items"][0]["@context"].endswith("/contexts/sel/v1.jsonld")
+    assert "@context" in document and "@context" not in document["items"][0]
+
+
+def test_facets_ignore_their_own_filter(api, events, town):
+    facets = find(api, town, "&domain=sports&facets=domain,keyword,month,mode,price").json()["facets"]
+    assert {f["value"]: f["count"] for f in facets["domain"]} == {"music": 4, "sports": 1}
+    assert facets["month"] == [{"value": "2031-05", "count": 1}] and facets["mode"] == [{"value": "offline", "count": 1}]
+
+
+def test_a_map_of_occurrences(api, events, town):
+    answer = api.get(f"{EVENTS}?startDate=2031-01-01&locality={town}", headers={"Accept": "application/geo+json"})
+    assert answer.headers["Content-Type"].startswith("application/geo+json")
+    points = [f["geometry"]["coordinates"] for f in answer.json()["features"]]
+    assert points == [[-70, 50], [-70, 50.1], [-70, 50.2], [-70, 50.3], [-70, 50.4]]
+
+
+def test_conditions(api, events, town):
+    for path in (f"{EVENTS}/{events[0]}", f"{EVENTS}?startDate=2031-01-01&locality={town}", f"{PLACES}?city={town}"):
+        first = api.get(path)
+        again = api.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert again.status_code == 304 and again.headers["ETag"] == first.headers["ETag"], path
+        assert not again.content and "Accept" in first.headers["Vary"]
+
+
+def test_ids(api, events):
+    assert api.get(f"{EVENTS}/{events[0].lower()}").json()["@id"].endswith(events[0])
+    assert api.get(f"{EVENTS}/nonsense").status_code == 400
+    assert api.get(f"{EVENTS}/8{events[0][1:]}").status_code == 400
+    assert api.get(f"{EVENTS}/01J00000000000000000000000").status_code == 404
+
+
+def test_places(api, events, town):
+    near = api.get(f"{PLACES}?near_lat=50&near_lon=-70&radius=25&city={town}").json()["items"]
+    assert [round(p["sel:distanceKm"], 1) for p in near] == [0, 11.1, 22.2]
+    named = api.get(f"{PLACES}?near_place={town}&radius=5")
+    assert named.json()["geocoding"]["display_name"] == town and named.status_code == 200
+    assert api.get(f"{PLACES}?near_place=nowhere{town}").json()["type"].endswith("geocoding-failed")
+    names, after = [], ""
+    while True:
+        page = api.get(f"{PLACES}?city={town}&sort=name&order=desc&limit=2&after={after}").json()
+        names += [p["name"] for p in page["items"]]
+        after = page["next_cursor"]
+        if not after:
+            break
+    assert names == sorted(names, reverse=True) and len(names) == 5
+
+
+def test_drafts_and_what_is_gone(api, key, events, town):
+    ulid = events[3]
+    assert api.post(f"/api/v1/admin/events/{ulid}/unpublish", {}, key).status_code == 200
+    assert api.get(f"{EVENTS}/{ulid}").status_code == 404 and api.get(f"{EVENTS}/{ulid}", key).status_code == 200
+    assert ulid not in ids(find(api, town))
+    assert api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key).status_code == 200
+    assert ulid in ids(find(api, town))
+    assert api.call("DELETE", f"/api/v1/admin/events/{events[4]}", key).status_code == 204
+    gone = api.get(f"{EVENTS}/{events[4]}")
+    assert gone.status_code == 410 and gone.json()["sel:tombstone"] is True
+    assert gone.json()["eventStatus"] == "https://schema.org/EventCancelled" and "name" in gone.json()
+
+
+def test_everything_in_one_file(api, events):
+    lines = [json.loads(line) for line in api.get("/api/v1/exports/events.ndjson").text.splitlines()]
+    assert {e["@id"].rsplit("/", 1)[1] for e in lines} >= set(events[:3])
+    assert all(e["@context"].endswith("/contexts/sel/v1.jsonld") for e in lines)
+    packed = api.get("/api/v1/exports/events.jsonld.gz")
+    assert len(json.loads(gzip.decompress(packed.content))["@graph"]) == len(lines)
+    first = api.get("/api/v1/exports/events.ttl")
+    assert first.text.startswith("@prefix")
+    assert api.get("/api/v1/exports/events.ttl", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert api.get("/api/v1/exports/events.exe").status_code == 404
+
+
+def test_counts(api, events):
+    answer = api.get("/api/v1/stats")
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert answer.json()["total_events"] >= 4 and answer.json()["total_users"] == 0
