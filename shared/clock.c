@@ -165,8 +165,7 @@ bool time_parse(Slice text, int64_t *out_unix_s, int32_t *out_nanos)
         !take_offset(&text, &offset_s) || text.len)
         return false;
     d.year = year;
-    if (!civil_date_exists(d) || hour > 23 || minute > 59 ||
-        second > 59)
+    if (!civil_date_exists(d) || hour > 23 || minute > 59 || second > 59)
         return false;
     *out_unix_s = civil_days(d) * CIVIL_S_PER_DAY + hour * 3600 + minute * 60 + second - offset_s;
     *out_nanos = nanos;

@@ -77,10 +77,9 @@ static Err go_to_calendar(Request *rq, ListedBy by, Uuid id)
 
     request_set_status(rq, 307);
     request_set_header(rq, "Location",
-                       by == LISTED_BY_SERIES
-                           ? arena_printf(rq->mem, "%s/api/v1/series/%s/ics", base, ulid)
-                           : arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", base,
-                                          by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid));
+                       by == LISTED_BY_SERIES ? arena_printf(rq->mem, "%s/api/v1/series/%s/ics", base, ulid)
+                                              : arena_printf(rq->mem, "%s/api/v1/events.ics?%s=%s", base,
+                                                             by == LISTED_BY_PLACE ? "venueId" : "organizerId", ulid));
     return OK;
 }
 

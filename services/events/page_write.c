@@ -201,6 +201,20 @@ static void write_facts(StrBuf *out, const Node *node, const Zone *zone, int lev
 
 /* --- pages ---------------------------------------------------------------------------------------------------------
  */
+/* Of texts that are in one language: for voices and for browsers that translate. */
+static void open_language(StrBuf *out, const Node *node)
+{
+    const Property *languages = node_get(node, TERM_IN_LANGUAGE);
+
+    strbuf_append_cstr(out, "<div");
+    if (languages && languages->count == 1) {
+        strbuf_append_cstr(out, " lang=\"");
+        html_text(out, languages->values[0].text);
+        strbuf_append_char(out, '"');
+    }
+    strbuf_append_cstr(out, ">\n");
+}
+
 static void write_heading(StrBuf *out, const Node *node)
 {
     Slice status = local_name(node_text(node, TERM_EVENT_STATUS));
@@ -242,9 +256,10 @@ void page_write_node(StrBuf *out, const Events *events, const Node *node)
 {
     const Zone *zone = zone_of(events, node);
 
+    open_language(out, node);
     write_heading(out, node);
     html_paragraphs(out, node_text(node, TERM_DESCRIPTION));
-    strbuf_append_cstr(out, "<dl>\n");
+    strbuf_append_cstr(out, "</div>\n<dl>\n");
     if (node_get(node, TERM_START_DATE)) {
         write_row(out, "When");
         write_times(out, node, zone);

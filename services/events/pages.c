@@ -72,6 +72,19 @@ static Err choose_format(Request *rq, const char *id, bool calendar, Slice *out_
 
 /* --- how it looks --------------------------------------------------------------------------------------------------
  */
+/* For people, too: to their calendars, to their readers of feeds, and as data. */
+static void write_formats(StrBuf *out, const Subject *s, const HtmlLink *links, size_t count)
+{
+    if (s->node->type->family == FAMILY_EVENT)
+        strbuf_printf(out, "<p><a href=\"%s.ics\">Add to a calendar</a></p>\n", s->uri);
+    if (s->lists)
+        strbuf_printf(out, "<p>Its events as a <a href=\"%s/events.ics\">calendar</a></p>\n", s->uri);
+    strbuf_append_cstr(out, "<p>As data:");
+    for (size_t i = 0; i < count; i++)
+        strbuf_printf(out, " <a href=\"%s\">%s</a>", links[i].href, links[i].type);
+    strbuf_append_cstr(out, "</p>\n");
+}
+
 static void write_html(const Events *events, const Subject *s, StrBuf *out)
 {
     const char *home = events->settings->base_url;
@@ -116,6 +129,8 @@ static void write_html(const Events *events, const Subject *s, StrBuf *out)
         page_write_tombstone(out, s->node);
     else
         page_write_node(out, events, s->node);
+    if (!s->gone)
+        write_formats(out, s, links, count);
     if (s->lists && !s->gone) {
         strbuf_append_cstr(out, "<h2>Coming events</h2>\n");
         page_write_events(out, events, s->list, s->count, "");

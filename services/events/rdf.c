@@ -304,8 +304,7 @@ static void wait_for(RdfWriter *w, Waiting *waiting, const Node *node)
     if (waiting->count == waiting->room) {
         size_t room = waiting->room ? 2 * waiting->room : 16;
 
-        waiting->nodes =
-            arena_grow(w->out->mem, waiting->nodes, waiting->room * sizeof(Value), room * sizeof(Value));
+        waiting->nodes = arena_grow(w->out->mem, waiting->nodes, waiting->room * sizeof(Value), room * sizeof(Value));
         waiting->room = room;
     }
     waiting->nodes[waiting->count++].node = node;

@@ -194,6 +194,13 @@ static void decision_done(Decision *d)
     db_tx_done(&d->tx);
 }
 
+/* Was there nothing left to decide, since the event was deleted by itself? */
+static bool is_moot(const Decision *d)
+{
+    return d->event.head.deleted_us && uuid_is_nil(d->event.head.superseded_by) &&
+           strcmp(d->row.status, "rejected") != 0;
+}
+
 /* The event's lock is taken before the entry's, as by whoever opens one. */
 static Err begin(Request *rq, int64_t id, bool has_version, int64_t version, Decision *d)
 {
@@ -204,10 +211,10 @@ static Err begin(Request *rq, int64_t id, bool has_version, int64_t version, Dec
     d->writer = entity_writer(rq, &d->tx);
     TRY(event_load(&d->writer, d->row.event_id, &d->event));
     TRY(events_store_review(rq, &d->tx, id, &d->row));
+    if (is_moot(d))
+        return err_make(&EVENT_DELETED, "the event is deleted");
     if (strcmp(d->row.status, "pending") != 0)
         return err_make(&CONFLICT, "the entry is %s already", d->row.status);
-    if (d->event.head.deleted_us)
-        return err_make(&EVENT_DELETED, "the event is deleted");
     d->version = d->event.head.version;
     return version_check(rq, has_version, version, d->version);
 }

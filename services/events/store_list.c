@@ -2,9 +2,10 @@
  *
  * A filter has some twenty parts, of which a request uses two or three. One statement with all of them ("$1 IS NULL OR
  * …") gets plans that read everything, or is planned anew each time, which costs as much as running it. So the text is
- * put together of the parts that are used, from constants, values as $n as ever; the limit is a constant in it, or the
- * planner would not know that a page is short. What is put together once is kept (Shapes). There are more shapes than
- * are worth keeping; beyond SHAPES_MAX a filter gets the text with all parts. */
+ * put together of the parts that are used, from constants, values as $n as ever. Two things keep its plan: the limit is a
+ * constant in it, or the planner would not know that a page is short; and times are (SELECT $n), because with the value
+ * of a bare $n its estimate is so much better than without that it plans each time. Texts that were put together are kept
+ * (Shapes). There are more shapes than are worth keeping; beyond SHAPES_MAX a filter gets the text with all parts. */
 #include "services/events/store_list.h"
 
 #include <math.h>
@@ -191,7 +192,7 @@ static void write_occurrence_parts(Query *q, const char *row)
         end_part(q);
     }
     if (begin_shared_part(q, SLOT_LOCALITY, f->locality[0] && q->facet != FACET_LOCALITY)) {
-        strbuf_printf(&q->text, "%s.locality = fold($%d::text)", row,
+        strbuf_printf(&q->text, "%s.locality = (SELECT fold($%d::text))", row,
                       shared_arg(q, SLOT_LOCALITY, db_text(slice(f->locality))));
         end_part(q);
     }
@@ -240,8 +241,8 @@ static void write_words(Query *q)
     if (q->fuzzy) {
         strbuf_printf(&q->text, "e.id IN (SELECT id FROM similar_events($%d::text))", arg(q, db_text(slice(f->q))));
     } else {
-        strbuf_printf(&q->text, "e.haystack LIKE fold($%d::text)", arg(q, db_text(like_pattern(mem, f->q))));
-        strbuf_printf(&q->text, " OR e.words @@ websearch_to_tsquery('simple', fold($%d::text))",
+        strbuf_printf(&q->text, "e.haystack LIKE (SELECT fold($%d::text))", arg(q, db_text(like_pattern(mem, f->q))));
+        strbuf_printf(&q->text, " OR e.words @@ (SELECT websearch_to_tsquery('simple', fold($%d::text)))",
                       arg(q, db_text(slice(f->q))));
     }
     end_part(q);
@@ -281,11 +282,11 @@ static void write_earliest(Query *q, int from)
 {
     if (q->f->expand || q->facet)
         return;
-    strbuf_printf(&q->text, " AND (o.earlier_at < $%d", from);
+    strbuf_printf(&q->text, " AND (o.earlier_at < (SELECT $%d)", from);
     if (has_occurrence_parts(q->f) || q->whole) {
         strbuf_printf(&q->text,
                       " OR ($%d AND NOT EXISTS (SELECT 1 FROM occurrence b WHERE b.event_id = o.event_id"
-                      " AND b.start_at >= $%d AND (b.start_at, b.id) < (o.start_at, o.id)",
+                      " AND b.start_at >= (SELECT $%d) AND (b.start_at, b.id) < (o.start_at, o.id)",
                       arg(q, db_bool(has_occurrence_parts(q->f))), from);
         write_occurrence_parts(q, "b");
         strbuf_append_cstr(&q->text, "))");
@@ -299,9 +300,9 @@ static void write_where(Query *q)
 
     strbuf_append_cstr(&q->text, " FROM occurrence o JOIN event e ON e.id = o.event_id WHERE ");
     write_visibility(q);
-    strbuf_printf(&q->text, " AND o.start_at >= $%d", from);
+    strbuf_printf(&q->text, " AND o.start_at >= (SELECT $%d)", from);
     if (q->f->to_us != WINDOW_TO_US || q->whole)
-        strbuf_printf(&q->text, " AND o.start_at < $%d", arg(q, db_time_us(q->f->to_us)));
+        strbuf_printf(&q->text, " AND o.start_at < (SELECT $%d)", arg(q, db_time_us(q->f->to_us)));
     write_occurrence_parts(q, "o");
     write_event_parts(q);
     write_earliest(q, from);
@@ -324,11 +325,11 @@ static void write_score(Query *q)
     int words = arg(q, db_text(slice(q->f->q)));
 
     if (q->fuzzy)
-        strbuf_printf(&q->text, "public.word_similarity(fold($%d::text), e.name_norm)", words);
+        strbuf_printf(&q->text, "public.word_similarity((SELECT fold($%d::text)), e.name_norm)", words);
     else
         strbuf_printf(&q->text,
-                      "ts_rank_cd(e.words, websearch_to_tsquery('simple', fold($%d::text)))"
-                      " + CASE WHEN e.name_norm LIKE '%%' || name_norm($%d::text) || '%%' THEN 1 ELSE 0 END",
+                      "ts_rank_cd(e.words, (SELECT websearch_to_tsquery('simple', fold($%d::text))))"
+                      " + CASE WHEN e.name_norm LIKE (SELECT '%%' || name_norm($%d::text) || '%%') THEN 1 ELSE 0 END",
                       words, words);
 }
 
@@ -338,7 +339,7 @@ static void write_order(Query *q)
 
     if (f->sort == SORT_START) {
         if (f->has_cursor || q->whole)
-            strbuf_printf(&q->text, " AND (o.start_at, o.event_id) > ($%d, $%d)",
+            strbuf_printf(&q->text, " AND (o.start_at, o.event_id) > ((SELECT $%d), (SELECT $%d))",
                           arg(q, db_time_us(f->has_cursor ? f->cursor_us : WINDOW_FROM_US)),
                           arg(q, db_uuid(f->cursor_id)));
         strbuf_printf(&q->text, " ORDER BY o.start_at, o.event_id LIMIT %" PRId64, page_room(f->limit));

@@ -126,3 +126,33 @@ Err events_store_nodes(Request *rq, const char *status, Uuid after, int64_t limi
     *out_count = (size_t)rows.count;
     return OK;
 }
+
+static const char FIND_COPY[] = "SELECT event_id, modified_at FROM federation_copy WHERE uri = $1";
+
+Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, FIND_COPY, DB_ARGS(db_text(slice(uri))), &rows));
+    *out = (CopyRow){.known = rows.count > 0};
+    if (rows.count) {
+        out->event = db_get_uuid(&rows, 0, 0);
+        out->modified_us = db_get_time_us(&rows, 0, 1);
+    }
+    return OK;
+}
+
+/* Changes of this transaction: the first was recorded before anybody knew where the event is from. */
+static const char PUT_COPY[] =
+    "WITH node AS (UPDATE federation_node SET last_sync_at = $5, last_success_at = $5, online = true WHERE id = $2),"
+    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL)"
+    " INSERT INTO federation_copy (uri, node_id, event_id, modified_at, received_at) VALUES ($1, $2, $3, $4, $5)"
+    " ON CONFLICT (uri) DO UPDATE SET node_id = excluded.node_id, event_id = excluded.event_id,"
+    " modified_at = excluded.modified_at, received_at = excluded.received_at";
+
+Err events_store_put_copy(DbTx *tx, const char *uri, Uuid node, Uuid event, int64_t modified_us, int64_t now_us)
+{
+    return db_exec(
+        tx, PUT_COPY,
+        DB_ARGS(db_text(slice(uri)), db_uuid(node), db_uuid(event), db_time_us(modified_us), db_time_us(now_us)));
+}

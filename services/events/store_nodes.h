@@ -26,3 +26,14 @@ Err events_store_node_by_domain(DbTx *tx, Arena *mem, const char *domain, NodeRo
 /* Oldest first, behind `after` unless nil; "" any status. */
 Err events_store_nodes(Request *rq, const char *status, Uuid after, int64_t limit, NodeRow **out,
                        size_t *out_count) MUST_CHECK;
+
+/* An event of another node, as it is here. */
+typedef struct CopyRow {
+    bool known;
+    Uuid event;
+    int64_t modified_us;
+} CopyRow;
+Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out) MUST_CHECK;
+/* And the node was in touch. */
+Err events_store_put_copy(DbTx *tx, const char *uri, Uuid node, Uuid event, int64_t modified_us,
+                          int64_t now_us) MUST_CHECK;

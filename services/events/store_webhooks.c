@@ -3,7 +3,10 @@
 
 Err events_store_lock_webhooks(DbTx *tx, int64_t owner_id)
 {
-    return db_lock(tx, "webhooks", slice_of(&owner_id, sizeof(owner_id)));
+    char key[24];
+
+    (void)snprintf(key, sizeof(key), "%" PRId64, owner_id);
+    return db_lock(tx, "webhooks", slice(key));
 }
 
 static const char SET_FILTER[] =

@@ -1,5 +1,5 @@
-/* Fuzz target: texts of strangers. What comes out begins no tag and stays as it is when it is cleaned again; keys stay in
- * bounds. */
+/* Fuzz target: texts of strangers. What comes out begins no tag and stays as it is when it is cleaned again; keys stay
+ * in bounds. */
 #include "services/events/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

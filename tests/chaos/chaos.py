@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 import auth_domain  # noqa: E402
 import chat_domain  # noqa: E402
 import checker  # noqa: E402
+import events_domain  # noqa: E402
 import media_domain  # noqa: E402
 import outbox_domain  # noqa: E402
 from history import History  # noqa: E402
@@ -19,10 +20,11 @@ from stack import Stack  # noqa: E402
 from streams import read_stream  # noqa: E402
 
 # Each later domain adds its module: threads of work, what "works" means, and CHECKS.
-DOMAINS = (auth_domain, outbox_domain, media_domain, chat_domain)
+DOMAINS = (auth_domain, outbox_domain, media_domain, chat_domain, events_domain)
 STREAMS = [stream for domain in DOMAINS for stream in domain.Domain.streams]
 CHECKS = [check for domain in DOMAINS for check in domain.CHECKS]
-RATE_LIMITS = "auth=1000000/60,user=1000000/60,chat=1000000/60,connect=1000000/60"
+RATE_LIMITS = ("auth=1000000/60,user=1000000/60,chat=1000000/60,connect=1000000/60,commons=1000000/60,"
+               "commons.agent=1000000/60,commons.admin=0")
 CALM_S = 1.5            # between two faults
 GIVE_UP_S = 60          # for everything to work again
 ADMIN = [f"ADMIN_PORT_{name}" for name in ("gateway", "gateway_2", "auth", "chat", "events", "media", "transcode")]

@@ -12,7 +12,7 @@ import time
 
 from history import Down, Fault
 
-TARGETS = ("gateway", "auth", "chat", "media", "transcode", "nats", "postgresql", "redis")
+TARGETS = ("gateway", "auth", "chat", "media", "transcode", "events", "nats", "postgresql", "redis")
 HOLD_S = {"kill": 2.0, "stop": 7.0, "restart": 0.0, "cut": 7.0}
 QUICK_S = 0.2
 # How the two of a pair are broken; one of these for each pair of targets, in turn.
@@ -23,7 +23,7 @@ PAIRS = [f"{ways[0]}:{a}+{ways[1]}:{b}" for (a, b), ways in zip(itertools.combin
                                                                itertools.cycle(PAIR_WAYS))]
 # A minute of it, for make test: one of each kind, those that found most, and a pair.
 SHORT = ["kill:gateway", "kill:auth", "kill:nats", "kill:postgresql", "stop:gateway", "cut:gateway-2",
-         "kill:nats+kill:auth", "kill:media+kill:transcode", "kill:chat"]
+         "kill:nats+kill:auth", "kill:media+kill:transcode", "kill:chat", "kill:events"]
 
 
 def select_faults(text):

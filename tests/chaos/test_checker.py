@@ -54,12 +54,21 @@ def good_history():
         at(17, 17.1, op("post", "C1", "gateway", value=3, good=(201,)), 201),
         at(20, 20.1, op("read_back", "C1", "", value=[1, 2, 3])),
     ]
+    h.ops += [
+        at(1, 1.1, op("submit", "E1", "gateway", 10.0, good=(201,)), 201),
+        at(2, 2.1, op("changes", "feed", "gateway-2", value=(0, [(1, "create", "E1")]), safe=True)),
+        at(10, 10.1, op("submit", "", "gateway-2", 10.0, good=(201,)), 503),
+        at(17, 17.1, op("submit", "E2", "gateway", 10.0, good=(201,)), 201),
+        at(20, 20.1, op("feed_read", "feed", "gateway", safe=True,
+                        value=(0, [(1, "create", "E1"), (2, "create", None), (3, "create", "E2")]))),
+    ]
     for asked in h.ops:
         asked.retry_after = asked.status == 503
     h.events = [Event("evt.auth.user.registered.7", "7", "e1", T + 1.2),
                 Event("evt.auth.login.ended.L1", "L1", "e2", T + 6.1),
                 *(Event("evt.auth.chaos.ticked.key0", "key0", f"t{n}", T + 8 + n, n) for n in (1, 2, 3)),
                 Event("evt.chat.guild.created.G1", "G1", "g1", T + 1.2),
+                *(Event(f"evt.events.event.created.E{n}", f"E{n}", f"v{n}", T + t) for n, t in ((1, 1.2), (2, 17.2))),
                 Event("evt.media.item.uploaded.M1", "M1", "m1", T + 3.2),
                 *(Event("evt.transcode.job.finished.M1", "M1", f"j{n}", T + 5 + n, job=f"J{n}") for n in (1, 2)),
                 *(Event("evt.transcode.job.progressed.M1", "M1", "", T + 5) for _ in range(2))]
@@ -212,7 +221,33 @@ def break_off(h):
     find(h, "tus_append", key="M2").status = 502
 
 
+def lose_change(h):
+    find(h, "feed_read").value = (0, [(1, "create", "E1"), (2, "create", None)])
+
+
+def skip_number(h):
+    find(h, "feed_read").value = (0, [(1, "create", "E1"), (3, "create", None), (4, "create", "E2")])
+
+
+def double_change(h):
+    find(h, "feed_read").value = (0, [(1, "create", "E1"), (2, "create", "E2"), (3, "create", "E2")])
+
+
+def number_again(h):
+    find(h, "feed_read").value = (0, [(1, "create", None), (2, "create", "E1"), (3, "create", "E2")])
+
+
+def skip_in_page(h):
+    find(h, "changes").value = (0, [(1, "create", "E1"), (3, "create", "E2")])
+
+
+def lose_created(h):
+    h.events = [e for e in h.events if e.id != "v2"]
+
+
 PLANTED = [
+    (lose_change, "acknowledged write lost"), (skip_number, "gap in the feed"), (double_change, "change twice"),
+    (number_again, "number given twice"), (skip_in_page, "gap in a page"), (lose_created, "event lost"),
     (shorten_upload, "upload went back"), (lengthen_upload, "value from nowhere"), (lose_item, "acknowledged write lost"),
     (leave_item_waiting, "not ready"), (fall_back, "fell back"), (finish_twice, "job finished twice"),
     (lose_uploaded, "event lost"), (break_off, "wrong answer"),

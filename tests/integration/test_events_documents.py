@@ -261,6 +261,9 @@ def test_a_page_tells_what_the_document_does(api, event):
     assert {kind for rel, kind in links if rel == "alternate"} >= {"application/ld+json", "text/turtle", "text/calendar"}
     assert {m["property"]: m["content"] for m in page.all("meta") if "property" in m}["og:title"] == document["name"]
     assert page.all("html")[0]["lang"] and page.all("main") and page.all("nav")
+    hrefs = [a.get("href") for a in page.all("a")]
+    assert event + ".ics" in hrefs and any(h.startswith("https://www.openstreetmap.org/?mlat=43.65") for h in hrefs)
+    assert {"lang": "en"} in page.all("div")
 
 
 def test_lists_work_without_scripts(api, event):
@@ -387,6 +390,10 @@ def test_the_data_set_is_described_in_one_graph(api):
                ("application/ld+json", "text/turtle", "text/html")]
     assert len({triples_of(a) for a in answers}) == 1
     assert "http://www.w3.org/ns/dcat#Dataset" in triples_of(answers[0])
+    for distribution in answers[0].json()["dcat:distribution"]:
+        download = api.get(path_of(distribution["dcat:accessURL"]["@id"]))
+        assert download.status_code == 200, distribution
+        assert distribution["dcat:mediaType"]["@id"].endswith(download.headers["Content-Type"].split(";")[0])
 
 
 def test_crawlers_find_their_way(api, event):

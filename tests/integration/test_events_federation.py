@@ -1,9 +1,11 @@
 """Other nodes: the registry, and what they send."""
+import json
 import secrets
 
 import pytest
 
-from events_feed import NODES, Commons
+from events_feed import NODES, Commons, happening, unique
+from polling import poll
 from stack import running
 
 
@@ -71,7 +73,8 @@ def test_all_that_is_wrong_is_told_at_once(commons):
     answer = commons.api.post(NODES, {"NodeDomain": "no host", "BaseURL": "gopher://x", "TrustLevel": 11}, commons.admin)
     assert answer.status_code == 400 and answer.json()["type"].endswith("/validation-error")
     pointers = {e["pointer"] for e in answer.json()["errors"]}
-    assert pointers >= {"/NodeDomain", "/NodeName", "/BaseURL", "/TrustLevel", "/FederationStatus", "/SyncDirection"}
+    assert pointers >= {"/node_domain", "/node_name", "/base_url", "/trust_level", "/federation_status",
+                        "/sync_direction"}
 
 
 @pytest.mark.parametrize("fields", [
@@ -102,3 +105,114 @@ def test_pages_of_nodes_join(commons):
             break
     assert len(found) == len(set(found)) and found[-3:] == made
     assert commons.api.get(NODES, commons.admin, params={"after": "x"}).status_code == 400
+
+
+# ---------------------------------------------------------------------------------------------- what they send
+SYNC = "/api/v1/federation/sync"
+
+
+class Peer:
+    """A node with a key that speaks for it."""
+
+    def __init__(self, commons, **fields):
+        self.api, self.admin = commons.api, commons.admin
+        self.key, key_id = commons.new_key(rate_limit_tier="federation")
+        self.node = make(commons, KeyIDs=[key_id], **fields)
+
+    def event(self, **fields):
+        return {"@context": "https://schema.org", "@id": f"{self.node['BaseURL']}/events/{unique()}", **happening(), **fields}
+
+    def send(self, body, key=None):
+        return self.api.post(SYNC, body, key or self.key)
+
+    def public(self, ulid):
+        return self.api.get(f"/api/v1/events/{ulid}")
+
+
+@pytest.fixture(scope="module")
+def peer(commons):
+    return Peer(commons)
+
+
+def test_an_event_of_another_node_is_one_of_ours_too(peer, commons):
+    here = commons.position()
+    body = peer.event()
+    first = peer.send(body)
+    assert first.status_code == 201, first.text
+    told = first.json()
+    assert told["@id"] == body["@id"] and told["@type"] == body["@type"] and told["@context"] and told["federationUri"]
+    local = peer.public(told["localId"]).json()
+    assert local["name"] == body["name"] and local["@id"].endswith(told["localId"]) and body["@id"] in local["sameAs"]
+    again = peer.send(body)
+    assert again.status_code == 200 and again.json()["localId"] == told["localId"]
+    after = peer.public(told["localId"]).json()
+    assert after["location"]["@id"] == local["location"]["@id"] and len(after["subEvent"]) == 1
+    change = poll(lambda: commons.all_since(here, action="create"))[0]
+    assert change["federation_uri"] == body["@id"] and change["uri"] == local["@id"]
+
+
+def test_an_older_word_changes_nothing(peer):
+    body = peer.event(dateModified="2026-02-01T00:00:00Z")
+    ulid = peer.send(body).json()["localId"]
+    assert peer.send({**body, "description": "What was said of it before, which was otherwise, and longer than it needed to be.",
+                      "dateModified": "2026-01-01T00:00:00Z"}).status_code == 200
+    assert peer.public(ulid).json()["description"] == body["description"]
+    newer = "What is said of it now, which is otherwise, and no longer than it needs to be."
+    assert peer.send({**body, "description": newer, "dateModified": "2026-03-01T00:00:00Z"}).status_code == 200
+    assert peer.public(ulid).json()["description"] == newer
+
+
+def test_a_tombstone_takes_it_away(peer):
+    body = peer.event()
+    ulid = peer.send(body).json()["localId"]
+    gone = peer.send({"@context": "https://schema.org", "@id": body["@id"], "@type": "Event", "sel:tombstone": True})
+    assert gone.status_code == 200, gone.text
+    assert peer.public(ulid).status_code == 410
+    assert peer.send({**peer.event(), "sel:tombstone": True}).status_code == 404
+
+
+def test_who_may_not_speak(peer, commons):
+    for fields in ({"FederationStatus": "blocked"}, {"FederationStatus": "paused"}, {"SyncDirection": "push_only"},
+                   {"SyncDirection": "disabled"}):
+        refused = Peer(commons, **fields)
+        answer = refused.send(refused.event())
+        assert answer.status_code == 403 and answer.json()["type"].endswith("/forbidden"), (fields, answer.text)
+    assert peer.send(peer.event(), commons.key).status_code == 403  # bound to no node
+    assert peer.send({**peer.event(), "@id": "https://nobody.example/events/1"}).status_code == 403
+    assert peer.send(peer.event(), commons.admin).status_code == 403
+    assert commons.api.post(SYNC, peer.event()).status_code == 401
+
+
+def test_what_went_out_does_not_come_back(peer, commons):
+    ulid = commons.submit()
+    own = peer.public(ulid).json()["@id"]
+    for body in (peer.event(**{"@id": own}), peer.event(sameAs=[own]), peer.event(sameAs=own)):
+        assert peer.send(body).status_code == 403
+
+
+@pytest.mark.parametrize("change", [
+    {"@context": None}, {"@id": "events/1"}, {"@id": "ftp://x/1"}, {"@id": 5}, {"@type": None}, {"name": ""},
+    {"license": "https://creativecommons.org/licenses/by/4.0/"}, {"startDate": "tomorrow"}, {"@id": "https://x/" + "a" * 3000},
+])
+def test_what_cannot_be_taken(peer, change):
+    body = {k: v for k, v in {**peer.event(), **change}.items() if v is not None}
+    answer = peer.send(body)
+    assert answer.status_code == 400 and answer.json()["type"].endswith("/validation-error"), answer.text
+
+
+@pytest.mark.parametrize("raw", [b"", b"nonsense", b"[]", b"5", b'"x"', b"{" * 5000, b"[" * 5000, b'{"a":1,"a":2}', b"\xff"])
+def test_a_body_that_is_none(peer, raw):
+    answer = peer.api.call("POST", SYNC, peer.key, data=raw, headers={"Content-Type": "application/ld+json"})
+    assert answer.status_code == 400, answer.text
+
+
+def test_many_at_once_each_by_itself(peer):
+    good, bad, other = peer.event(), peer.event(startDate="tomorrow"), peer.event()
+    answer = peer.send([good, bad, other])
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["items"]
+    assert [i.get("status", 0) for i in items] == [0, 400, 0] and items[1]["@id"] == bad["@id"]
+    lines = "\n".join(json.dumps(e) for e in (good, other)).encode()
+    again = peer.api.call("POST", SYNC, peer.key, data=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert [i["localId"] for i in again.json()["items"]] == [items[0]["localId"], items[2]["localId"]]
+    assert peer.send([peer.event()] * 101).status_code == 400

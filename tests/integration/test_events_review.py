@@ -163,6 +163,13 @@ def test_deleted_is_deleted_once(api, admin, agent, unique):
     problem(api.call("DELETE", ADMIN + "/events/nonsense", admin), 400, "validation-error")
 
 
+def test_the_entry_of_a_deleted_event_is_gone(api, admin, agent, unique):
+    ulid, entry = waiting(api, admin, agent, unique)
+    assert api.call("DELETE", f"{ADMIN}/events/{ulid}", admin).status_code == 204
+    assert entry_of(api, admin, ulid) is None
+    problem(api.post(f"{QUEUE}/{entry}/approve", {}, admin), 410, "event-deleted")
+
+
 def test_publishing_and_taking_down(api, admin, agent, unique):
     ulid = hand_in(api, agent, event(unique))
     path = f"{ADMIN}/events/{ulid}"

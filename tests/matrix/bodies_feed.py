@@ -18,6 +18,7 @@ BODIES = {
     "CreateSubscription": lambda s: {},
     "UpdateSubscription": lambda s: {"enabled": False},
     "CreateNode": lambda s: {},
+    "SyncEvents": lambda s: {},
     "AnnounceEvent": lambda s: {"channel_id": "1"},
     "UpdateNode": lambda s: {},
 }
