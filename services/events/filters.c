@@ -238,9 +238,11 @@ static void read_point(Request *rq, const Events__V1__ListEventsRequest *in, Eve
     f->radius_km = RADIUS_DEFAULT_KM;
     if (has_lat != has_lon)
         wrong(rq, has_lat ? "near_lon" : "near_lat", "near_lat and near_lon belong together");
-    else if (has_lat)
-        f->near = read_number(rq, "near_lat", in->near_lat, -90, 90, &f->latitude) &
-                  read_number(rq, "near_lon", in->near_lon, -180, 180, &f->longitude);
+    else if (has_lat) {
+        bool fine = read_number(rq, "near_lat", in->near_lat, -90, 90, &f->latitude);
+
+        f->near = read_number(rq, "near_lon", in->near_lon, -180, 180, &f->longitude) && fine;
+    }
     if (!given(in->radius)[0])
         return;
     if (!has_lat)

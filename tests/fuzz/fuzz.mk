@@ -77,6 +77,7 @@ transcode_probe_FUZZ := services/transcode/probe_fuzz.c $(addprefix services/tra
 transcode_probe_FUZZ_LDFLAGS := -lm
 transcode_intake_FUZZ := services/transcode/intake_fuzz.c $(addprefix services/transcode/,$(transcode_PARTS))
 transcode_intake_FUZZ_LDFLAGS := -lm
+events_filters_FUZZ := services/events/filters_fuzz.c $(addprefix services/events/,filters.c events.c lifecycle.c)
 events_batch_FUZZ := services/events/batch_fuzz.c services/events/batch_split.c
 events_submission_FUZZ := services/events/submission_fuzz.c $(addprefix services/events/,submission_read.c \
 	submission_parts.c submission_check.c text.c urls.c when.c codes.c findings.c boundary.c terms.c lifecycle.c \
