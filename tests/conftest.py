@@ -49,6 +49,8 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_unconfigure():
+    if os.environ.get("PYTEST_XDIST_WORKER"):  # its reports are counted where they arrive
+        return
     if os.environ.get("ATRIUM_FAILED_LIST") and failed:
         pathlib.Path(os.environ["ATRIUM_FAILED_LIST"]).write_text("".join(f"{id}\n" for id in failed))
     print(f"{counts['passed']} passed, {counts['failed']} failed")

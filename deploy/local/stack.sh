@@ -518,11 +518,12 @@ progress() {
 
 # --- commands ----------------------------------------------------------------------------------------------------------
 command_up() {
-    local gateways='' free='' name began address
+    local gateways='' free='' servers_only='' name began address
     while (($#)); do
         case $1 in
         --gateways) gateways=${2-} && shift ;;
         --free-ports) free=yes ;;
+        --servers) servers_only=yes ;;
         *) die "up: unknown option \"$1\"; try: atrium up --help" ;;
         esac
         shift
@@ -538,13 +539,15 @@ command_up() {
     keep_settings
     make_secrets
     write_configurations
-    start_all
+    start_servers
+    [[ -z $servers_only ]] || return 0
+    start_services
     print_welcome
 }
 
-# The servers side by side, then the services side by side: each waits by itself for what it needs.
-start_all() {
-    local name started fresh=() old_tables new_tables streams
+# The servers side by side, and all that is made in them: streams, the database, its schemas.
+start_servers() {
+    local name started fresh=() streams
     for name in redis nats; do
         ensure "$name"
         [[ -z $started ]] || fresh+=("$name")
@@ -561,7 +564,11 @@ start_all() {
     (tool migrate --quiet) || die "the database could not be migrated"
     wait "$streams" || die "the bus could not be set up"
     progress "database and streams up to date"
-    fresh=()
+}
+
+# Side by side: each waits by itself for what it needs.
+start_services() {
+    local name started fresh=() old_tables new_tables
     for name in "${processes[@]:${#servers[@]}}"; do
         ensure "$name"
         [[ -z $started ]] || fresh+=("$name")

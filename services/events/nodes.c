@@ -1,5 +1,4 @@
 /* nodes: the registry of other nodes, for administrators (contract section 15.1). */
-#include "services/events/nodes.h"
 #include "atrium/events/v1/federation.service.h"
 #include "services/events/events.h"
 #include "services/events/store_nodes.h"
@@ -25,7 +24,7 @@ static Err no_node(void)
 
 /* --- what is said of one ----------------------------------------------------------------------------------------- */
 /* A host as a URL has it, with a port or without; letters small. */
-bool node_domain_valid(Slice domain)
+static bool node_domain_valid(Slice domain)
 {
     Slice host, port;
     uint64_t number = 0;

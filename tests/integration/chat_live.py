@@ -7,7 +7,7 @@ import urllib.parse
 
 import websockets
 
-TIMEOUT_S = 10
+TIMEOUT_S = 30
 EVENT, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, HELLO, ACK = 0, 1, 2, 3, 6, 7, 10, 11
 
 

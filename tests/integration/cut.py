@@ -7,10 +7,17 @@ BOUND_S = 1.0 * PATIENCE
 
 
 def accepts(api, token, path="/api/v1/auth/account"):
-    """Whether this gateway still takes the token; anything but yes and no is an error."""
-    status = api.get(path, token).status_code
-    assert status in (200, 401), status
-    return status == 200
+    """Whether this gateway still takes the token; anything but yes and no is an error. 503 is neither: who knows could not
+    be asked just now."""
+    answers = []
+
+    def decided():
+        answers.append(api.get(path, token).status_code)
+        return answers[-1] != 503
+
+    poll(decided, what="an answer about a token")
+    assert answers[-1] in (200, 401), answers
+    return answers[-1] == 200
 
 
 def credentials(apis, tokens, path="/api/v1/auth/account"):

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 
 from nats_client import Nats, Refused
-from polling import poll
+from polling import SOON_S, poll
 from stack import ROOT
 
 BUILD = ROOT / os.environ.get("ATRIUM_BUILD", "build")
@@ -264,12 +264,12 @@ class Producer:
             headers.update({"Nats-Service-Error-Code": str(code), "Nats-Service-Error": "x"})
         self.nats.publish(self.reply, body, headers=headers)
 
-    def control(self, seconds=10):
+    def control(self, seconds=SOON_S):
         """The next word of the reader: its headers."""
         message = self.nats.next(self.control_sid, seconds)
         return message.headers if message else None
 
-    def cancelled(self, seconds=10):
+    def cancelled(self, seconds=SOON_S):
         until = time.monotonic() + seconds
         while (headers := self.control(until - time.monotonic())) is not None:
             if "Atrium-Stream-Cancel" in headers:
@@ -495,7 +495,7 @@ class Client:
         line, self.chunk = self.chunk.split(b"\n", 1)
         return line.decode()
 
-    def left(self, seconds=10):
+    def left(self, seconds=SOON_S):
         """Did the other side close?"""
         self.socket.settimeout(seconds)
         try:

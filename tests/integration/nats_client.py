@@ -6,6 +6,8 @@ import time
 import uuid
 from urllib.parse import urlparse
 
+from polling import SOON_S
+
 
 class Message:
     def __init__(self, subject, sid, reply, headers, body):
@@ -29,7 +31,7 @@ class Nats:
         address = urlparse(url)
         self.user, self.inbox = user, f"_INBOX.{user}.test.{uuid.uuid4().hex}"
         self.errors, self.messages, self.buffer, self.sids = [], [], b"", 0
-        self.socket = socket.create_connection((address.hostname, address.port or 4222), timeout=10)
+        self.socket = socket.create_connection((address.hostname, address.port or 4222), timeout=SOON_S)
         self.info = json.loads(self._line().split(b" ", 1)[1])
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "test",
                    "version": "0", "protocol": 1}
@@ -109,7 +111,7 @@ class Nats:
         else:
             self._send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n")
 
-    def next(self, sid=None, seconds=5):
+    def next(self, sid=None, seconds=SOON_S):
         """The next message (of one subscription); None when the time is over."""
         until = time.monotonic() + seconds
         while True:
@@ -121,7 +123,7 @@ class Nats:
                 return None
             self._read_one()
 
-    def request(self, subject, body=b"", headers=None, seconds=5, callee="srv"):
+    def request(self, subject, body=b"", headers=None, seconds=SOON_S, callee="srv"):
         inbox = f"_INBOX.{self.user}.{callee}.{uuid.uuid4().hex}"
         sid = self.subscribe(inbox)
         self.publish(subject, body, inbox, headers)

@@ -76,7 +76,7 @@ class Replay:
                 await asyncio.sleep(0)
         self.clients.run(turns())
 
-    def look(self, who, pattern, timeout=10):
+    def look(self, who, pattern, timeout=30):
         client = self.browsers[who]
 
         def find():

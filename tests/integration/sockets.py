@@ -7,6 +7,8 @@ import socket
 import struct
 import time
 
+from polling import SOON_S
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -109,7 +111,7 @@ class WebSocket:
         self.buffer += data
         return True
 
-    def raw(self, seconds=10):
+    def raw(self, seconds=SOON_S):
         """The next text; None when it is closed or the time is over."""
         until = time.monotonic() + seconds
         while True:
@@ -128,7 +130,7 @@ class WebSocket:
             elif opcode in (TEXT, BINARY):
                 return payload.decode()
 
-    def next(self, kind=None, seconds=10):
+    def next(self, kind=None, seconds=SOON_S):
         """The next message as JSON, of this kind ("t"); others are passed over, and kept in `messages`."""
         until = time.monotonic() + seconds
         while (text := self.raw(until - time.monotonic())) is not None:
@@ -139,7 +141,7 @@ class WebSocket:
         assert kind is None, f"no {kind} came; closed {self.closed}; {self.messages[-3:]}"
         return None
 
-    def until_closed(self, seconds=10):
+    def until_closed(self, seconds=SOON_S):
         until = time.monotonic() + seconds
         while not self.closed and time.monotonic() < until:
             text = self.raw(until - time.monotonic())

@@ -1,5 +1,7 @@
 """A private stack for tests, by bin/atrium; or a deployed one, by ATRIUM_URL and NATS_URL."""
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -45,12 +47,47 @@ class Deployed:
         return done.stdout
 
 
+# What a stack has before its services start for the first time: schemas and streams, and the secrets that are in them.
+MADE = ("pg", "nats", "secrets", "database-made")
+
+
+def template():
+    """A folder with MADE, made once of the programs that there are: the dearest part of a start."""
+    tool = pathlib.Path(os.environ.get("ATRIUM_BUILD", ROOT / "build")) / "bin/atrium-tool"
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in [tool, *sorted((ROOT / "deploy/local").glob("*.sh"))]))
+    home = ROOT / "build/test/stacks"
+    made = home / digest.hexdigest()[:16]
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            for old in home.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            own = Stack(fresh=True)
+            try:
+                own.atrium("up", "--free-ports", "--servers", timeout=180)
+                own.atrium("down", timeout=120)
+                (home / "new").mkdir()
+                copy(own.folder / "stack", home / "new")
+                (home / "new").rename(made)
+            finally:
+                own.destroy()
+    return made
+
+
+def copy(source, target):
+    subprocess.run(["cp", "-a", *(str(source / name) for name in MADE), str(target)], check=True)
+
+
 class Stack:
-    """bin/atrium in a temporary folder on free ports, unless `root` and `folder` say otherwise."""
+    """bin/atrium in a temporary folder on free ports, unless `root` and `folder` say otherwise. Unless it is `fresh`, it
+    begins with a copy of what a first start makes before it starts services."""
 
     local = True
 
-    def __init__(self, gateways=1, root=ROOT, settings=None):
+    def __init__(self, gateways=1, root=ROOT, settings=None, fresh=False):
+        self.fresh = fresh or root != ROOT
         self.root = pathlib.Path(root)
         # Where PostgreSQL's user may pass through, too.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="atrium-it-"))
@@ -63,6 +100,10 @@ class Stack:
         self.output = ""
 
     def up(self, *options):
+        if not self.fresh:
+            (self.folder / "stack").mkdir()
+            copy(template(), self.folder / "stack")
+            self.fresh = True  # only once
         self.output = self.atrium("up", "--free-ports", "--gateways", str(self.gateways), *options, timeout=180)
         self.ports = dict(line.split("=", 1) for line in (self.folder / "stack/ports.env").read_text().splitlines()
                           if not line.startswith("#"))

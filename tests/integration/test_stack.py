@@ -18,7 +18,7 @@ READY_S = 5  # with packages installed and code built
 
 @pytest.fixture(scope="module")
 def own():
-    stack = Stack()
+    stack = Stack(fresh=True)
     try:
         yield stack.up()
     finally:
@@ -197,7 +197,7 @@ def test_secrets_are_nobodys_business(own):
 
 
 def test_a_second_stack_beside_it(own):
-    second = Stack()
+    second = Stack(fresh=True)
     try:
         second.up()
         user = Api(second.url).register()
@@ -210,7 +210,7 @@ def test_a_second_stack_beside_it(own):
 
 
 def test_a_busy_port_is_named(own):
-    other = Stack()
+    other = Stack(fresh=True)
     other.environment["ATRIUM_NATS_PORT"] = own.ports["NATS_PORT"]
     try:
         for name, value in {"ATRIUM_PG_PORT": "30011", "ATRIUM_REDIS_PORT": "30012", "ATRIUM_ADMIN_PORT": "30020"}.items():
