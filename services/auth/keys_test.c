@@ -181,7 +181,7 @@ static void what_cannot_be_made_is_refused(void **state)
 
 static void nobody_makes_a_key_above_himself(void **state)
 {
-    static const char *const MAY[] = {"auth.keys.write", "events.submit"};
+    static const char *const MAY[] = {"auth.keys.write", "events.submit", "events.subscribe"};
     StoreSchema *s = *state;
     Request rq = request_of(s, BOB, ROLE_OPERATOR), as_key = admin(s);
     Auth__V1__CreateKeyReply out;

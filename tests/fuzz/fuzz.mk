@@ -2,7 +2,7 @@
 # A target is its own sources (beside the parser) and, at need, sources of its service; all link the whole library.
 F := build/fuzz
 FUZZ_SECONDS ?= 600
-FUZZ_SHORT_SECONDS ?= 5
+FUZZ_SHORT_SECONDS ?= 10
 comma := ,
 FUZZ_CC := clang
 FUZZ_CFLAGS := -std=gnu17 -O1 -gline-tables-only -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
@@ -133,7 +133,7 @@ fuzz-build: $(FUZZ_TARGETS:%=$(F)/bin/%) $(F)/bin/planted
 fuzz: setup-test ## Each fuzz target for FUZZ_SECONDS (600)
 	@$(MAKE) --no-print-directory fuzz-build
 	@tests/fuzz/run $(FUZZ_TARGETS) planted $(FUZZ_SECONDS)
-fuzz-short: ## The same, FUZZ_SHORT_SECONDS (5) each: part of make test
+fuzz-short: ## The same, FUZZ_SHORT_SECONDS (10) each: part of make test
 	@$(MAKE) --no-print-directory fuzz-build
 	@tests/fuzz/run $(FUZZ_TARGETS) planted $(FUZZ_SHORT_SECONDS)
 
