@@ -303,7 +303,7 @@ static void transfers_that_run_may_finish(void **state)
     WAIT_UNTIL(seen.begins);
     assert_int_equal(pthread_create(&thread, NULL, drain, &timeout_ms), 0);
     assert_true(closes_within(idle, PATIENCE_MS));
-    assert_reason(bytes_listener_check(w.listener), &UNAVAILABLE);
+    WAIT_UNTIL(bytes_listener_check(w.listener).reason == &UNAVAILABLE);
     assert_true(say(fd, SLICE_LIT("half")));
     r = hear(mem, fd, false, false);
     assert_int_equal(r.status, 201);

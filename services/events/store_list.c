@@ -2,10 +2,11 @@
  *
  * A filter has some twenty parts, of which a request uses two or three. One statement with all of them ("$1 IS NULL OR
  * …") gets plans that read everything, or is planned anew each time, which costs as much as running it. So the text is
- * put together of the parts that are used, from constants, values as $n as ever. Two things keep its plan: the limit is a
- * constant in it, or the planner would not know that a page is short; and times are (SELECT $n), because with the value
- * of a bare $n its estimate is so much better than without that it plans each time. Texts that were put together are kept
- * (Shapes). There are more shapes than are worth keeping; beyond SHAPES_MAX a filter gets the text with all parts. */
+ * put together of the parts that are used, from constants, values as $n as ever. Two things keep its plan: the limit is
+ * a constant in it, or the planner would not know that a page is short; and times are (SELECT $n), because with the
+ * value of a bare $n its estimate is so much better than without that it plans each time. Texts that were put together
+ * are kept (Shapes). There are more shapes than are worth keeping; beyond SHAPES_MAX a filter gets the text with all
+ * parts. */
 #include "services/events/store_list.h"
 
 #include <math.h>

@@ -17,9 +17,9 @@ typedef struct Profile {
     bool strangers_first;         /* an unknown path under /api/v1 tells strangers 401 … */
     const char *strangers_except; /* … but not under this segment of it; NULL none */
     bool root_is_json;            /* "/" is no page, even for browsers */
-    const char *front;            /* the path that "/" stands for, where a domain has it; NULL: the gateway's own page */
-    bool options_anywhere;        /* OPTIONS on any path is 204 */
-    bool options_refused;         /* OPTIONS that is no preflight is a wrong method */
+    const char *front;     /* the path that "/" stands for, where a domain has it; NULL: the gateway's own page */
+    bool options_anywhere; /* OPTIONS on any path is 204 */
+    bool options_refused;  /* OPTIONS that is no preflight is a wrong method */
 } Profile;
 
 typedef struct Profiles Profiles; /* immutable */
