@@ -5,6 +5,7 @@
 #include "services/events/context.h"
 #include "services/events/provenance.h"
 #include "services/events/review.h"
+#include "services/events/store_feed.h"
 #include "services/events/text.h"
 #include "services/events/urls.h"
 
@@ -268,6 +269,7 @@ Err events_v1_request_takedown(Request *rq, const Events__V1__TakedownRequest *i
     TRY(edit_begin(rq, in->id, false, 0, &edit));
     if (!edit.event.takedown_us)
         edit.event.takedown_us = edit.writer.now_us;
+    TRY(events_store_withhold(&edit.tx, edit.event.head.id));
     return edit_finish(rq, &edit, "event.takedown_requested", out);
 }
 

@@ -3,10 +3,10 @@
  *   who        does
  *   writer     feed_record() in the transaction of the change: a row without a number, and the event on the bus;
  *              after the commit feed_nudge()
- *   sequencer  one at a time over all instances, a few milliseconds later: numbers what has been committed, and hands
- * it to webhooks in the same transaction. Numbers are without gaps and in the order in which they become visible: who
- * has read up to n has missed nothing below. Per entity they are in the order of its versions readers    pages by
- * number; streams out of a ring of the latest, or from the table when they are behind it
+ *   sequencer  one at a time over all instances, a few milliseconds later: numbers what has been committed; then,
+ * at a pace of its own, it hands it to webhooks. Numbers are without gaps and in the order in which they become
+ * visible: who has read up to n has missed nothing below. Per entity they are in the order of its versions readers
+ * pages by number; streams out of a ring of the latest, or from the table when they are behind it
  *
  * Writers wait for no one: an advisory lock held to a writer's commit would let one commit at a time through. Numbers
  * from the transactions' snapshot would make every reader wait for the longest transaction of the whole database. */
@@ -79,9 +79,10 @@ Err feed_watch(Feed *feed, Request *rq, RpcStream *stream, const FeedFilter *fil
 typedef struct ChangeRow {
     int64_t sequence;
     FeedEntity entity;
-    const char *path;   /* of its URI: "events/01J…" */
-    const char *action; /* "create", "update", "delete" */
-    Slice entry, snapshot, federation_uri;
+    const char *path;                      /* of its URI: "events/01J…" */
+    const char *action;                    /* "create", "update", "delete" */
+    Slice entry, snapshot, federation_uri; /* snapshot: "null" where withheld; "" where nobody asked for it */
+    bool withheld;                         /* of an event that was taken down */
 } ChangeRow;
 void feed_write_entry(StrBuf *out, const char *base_url, const ChangeRow *row, bool snapshot);
 

@@ -11,6 +11,9 @@
 
 enum {
     NUMBER_BATCH = 500,
+    TELL_BATCH = 200, /* changes handed to webhooks in a turn */
+    TELL_TIMEOUT_MS = 5000,
+    TELL_AGAIN_MS = 2000, /* after a failure */
     DB_TIMEOUT_MS = 10000,
     LOOK_MS = 500,  /* without a nudge: what another instance has written or numbered */
     PAUSE_MS = 20,  /* before a turn, so that what is committed meanwhile shares its commit */
@@ -18,8 +21,13 @@ enum {
     FAILED_MS = 1000,
     RING_ROWS = 512,
     RING_BYTES_MAX = 4 * 1024 * 1024,
-    RING_READ = 100, /* rows a statement */
-    PAGE_READ = 50,  /* for one watcher that is behind the ring */
+    RING_READ = 100,  /* rows a statement */
+    PAGE_READ = 50,   /* for one watcher that is behind the ring, */
+    PAGE_SCAN = 2000, /* out of so many, */
+    PAGE_TIMEOUT_MS = 1000,
+    PAGES_A_TURN = 8, /* over all watchers: numbering waits for them */
+    STALLED_S = 60,   /* who takes nothing of what waits for him for so long has to come again */
+    HELD_MAX_BYTES = 8 * 1024 * 1024,
     TURN_BYTES = 64 * 1024
 };
 
@@ -28,10 +36,13 @@ struct Watcher {
     Watcher *next;
     RpcStream *stream;
     RpcDeferred *deferred;
-    FeedFilter filter; /* in the request's arena, as the watcher */
-    int64_t position;  /* the last number that it has, or does not want */
-    bool greeted;      /* it knows where it begins */
-    bool waits;        /* there is more than its credit allows */
+    FeedFilter filter;  /* in the request's arena, as the watcher */
+    int64_t position;   /* the last number that it has, or does not want */
+    bool greeted;       /* it knows where it begins */
+    bool waits;         /* there is more than its credit allows */
+    int64_t stalled_us; /* since when it has not taken what is there; 0: it has */
+    Slice held; /* read from the table, and more than its credit: until it takes this, nothing is read for it; malloc */
+    int64_t held_sequence;
 };
 
 typedef struct RingRow {
@@ -60,7 +71,11 @@ struct Feed {
     size_t first, count, ring_bytes;
     int64_t before; /* the number before the ring's first row: it has all that follows, up to `head` */
     int64_t head;
-    bool ring_open; /* it is kept while somebody watches */
+    bool ring_open;          /* it is kept while somebody watches */
+    size_t pages, page_turn; /* read in this turn; whose turn it is among those behind the ring */
+    size_t behind;           /* how many of them were met in this turn */
+    size_t held_bytes;       /* of all watchers */
+    int64_t tell_batch, tell_after_us;
 };
 
 /* --- the ring ---------------------------------------------------------------------------------------------------- */
@@ -108,6 +123,8 @@ static void add_row(Feed *f, Arena *mem, const ChangeRow *row)
     Slice full = pack_entry(mem, f->options.base_url, row, true);
     RingRow *at;
 
+    while (row->withheld && f->count) /* what is older may show it: the table knows better */
+        drop_oldest(f);
     while (f->count == RING_ROWS || (f->count && f->ring_bytes + plain.len + full.len > RING_BYTES_MAX))
         drop_oldest(f);
     at = ring_at(f, f->count++);
@@ -126,7 +143,7 @@ static const FeedFilter ALL = {.action = "", .entity = "", .snapshots = true};
 
 static Err read_rows(Feed *f, Arena *mem, int64_t limit, ChangePage *out)
 {
-    return events_store_changes_with(f->options.db, DB_TIMEOUT_MS, mem, &ALL, f->head, limit, out);
+    return events_store_changes_with(f->options.db, DB_TIMEOUT_MS, mem, &ALL, f->head, limit, INT64_MAX, out);
 }
 
 /* Begins where the feed is now. Who is further back is served from the table. */
@@ -159,7 +176,7 @@ static Err fill_ring(Feed *f)
         }
         for (size_t i = 0; i < page.count; i++)
             add_row(f, mem, &page.rows[i]);
-    } while (page.count == RING_READ);
+    } while (page.reached < page.head);
     return OK;
 }
 
@@ -168,6 +185,16 @@ static bool wants(const FeedFilter *filter, const char *action, const char *enti
 {
     return (!*filter->action || strcmp(filter->action, action) == 0) &&
            (!*filter->entity || strcmp(filter->entity, entity) == 0);
+}
+
+static Err try_send(Watcher *w, Slice packed, bool *out_sent)
+{
+    TRY(rpc_stream_try(w->stream, packed, out_sent));
+    if (*out_sent)
+        w->stalled_us = 0;
+    else if (!w->stalled_us)
+        w->stalled_us = clock_monotonic_us(&SYSTEM_CLOCK);
+    return OK;
 }
 
 static Err greet(Watcher *w)
@@ -180,7 +207,7 @@ static Err greet(Watcher *w)
     event.event = arena_strdup(mem, "position");
     data = arena_printf(mem, "{\"cursor\":\"%s\"}", event.id);
     SET(&event, data, ((ProtobufCBinaryData){.len = strlen(data), .data = (uint8_t *)data}));
-    return rpc_stream_try(w->stream, message_pack(mem, &event.base), &w->greeted);
+    return try_send(w, message_pack(mem, &event.base), &w->greeted);
 }
 
 static Err send_from_ring(Feed *f, Watcher *w)
@@ -191,7 +218,7 @@ static Err send_from_ring(Feed *f, Watcher *w)
         bool sent = true;
 
         if (wants(&w->filter, row->action, row->entity))
-            TRY(rpc_stream_try(w->stream, w->filter.snapshots ? row->full : row->plain, &sent));
+            TRY(try_send(w, w->filter.snapshots ? row->full : row->plain, &sent));
         w->waits = !sent;
         if (!sent)
             return OK;
@@ -200,25 +227,73 @@ static Err send_from_ring(Feed *f, Watcher *w)
     return OK;
 }
 
+static void drop_held(Feed *f, Watcher *w)
+{
+    f->held_bytes -= w->held.len;
+    free((void *)(uintptr_t)w->held.ptr);
+    w->held = (Slice){"", 0};
+}
+
+static Err hold(Feed *f, Watcher *w, Slice packed, int64_t sequence)
+{
+    if (f->held_bytes + packed.len > HELD_MAX_BYTES)
+        return err_make(&RATE_LIMITED, "too many read this feed slowly");
+    w->held = slice_of(memcpy(xmalloc(packed.len), packed.ptr, packed.len), packed.len);
+    w->held_sequence = sequence;
+    f->held_bytes += packed.len;
+    return OK;
+}
+
+static Err send_held(Feed *f, Watcher *w)
+{
+    bool sent;
+
+    if (!w->held.len)
+        return OK;
+    TRY(try_send(w, w->held, &sent));
+    if (!sent)
+        return OK;
+    w->position = w->held_sequence;
+    drop_held(f, w);
+    return OK;
+}
+
 /* One page: the others wait, too. */
-static Err send_from_table(Feed *f, Watcher *w)
+static Err send_page(Feed *f, Watcher *w)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(TURN_BYTES);
     ChangePage page;
 
-    TRY(events_store_changes_with(f->options.db, DB_TIMEOUT_MS, mem, &w->filter, w->position, PAGE_READ, &page));
-    w->waits = true;
+    TRY(events_store_changes_with(f->options.db, PAGE_TIMEOUT_MS, mem, &w->filter, w->position, PAGE_READ,
+                                  w->position + PAGE_SCAN, &page));
     for (size_t i = 0; i < page.count; i++) {
+        const ChangeRow *row = &page.rows[i];
+        Slice packed = pack_entry(mem, f->options.base_url, row, w->filter.snapshots);
         bool sent;
 
-        TRY(rpc_stream_try(w->stream, pack_entry(mem, f->options.base_url, &page.rows[i], w->filter.snapshots), &sent));
+        TRY(try_send(w, packed, &sent));
         if (!sent)
-            return OK;
-        w->position = page.rows[i].sequence;
+            return hold(f, w, packed, row->sequence);
+        w->position = row->sequence;
     }
-    if (page.count < PAGE_READ)
-        w->position = MAX(w->position, page.head);
+    w->position = MAX(w->position, page.reached);
     return OK;
+}
+
+/* In turn with the others that are behind the ring. */
+static Err send_from_table(Feed *f, Watcher *w)
+{
+    size_t place = f->behind++;
+    Err e;
+
+    w->waits = true;
+    if (place < f->page_turn || f->pages == PAGES_A_TURN)
+        return OK;
+    f->pages++;
+    e = send_page(f, w);
+    if (err_failed(e)) /* each one may have waited for the time limit */
+        f->pages = PAGES_A_TURN;
+    return e;
 }
 
 static Err serve_watcher(Feed *f, Watcher *w)
@@ -228,8 +303,12 @@ static Err serve_watcher(Feed *f, Watcher *w)
         return err_make(&CANCELLED, "the reader is gone");
     if (!w->greeted)
         TRY(greet(w));
-    w->waits = !w->greeted;
-    if (!w->greeted || w->position >= f->head)
+    else if (w->held.len)
+        TRY(send_held(f, w));
+    w->waits = !w->greeted || w->held.len;
+    if (w->stalled_us && clock_monotonic_us(&SYSTEM_CLOCK) - w->stalled_us > (int64_t)STALLED_S * 1000000)
+        return err_make(&RATE_LIMITED, "the reader takes nothing: come again from the last id");
+    if (w->waits || w->position >= f->head)
         return OK;
     return w->position < f->before ? send_from_table(f, w) : send_from_ring(f, w);
 }
@@ -239,6 +318,8 @@ static void end_watcher(Feed *f, Watcher **at, Err e)
     Watcher *w = *at;
 
     *at = w->next;
+    if (w->held.len)
+        drop_held(f, w);
     rpc_finish(w->deferred, e, NULL); /* its memory is gone from here on */
     pthread_mutex_lock(&f->lock);
     f->watcher_count--;
@@ -257,6 +338,7 @@ static bool serve_watchers(Feed *f)
     bool behind = false;
     size_t count = 0;
 
+    f->pages = f->behind = 0;
     for (Watcher **at = &f->watchers; *at;) {
         Err e = serve_watcher(f, *at);
 
@@ -268,6 +350,7 @@ static bool serve_watchers(Feed *f)
         at = &(*at)->next;
         count++;
     }
+    f->page_turn = f->page_turn + f->pages < f->behind ? f->page_turn + f->pages : 0;
     gauge_set(f->watching, (double)count);
     return behind;
 }
@@ -291,22 +374,42 @@ static void take_arrivals(Feed *f)
 /* --- the turns --------------------------------------------------------------------------------------------------- */
 static Err number_all(Feed *f)
 {
-    int64_t count, told, all_told = 0;
+    int64_t count;
 
     do {
-        TRY(events_store_number_changes(f->options.db, DB_TIMEOUT_MS, f->options.base_url, NUMBER_BATCH, &count,
-                                        &told));
+        TRY(events_store_number_changes(f->options.db, DB_TIMEOUT_MS, NUMBER_BATCH, &count));
         counter_add(f->numbered, (uint64_t)count);
-        all_told += told;
     } while (count == NUMBER_BATCH);
-    if (all_told)
-        webhook_sender_nudge(f->options.webhooks);
     return OK;
+}
+
+/* One batch a turn, so that the feed waits for no webhook. What many webhooks want may be too much for one statement:
+ * then half of it, until it goes. True: there is more. */
+static bool tell_some(Feed *f)
+{
+    int64_t count = 0, told = 0, now_us = clock_monotonic_us(&SYSTEM_CLOCK);
+    bool more;
+    Err e;
+
+    if (now_us < f->tell_after_us)
+        return false;
+    e = events_store_tell_changes(f->options.db, TELL_TIMEOUT_MS, f->options.base_url, f->tell_batch, &count, &told);
+    if (err_failed(e)) {
+        LOG_WARN(f->options.log, "feed_tell_failed", "error", (const char *)e.text);
+        f->tell_batch = MAX(f->tell_batch / 2, 1);
+        f->tell_after_us = clock_monotonic_us(&SYSTEM_CLOCK) + (int64_t)TELL_AGAIN_MS * 1000;
+        return false;
+    }
+    more = count == f->tell_batch;
+    f->tell_batch = MIN(f->tell_batch * 2, TELL_BATCH);
+    if (told)
+        webhook_sender_nudge(f->options.webhooks);
+    return more;
 }
 
 static int64_t take_turn(Feed *f)
 {
-    bool behind;
+    bool behind = false;
     Err e = number_all(f);
 
     take_arrivals(f);
@@ -315,7 +418,9 @@ static int64_t take_turn(Feed *f)
         e = fill_ring(f);
     if (err_failed(e))
         LOG_WARN(f->options.log, "feed_turn_failed", "error", (const char *)e.text);
-    behind = serve_watchers(f);
+    else
+        behind = tell_some(f);
+    behind |= serve_watchers(f);
     return err_failed(e) ? FAILED_MS : behind ? BEHIND_MS : LOOK_MS;
 }
 
@@ -357,6 +462,7 @@ Err feed_start(const FeedOptions *options, Feed **out)
     pthread_condattr_t monotonic;
 
     f->options = *options;
+    f->tell_batch = TELL_BATCH;
     f->watching = metrics_gauge(options->metrics, "atrium_events_feed_watchers", "Streams of the change feed.", "");
     f->numbered = metrics_counter(options->metrics, "atrium_events_feed_numbered_total",
                                   "Changes that this instance has numbered.", "");

@@ -20,8 +20,9 @@ static int empty(void **state)
 {
     World *w = *state;
 
-    test_schema_script(&w->schema,
-                       "DELETE FROM change; DELETE FROM outbox; DELETE FROM webhook; UPDATE feed_head SET last = 0");
+    test_schema_script(
+        &w->schema,
+        "DELETE FROM change; DELETE FROM outbox; DELETE FROM webhook; UPDATE feed_head SET last = 0, told = 0");
     w->settings.feed_legacy_end = false;
     return 0;
 }
@@ -57,13 +58,11 @@ static void record_new(World *w)
     record(w, &c);
 }
 
-static int64_t number(World *w, int64_t *out_told)
+static int64_t number(World *w)
 {
-    int64_t count, told;
+    int64_t count;
 
-    assert_ok(events_store_number_changes(w->schema.db, 20000, BASE, BATCH, &count, &told));
-    if (out_told)
-        *out_told = told;
+    assert_ok(events_store_number_changes(w->schema.db, 20000, BATCH, &count));
     return count;
 }
 
@@ -109,7 +108,7 @@ static void what_nobody_sees_is_no_change(void **state)
         FeedChange c = change_of(w, uuid_v7(w->schema.ids), CASES[i].was, CASES[i].is);
 
         record(w, &c);
-        assert_int_equal(number(w, NULL), CASES[i].action ? 1 : 0);
+        assert_int_equal(number(w), CASES[i].action ? 1 : 0);
         if (CASES[i].action)
             assert_has(PAGE(w, .since = AT(w, (int64_t)i - 1)),
                        arena_printf(w->schema.mem, "\"action\":\"%s\"", CASES[i].action));
@@ -131,7 +130,7 @@ static void an_update_names_its_fields_once(void **state)
     c.pointers = pointers;
     c.pointer_count = ARRAY_LEN(pointers);
     record(w, &c);
-    number(w, NULL);
+    number(w);
     text = PAGE(w, .has_include_snapshot = true, .include_snapshot = true);
     assert_has(text, "\"changed_fields\":[\"name\",\"location\",\"offers\"]");
     assert_has(text, "\"changed_pointers\":[\"/name\",\"/location/name\",\"/location/geo\",\"/offers/0/price\"]");
@@ -151,7 +150,7 @@ static void a_delete_has_its_tombstone(void **state)
     id_ulid_format(c.superseded_by.bytes, other);
     c.snapshot = SLICE_LIT("{\"sel:tombstone\":true}");
     record(w, &c);
-    number(w, NULL);
+    number(w);
     text = PAGE(w, .since = NULL);
     assert_has(text, "\"tombstone\":{\"sel:tombstone\":true}");
     assert_has(text, "\"deletion_reason\":\"merged\"");
@@ -170,7 +169,7 @@ static void too_many_pointers_are_the_whole_document(void **state)
     c.pointers = pointers;
     c.pointer_count = ARRAY_LEN(pointers);
     record(w, &c);
-    number(w, NULL);
+    number(w);
     assert_has(PAGE(w, .since = NULL), "\"changed_fields\":[],\"changed_pointers\":[\"\"]");
 }
 
@@ -181,9 +180,9 @@ static void what_has_no_number_is_not_seen(void **state)
 
     record_new(w);
     assert_has(PAGE(w, .since = NULL), "\"changes\":[],");
-    assert_int_equal(number(w, NULL), 1);
+    assert_int_equal(number(w), 1);
     assert_has(PAGE(w, .since = NULL), "{\"sequence_number\":1,");
-    assert_int_equal(number(w, NULL), 0);
+    assert_int_equal(number(w), 0);
 }
 
 static void the_end_is_a_place_to_go_on_from(void **state)
@@ -193,7 +192,7 @@ static void the_end_is_a_place_to_go_on_from(void **state)
 
     for (int i = 0; i < 3; i++)
         record_new(w);
-    number(w, NULL);
+    number(w);
     text = PAGE(w, .has_limit = true, .limit = 2);
     assert_has(text, arena_printf(w->schema.mem, "\"next_cursor\":\"%s\",\"has_more\":true", AT(w, 2)));
     assert_has(text, arena_printf(w->schema.mem, "{\"cursor\":\"%s\"", AT(w, 0)));
@@ -239,9 +238,65 @@ static void a_time_begins_where_it_was(void **state)
     w->schema.now_us += 5000000;
     time_format(w->schema.now_us, 6, later);
     record_new(w);
-    number(w, NULL);
+    number(w);
     assert_has(PAGE(w, .since = later),
                arena_printf(w->schema.mem, "{\"cursor\":\"%s\",\"changes\":[{\"sequence_number\":2,", AT(w, 1)));
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------------------ */
+static FeedChange large_change(World *w)
+{
+    FeedChange c = change_of(w, uuid_v7(w->schema.ids), false, true);
+    size_t len = CHANGES_MAX_BYTES / 4 * 3;
+    char *text = arena_alloc(w->schema.mem, len, 1);
+
+    memset(text, 'x', len);
+    memcpy(text, "{\"name\":\"", 9);
+    memcpy(text + len - 2, "\"}", 2);
+    c.snapshot = slice_of(text, len);
+    return c;
+}
+
+static void a_page_has_no_more_documents_than_fit(void **state)
+{
+    World *w = *state;
+    FeedChange c = large_change(w);
+    const char *text;
+
+    for (int i = 0; i < 3; i++)
+        record(w, &c);
+    number(w);
+    text = PAGE(w, .has_include_snapshot = true, .include_snapshot = true);
+    assert_true(strlen(text) < 2 * (size_t)CHANGES_MAX_BYTES);
+    assert_has(text, "\"sequence_number\":2,");
+    assert_null(strstr(text, "\"sequence_number\":3,"));
+    assert_has(text, arena_printf(w->schema.mem, "\"next_cursor\":\"%s\",\"has_more\":true", AT(w, 2)));
+    text = PAGE(w, .since = AT(w, 2), .has_include_snapshot = true, .include_snapshot = true);
+    assert_has(text, "\"sequence_number\":3,");
+    assert_has(text, "\"has_more\":false");
+    text = PAGE(w, .since = NULL); /* without them there is room for all */
+    assert_has(text, "\"sequence_number\":3,");
+    assert_has(text, "\"has_more\":false");
+}
+
+static void the_background_looks_at_so_many_and_no_more(void **state)
+{
+    World *w = *state;
+    const FeedFilter deletes = {.action = "delete", .entity = "", .snapshots = true};
+    FeedChange c = change_of(w, uuid_v7(w->schema.ids), true, false);
+    ChangePage found;
+
+    for (int i = 0; i < 4; i++)
+        record_new(w);
+    record(w, &c);
+    number(w);
+    assert_ok(events_store_changes_with(w->schema.db, 20000, w->schema.mem, &deletes, 0, 10, 3, &found));
+    assert_int_equal(found.count, 0);
+    assert_int_equal(found.reached, 3);
+    assert_int_equal(found.head, 5);
+    assert_ok(events_store_changes_with(w->schema.db, 20000, w->schema.mem, &deletes, 3, 10, 6, &found));
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.reached, 5);
 }
 
 /* --- no gaps ----------------------------------------------------------------------------------------------------- */
@@ -284,8 +339,8 @@ static void a_reader_misses_nothing_while_many_write(void **state)
         ChangePage found;
 
         last = atomic_load(&all.running) == 0;
-        number(all.w, NULL);
-        assert_ok(events_store_changes_with(all.w->schema.db, 20000, mem, &any, position, BATCH, &found));
+        number(all.w);
+        assert_ok(events_store_changes_with(all.w->schema.db, 20000, mem, &any, position, BATCH, INT64_MAX, &found));
         for (size_t i = 0; i < found.count; i++)
             assert_int_equal(found.rows[i].sequence, position + (int64_t)i + 1);
         position += (int64_t)found.count;
@@ -320,13 +375,19 @@ static void add_webhook(World *w, const char *url, const Slice *types, size_t ty
     assert_ok(db_tx_commit(&tx));
 }
 
+static int64_t tell(World *w, int64_t limit)
+{
+    int64_t count, messages;
+
+    assert_ok(events_store_tell_changes(w->schema.db, 20000, BASE, limit, &count, &messages));
+    return messages;
+}
+
 static int64_t told(World *w, FeedChange c)
 {
-    int64_t count;
-
     record(w, &c);
-    number(w, &count);
-    return count;
+    number(w);
+    return tell(w, BATCH);
 }
 
 static void a_webhook_is_told_of_what_it_wants(void **state)
@@ -365,6 +426,25 @@ static void a_webhook_is_told_of_what_it_wants(void **state)
     assert_int_equal(test_schema_count(&w->schema, "SELECT count(DISTINCT message_id) FROM webhook_delivery"), 4);
 }
 
+static void webhooks_are_told_behind_the_numbers(void **state)
+{
+    World *w = *state;
+
+    add_webhook(w, "http://one", NULL, 0, NULL);
+    add_webhook(w, "http://two", NULL, 0, NULL);
+    for (int i = 0; i < 3; i++)
+        record_new(w);
+    assert_int_equal(tell(w, BATCH), 0); /* what has no number is told to nobody */
+    assert_int_equal(number(w), 3);
+    assert_int_equal(test_schema_count(&w->schema, "SELECT count(*) FROM webhook_delivery"), 0);
+    assert_int_equal(tell(w, 2), 4);
+    assert_int_equal(test_schema_count(&w->schema, "SELECT told FROM feed_head"), 2);
+    assert_int_equal(tell(w, 2), 2);
+    assert_int_equal(tell(w, 2), 0);
+    assert_int_equal(
+        test_schema_count(&w->schema, "SELECT count(DISTINCT (webhook_id, message_id)) FROM webhook_delivery"), 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,8 +456,11 @@ int main(void)
         cmocka_unit_test_setup(the_end_is_a_place_to_go_on_from, empty),
         cmocka_unit_test_setup(what_cannot_be_asked_is_refused, empty),
         cmocka_unit_test_setup(a_time_begins_where_it_was, empty),
+        cmocka_unit_test_setup(a_page_has_no_more_documents_than_fit, empty),
+        cmocka_unit_test_setup(the_background_looks_at_so_many_and_no_more, empty),
         cmocka_unit_test_setup(a_reader_misses_nothing_while_many_write, empty),
         cmocka_unit_test_setup(a_webhook_is_told_of_what_it_wants, empty),
+        cmocka_unit_test_setup(webhooks_are_told_behind_the_numbers, empty),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);

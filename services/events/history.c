@@ -67,10 +67,10 @@ static size_t split_lines(Arena *mem, const char *text, char ***out)
     return count;
 }
 
-/* Users' names are no business of the public. */
+/* Users' names are no business of the public; a key has its owner's. */
 static char *actor_name(Request *rq, const RevisionInfo *row)
 {
-    bool person = strcmp(row->actor_kind, "user") == 0;
+    bool person = strcmp(row->actor_kind, "service") != 0;
 
     return person && !caller_may(&rq->caller, "events.admin.read") ? NULL : text_or_absent(rq->mem, row->actor_name);
 }

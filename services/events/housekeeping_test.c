@@ -143,12 +143,26 @@ static void an_erased_account_leaves_no_trace(void **state)
         &f->schema,
         arena_printf(f->schema.mem,
                      "UPDATE event SET submitter_user = 7, submitter_key = 'k' WHERE id = '%1$s';"
+                     "UPDATE revision SET actor_kind = 'key', actor_id = 'k', actor_name = 'seven'"
+                     " WHERE entity_id = '%1$s';"
+                     "INSERT INTO source (id, key_id, name, type, created_at) VALUES"
+                     " (gen_random_uuid(), 'k', 'agent', 'api', now()),"
+                     " (gen_random_uuid(), 'user:7', 'agent', 'api', now()),"
+                     " (gen_random_uuid(), 'user:77', 'agent', 'api', now());"
+                     "INSERT INTO calendar (id, owner, name, reading, read_at) VALUES"
+                     " (gen_random_uuid(), 'k', 'a', 1, now()), (gen_random_uuid(), 'user:7', 'b', 1, now());"
                      "UPDATE review_entry SET reviewer_id = 7, reviewer_name = 'seven' WHERE id = %2$" PRId64 ";"
                      "INSERT INTO audit_entry (id, at, actor_id, action, target_kind, target_id)"
                      " VALUES ('%1$s', now(), 7, 'event.updated', 'event', 'x')",
                      uuid_text(f->schema.mem, id), entry));
     assert_ok(erase_user(&eraser, f->schema.mem, 7, &rows));
-    assert_true(rows >= 4);
+    assert_true(rows >= 9);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT (SELECT count(*) FROM revision WHERE actor_id = 'k' OR"
+                                                   "  actor_name = 'seven') + (SELECT count(*) FROM calendar)"
+                                                   " - (SELECT count(*) FROM calendar WHERE owner = id::text)"
+                                                   " + (SELECT count(*) FROM source WHERE key_id IN ('k', 'user:7'))"),
+                     0);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM source WHERE key_id = 'user:77'"), 1);
     assert_int_equal(test_schema_count(&f->schema,
                                        "SELECT (SELECT count(*) FROM event WHERE submitter_user = 7)"
                                        " + (SELECT count(*) FROM revision WHERE actor_kind = 'user' AND actor_id = '7')"

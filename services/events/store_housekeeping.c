@@ -100,7 +100,18 @@ Err events_store_still_named(Request *rq, EntityKind kind, Uuid *out_from, Uuid 
  */
 /* What he did stays done, without his name. $2: how many at once. */
 #define SOME(table, key, condition) " WHERE " key " IN (SELECT " key " FROM " table " WHERE " condition " LIMIT $2)"
+#define KEYS_OF                                                                                                        \
+    "(SELECT submitter_key FROM event WHERE submitter_user = $1 AND submitter_key <> ''"                               \
+    " UNION SELECT submitter_key FROM event_source WHERE submitter_user = $1 AND submitter_key <> ''"                  \
+    " UNION SELECT submitter_key FROM batch WHERE submitter_user = $1 AND submitter_key <> ''"                         \
+    " UNION SELECT actor_key_id::text FROM audit_entry WHERE actor_id = $1 AND actor_key_id IS NOT NULL)"
+#define HIS_KEY(column) "(" column " = 'user:' || $1::bigint OR " column " IN " KEYS_OF ")"
+/* By his keys first, while it is known which were his. A source or calendar is from then on its own. */
 static const char *const TRACES[] = {
+    "UPDATE revision SET actor_id = '', actor_name = ''" SOME("revision", "ctid",
+                                                              "actor_kind = 'key' AND actor_id IN " KEYS_OF),
+    "UPDATE source SET key_id = id::text" SOME("source", "id", HIS_KEY("key_id")),
+    "UPDATE calendar SET owner = id::text" SOME("calendar", "id", HIS_KEY("owner")),
     "UPDATE event SET submitter_user = 0, submitter_key = ''" SOME("event", "id", "submitter_user = $1"),
     "UPDATE event_source SET submitter_user = 0, submitter_key = ''" SOME("event_source", "ctid",
                                                                           "submitter_user = $1"),
@@ -121,6 +132,8 @@ Err events_store_erase(DbTx *tx, int64_t user_id, int64_t *out_rows)
     for (size_t i = 0; i < ARRAY_LEN(TRACES); i++) {
         TRY(db_exec_count(tx, TRACES[i], DB_ARGS(db_int64(user_id), db_int64(ERASE_BATCH)), &count));
         *out_rows += count;
+        if (count == ERASE_BATCH) /* the next are for when this is done */
+            break;
     }
     return OK;
 }

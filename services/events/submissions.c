@@ -149,7 +149,7 @@ Submitter submitter_of(const Request *rq)
 {
     return (Submitter){.key_id = rq->caller.api_key ? rq->caller.login_id : "",
                        .user_id = rq->caller.user_id,
-                       .name = rq->caller.username && rq->caller.username[0] ? rq->caller.username : "agent",
+                       .name = "agent", /* sources are public, and people are not */
                        .admin = caller_may(&rq->caller, "events.edit")};
 }
 

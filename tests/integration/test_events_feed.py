@@ -208,6 +208,50 @@ def test_fifty_writers_and_a_poller_with_a_service_killed_between(stack, commons
     assert [c["event_ulid"] for c in of(commons, asked[0], 1)] == [ulid]
 
 
+# ---------------------------------------------------------------------------------------------- withheld
+def test_what_is_taken_down_is_in_no_document(commons, receiver, here):
+    made = hook(commons, receiver.url + "/withheld", types=["events.event.created"])
+    body = happening()
+    ulid = commons.submit(body)
+    poll(lambda: receiver.to("/withheld"), TOLD_S, "the message")
+    watch = Watch(commons.api.url)  # so that there is a ring
+    path = f"/api/v1/admin/events/{ulid}/takedown"
+    assert commons.api.post(path, {"reason": "rights"}, commons.admin).status_code == 200
+    created, deleted = of(commons, here, 2, include_snapshot="true")
+    assert created["snapshot"] is None and (created["action"], deleted["action"]) == ("create", "delete")
+    again = Watch(commons.api.url, f"{FEED}?since={here}&include_snapshot=true")
+    assert again.next()[0] == "position" and again.next()[1]["snapshot"] is None
+    deliveries = f"{HOOKS}/{made['id']}/deliveries"
+    done = commons.api.get(deliveries, commons.key).json()["items"][0]["id"]
+    assert commons.api.post(f"{deliveries}/{done}/redeliver", None, commons.key).status_code == 202
+    messages = poll(lambda: len(found := receiver.to("/withheld")) == 2 and found, TOLD_S, "the same again")
+    first, second = (verified(m, made["secret"])[1]["data"] for m in messages)
+    assert first.pop("snapshot")["name"] == body["name"] and second.pop("snapshot") is None and first == second
+    assert commons.api.call("DELETE", path, commons.admin).status_code == 200
+    created, _, back = of(commons, here, 3, include_snapshot="true")
+    assert created["snapshot"]["name"] == back["snapshot"]["name"] == body["name"]
+    for one in (watch, again):
+        one.close()
+    drop(commons, made)
+
+
+def test_who_does_not_read_holds_up_nobody(commons, here):
+    filler = {"description": "Much is said of it. " * 200}
+    for _ in range(20):
+        commons.submit(happening(**filler))
+    of(commons, here, 20)
+    idle = [Watch(commons.api.url, f"{FEED}?since={cursor(0)}&include_snapshot=true&entity=all") for _ in range(30)]
+    began = time.time()
+    late = Watch(commons.api.url, f"{FEED}?since={here}")
+    assert late.next()[0] == "position"
+    assert len({late.next()[1]["event_ulid"] for _ in range(20)}) == 20
+    ulid = commons.submit()
+    assert late.next()[1]["event_ulid"] == ulid
+    assert time.time() - began < TOLD_S
+    for one in (late, *idle):
+        one.close()
+
+
 # ---------------------------------------------------------------------------------------------- streams
 def test_a_stream_begins_now_and_says_where(commons, here):
     watch = Watch(commons.api.url)
