@@ -371,29 +371,57 @@ static Err prepare_occurrences(const EntityWriter *w, EventEntity *event)
     return OK;
 }
 
-static Err put_together(const EntityWriter *w, const EventEntity *event, EventText *text, Node **out)
+static Err put_together(const EntityWriter *w, const EventEntity *event, EventText *text, EventRefs *refs, Node **out)
 {
-    EventRefs refs = {.count = 0};
     Referred *list;
     Uuid *places;
     size_t count = event_places(w->mem, event, &places);
 
-    TRY(events_store_referred(w->tx, w->mem, places, count, event->organizer_id, event->series_id, &list, &refs.count));
-    refs.list = list;
-    *out = event_assemble(w->mem, w->events, event, &refs, text);
+    TRY(events_store_referred(w->tx, w->mem, places, count, event->organizer_id, event->series_id, &list,
+                              &refs->count));
+    refs->list = list;
+    *out = event_assemble(w->mem, w->events, event, refs, text);
     return graph_json(w->mem, *out, SHOWN_DETAIL, &text->doc) && graph_json(w->mem, *out, SHOWN_LISTS, &text->card)
                ? OK
                : too_large();
 }
 
+static Err publish_named(const EntityWriter *w, const Referred *named)
+{
+    static const char NOTE[] = "named by a public event";
+    OrganizationEntity organization;
+    PlaceEntity place;
+
+    if (named->kind == 'p') {
+        TRY(place_load(w, named->id, &place));
+        place.head.lifecycle = LIFECYCLE_PUBLISHED;
+        return place_save(w, &place, NOTE, NULL);
+    }
+    TRY(organization_load(w, named->id, &organization));
+    organization.head.lifecycle = LIFECYCLE_PUBLISHED;
+    return organization_save(w, &organization, NOTE, NULL);
+}
+
+/* Of a public event everybody sees what it names, too: places before organisations, in the order of their ids. */
+static Err publish_all_named(const EntityWriter *w, const EventEntity *event, const EventRefs *refs)
+{
+    if (!lifecycle_is_public(event->head.lifecycle) || event->head.deleted_us || event->takedown_us)
+        return OK;
+    for (size_t i = 0; i < refs->count; i++)
+        if (refs->list[i].waits)
+            TRY(publish_named(w, &refs->list[i]));
+    return OK;
+}
+
 Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool *out_changed)
 {
     Saving s = {.kind = ENTITY_EVENT, .head = &event->head, .event = event};
+    EventRefs refs = {.count = 0};
     EventText text;
 
     TRY(prepare_occurrences(w, event));
     begin_saving(w, &s);
-    TRY(put_together(w, event, &text, &s.full));
+    TRY(put_together(w, event, &text, &refs, &s.full));
     s.doc = text.doc;
     s.kept = kept_of_event(w->mem, event);
     if (out_changed)
@@ -404,6 +432,7 @@ Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool
     TRY(events_store_write_occurrences(w->tx, w->mem, event, &text,
                                        event->head.before && event->head.before->occurrence_count));
     TRY(record(w, &s, note));
+    TRY(publish_all_named(w, event, &refs));
     if (out_changed)
         *out_changed = true;
     return OK;
@@ -421,11 +450,12 @@ static Err render_events(const EntityWriter *w, EntityKind kind, Uuid id)
         for (size_t i = 0; i < count; i++) {
             const Slice pointer = kind == ENTITY_PLACE ? SLICE_LIT("/location") : SLICE_LIT("/organizer");
             Saving s = {.kind = ENTITY_EVENT, .pointers = &pointer, .pointer_count = 1};
+            EventRefs refs = {.count = 0};
             EventEntity event;
             EventText text;
 
             TRY(event_load(w, ids[i], &event));
-            TRY(put_together(w, &event, &text, &s.full));
+            TRY(put_together(w, &event, &text, &refs, &s.full));
             TRY(events_store_rerender(w->tx, &event, &text));
             s.head = &event.head;
             s.event = &event;

@@ -242,13 +242,17 @@ static Err load_known(Ingesting *g, Uuid id, EventEntity *out)
 }
 
 /* Whose tables do not refer to it yet: place and organiser are looked for, and made, first. */
-static Err resolve(Ingesting *g)
+static Err resolve(Ingesting *g, bool known)
 {
-    const Submission *s = g->in->submission;
+    Submission *s = g->in->submission;
 
     TRY(ingest_resolve_place(g));
     TRY(ingest_resolve_organizer(g));
     TRY(ingest_check_occurrence_places(g));
+    if (g->in->faults->count)
+        return OK;
+    submission_rate(g->rules, s, g->in->warnings);
+    TRY(ingest_make_named(g, known));
     g->said = submission_said_node(g->w->mem, s, g->place_uri, g->organizer_uri);
     hash_content(g->w->mem, s->name_key, g->place_uri[0] ? g->place_uri : s->virtual_url,
                  s->occurrences[0].start.unix_us, g->hash);
@@ -285,10 +289,9 @@ Err ingest_submission(const EntityWriter *w, const Ingest *in, IngestOutcome *ou
     *out = (IngestOutcome){.result = INGEST_FAULTY, .name = "", .place_name = "", .place_uri = "", .virtual_url = ""};
     TRY(lock_all(&g));
     TRY(ingest_store_source(w->tx, &g.key, in->submission->source.event_id, w->now_us, &g.source, &known));
-    TRY(resolve(&g));
+    TRY(resolve(&g, known.found));
     if (in->faults->count)
         return OK;
-    submission_rate(&rules, in->submission, in->warnings);
     if (!known.found)
         TRY(find_by_content(&g, &known));
     if (known.found)

@@ -50,6 +50,12 @@ static Err take_named_place(Ingesting *g)
     return OK;
 }
 
+/* What strangers name is as public as the event by which they do: event_save publishes it with that. */
+static Lifecycle named_lifecycle(const Ingesting *g)
+{
+    return g->hold ? LIFECYCLE_PENDING_REVIEW : LIFECYCLE_PUBLISHED;
+}
+
 static Err make_place(Ingesting *g)
 {
     const Submission *s = g->in->submission;
@@ -58,9 +64,9 @@ static Err make_place(Ingesting *g)
     place_init(g->w->mem, &place);
     place.head.node = submission_place_node(g->w->mem, s);
     place.head.confidence = s->confidence;
+    place.head.lifecycle = named_lifecycle(g);
     TRY(place_save(g->w, &place, "first named by an event", NULL));
     g->place = place.head.id;
-    g->place_is_new = true;
     return provenance_begin(g->w, g->place,
                             &(Observation){.source = g->source, .confidence = s->confidence, .said = place.head.node});
 }
@@ -78,11 +84,8 @@ Err ingest_resolve_place(Ingesting *g)
                          &similar));
         warn_of_similar(g, ENTITY_PLACE, "location", "place_possible_duplicate", &similar);
         g->place = found.id;
-        if (uuid_is_nil(found.id))
-            TRY(make_place(g));
+        g->place_is_new = uuid_is_nil(found.id);
     }
-    if (!uuid_is_nil(g->place))
-        g->place_uri = entity_uri(g->w->mem, g->w->events, ENTITY_PLACE, g->place);
     return OK;
 }
 
@@ -113,6 +116,7 @@ static Err make_organizer(Ingesting *g)
     organization_init(g->w->mem, &organization);
     organization.head.node = submission_organizer_node(g->w->mem, s);
     organization.head.confidence = s->confidence;
+    organization.head.lifecycle = named_lifecycle(g);
     TRY(organization_save(g->w, &organization, "first named by an event", NULL));
     g->organizer = organization.head.id;
     return provenance_begin(
@@ -148,9 +152,21 @@ Err ingest_resolve_organizer(Ingesting *g)
                          &similar));
         warn_of_similar(g, ENTITY_ORGANIZATION, "organizer", "org_possible_duplicate", &similar);
         g->organizer = found.id;
-        if (uuid_is_nil(found.id))
-            TRY(make_organizer(g));
+        g->organizer_is_new = uuid_is_nil(found.id);
     }
+    return OK;
+}
+
+Err ingest_make_named(Ingesting *g, bool known)
+{
+    g->hold = known || g->in->warnings->count || g->in->submission->wants_review;
+    if (g->place_is_new)
+        TRY(make_place(g));
+    g->hold |= !g->place_is_new; /* a twin may be at a place that is known */
+    if (g->organizer_is_new)
+        TRY(make_organizer(g));
+    if (!uuid_is_nil(g->place))
+        g->place_uri = entity_uri(g->w->mem, g->w->events, ENTITY_PLACE, g->place);
     if (!uuid_is_nil(g->organizer))
         g->organizer_uri = entity_uri(g->w->mem, g->w->events, ENTITY_ORGANIZATION, g->organizer);
     return OK;

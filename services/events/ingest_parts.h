@@ -23,16 +23,20 @@ typedef struct Ingesting {
     Uuid source;
     int layer; /* that found it: 0 or 1 */
     Uuid place, organizer;
-    bool place_is_new;
+    bool place_is_new, organizer_is_new;
+    bool hold;                             /* the event may have to wait: what it names first waits with it */
     const char *place_uri, *organizer_uri; /* "" none */
     const Node *said;
     Twin twins[TWINS_MAX];
     size_t twin_count;
 } Ingesting;
 
-/* Layers 3 and 3b: what is known under that name is taken, else it is made. */
+/* Layers 3 and 3b: what is known under that name is taken. */
 Err ingest_resolve_place(Ingesting *g) MUST_CHECK;
 Err ingest_resolve_organizer(Ingesting *g) MUST_CHECK;
+/* Then what is not known is made, after all warnings but those of twins; `known`: the event is there, and may not take
+ * it up. Not public where the event may wait. */
+Err ingest_make_named(Ingesting *g, bool known) MUST_CHECK;
 /* Those that occurrences name by themselves. */
 Err ingest_check_occurrence_places(Ingesting *g) MUST_CHECK;
 /* Layers 2 and 2b, into g->twins and the warnings. `besides`: the event itself, or nil. */

@@ -212,6 +212,37 @@ static void what_is_not_public_is_not_named_to_others(void **state)
     assert_true(slice_find(reply, SLICE_LIT("\\\"Secret Supper Club\\\"")) > 0);
 }
 
+static int64_t named(Fixture *f, const char *lifecycle)
+{
+    return test_schema_count(
+        &f->schema,
+        arena_printf(f->schema.mem,
+                     "SELECT (SELECT count(*) FROM place WHERE name = 'Back Room' AND lifecycle = '%1$s') + (SELECT "
+                     "count(*) FROM organization WHERE name = 'Hidden Hands' AND lifecycle = '%1$s')",
+                     lifecycle));
+}
+
+/* Places and organisers are shown from the first public event on that names them. */
+static void what_an_event_that_waits_names_waits_with_it(void **state)
+{
+    static const char *const BODY = "{\"name\":\"%s\",\"description\":\"x\",\"startDate\":\"2026-12-%d"
+                                    "T19:00:00Z\",\"location\":{\"name\":\"Back Room\",\"addressLocality\":\"Cellar"
+                                    "\"},\"organizer\":{\"name\":\"Hidden Hands\"}%s}";
+    static const char TOLD[] = "SELECT count(*) FROM change WHERE entity <> 'event' AND snapshot ~ 'Back Room|Hidden "
+                               "Hands'";
+    Fixture *f = *state;
+    int status;
+
+    (void)submit(f, arena_printf(f->schema.mem, BODY, "Bad idea", 10, ",\"lifecycle_state\":\"review\""), &status);
+    assert_int_equal(status, 202);
+    assert_int_equal(named(f, "pending_review"), 2);
+    assert_int_equal(test_schema_count(&f->schema, TOLD), 0);
+    (void)submit(f, arena_printf(f->schema.mem, BODY, "Poetry", 15, ""), &status);
+    assert_int_equal(status, 201);
+    assert_int_equal(named(f, "published"), 2);
+    assert_int_equal(test_schema_count(&f->schema, TOLD), 2);
+}
+
 static void licences_are_judged(void **state)
 {
     static const char *const BODY =
@@ -241,6 +272,7 @@ int main(void)
         cmocka_unit_test(who_is_trusted_more_leads),
         cmocka_unit_test(only_its_maker_publishes_what_waits),
         cmocka_unit_test(what_is_not_public_is_not_named_to_others),
+        cmocka_unit_test(what_an_event_that_waits_names_waits_with_it),
         cmocka_unit_test(licences_are_judged),
     };
 

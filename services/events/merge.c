@@ -84,6 +84,13 @@ static bool comes_first(Uuid a, Uuid b)
     return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) < 0;
 }
 
+/* Public events may name what goes. */
+static void keep_public(EntityHead *keeps, const EntityHead *goes)
+{
+    if (lifecycle_is_public(goes->lifecycle))
+        keeps->lifecycle = LIFECYCLE_PUBLISHED;
+}
+
 Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out)
 {
     PlaceEntity keeps, goes;
@@ -99,6 +106,7 @@ Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *ou
     if (out->already)
         return OK;
     TRY(fill(w->mem, &keeps.head, &goes.head));
+    keep_public(&keeps.head, &goes.head);
     if (!keeps.timezone[0])
         keeps.timezone = goes.timezone;
     TRY(place_save(w, &keeps, "place.merged", NULL));
@@ -125,6 +133,7 @@ Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Mer
     if (out->already)
         return OK;
     TRY(fill(w->mem, &keeps.head, &goes.head));
+    keep_public(&keeps.head, &goes.head);
     TRY(organization_save(w, &keeps, "organization.merged", NULL));
     TRY(merge_repoint(w, ENTITY_ORGANIZATION, duplicate, primary, &count)); /* what came meanwhile */
     TRY(events_store_forward(w->tx, ENTITY_ORGANIZATION, duplicate, primary, w->now_us));

@@ -173,9 +173,11 @@ Err events_store_lock_event(DbTx *tx, Arena *mem, Uuid id, EventEntity *out, Sli
     return read_occurrences(tx, mem, out);
 }
 
-static const char REFERRED[] = "SELECT 'p', id, doc, timezone FROM place WHERE id = ANY ($1::text[]::uuid[])"
-                               " UNION ALL SELECT 'o', id, doc, '' FROM organization WHERE id = $2"
-                               " UNION ALL SELECT 's', id, name, '' FROM series WHERE id = $3";
+static const char REFERRED[] =
+    "SELECT 'p', id, doc, timezone, lifecycle = 'pending_review' FROM place WHERE id = ANY ($1::text[]::uuid[])"
+    " UNION ALL SELECT 'o', id, doc, '', lifecycle = 'pending_review' FROM organization WHERE id = $2"
+    " UNION ALL SELECT 's', id, name, '', false FROM series WHERE id = $3"
+    " ORDER BY 1 DESC, 2";
 
 Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
                           Referred **out, size_t *out_count)
@@ -193,7 +195,8 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place
         list[i] = (Referred){.kind = db_get_text(&rows, i, 0).ptr[0],
                              .id = db_get_uuid(&rows, i, 1),
                              .doc = copied(mem, db_get_text(&rows, i, 2)),
-                             .zone = db_get_cstr(mem, &rows, i, 3)};
+                             .zone = db_get_cstr(mem, &rows, i, 3),
+                             .waits = db_get_bool(&rows, i, 4)};
     *out = list;
     *out_count = (size_t)rows.count;
     return OK;

@@ -14,6 +14,7 @@ typedef struct Referred {
     Uuid id;
     Slice doc;        /* a series: its name */
     const char *zone; /* of a place; "" not known */
+    bool waits;       /* for a public event that names it */
 } Referred;
 Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
                           Referred **out, size_t *out_count) MUST_CHECK;

@@ -74,12 +74,14 @@ Err pages_store_series(Request *rq, Uuid id, SeriesRow *out)
     ") numbered WHERE n % $1 = 1 OR $1 = 1 ORDER BY id"
 #define PART(table, where) "SELECT id, updated_at FROM " table " e WHERE id >= $1 AND " where " ORDER BY id LIMIT $2"
 
+#define LISTED "deleted_at IS NULL AND lifecycle <> 'pending_review'"
+
 static const char *const SITEMAP_PARTS[] = {[ENTITY_EVENT] = PARTS("event", PUBLIC_EVENT),
-                                            [ENTITY_PLACE] = PARTS("place", "deleted_at IS NULL"),
-                                            [ENTITY_ORGANIZATION] = PARTS("organization", "deleted_at IS NULL")};
+                                            [ENTITY_PLACE] = PARTS("place", LISTED),
+                                            [ENTITY_ORGANIZATION] = PARTS("organization", LISTED)};
 static const char *const SITEMAP_PART[] = {[ENTITY_EVENT] = PART("event", PUBLIC_EVENT),
-                                           [ENTITY_PLACE] = PART("place", "deleted_at IS NULL"),
-                                           [ENTITY_ORGANIZATION] = PART("organization", "deleted_at IS NULL")};
+                                           [ENTITY_PLACE] = PART("place", LISTED),
+                                           [ENTITY_ORGANIZATION] = PART("organization", LISTED)};
 
 Err pages_store_sitemap_parts(Request *rq, EntityKind kind, int64_t size, Uuid **out, size_t *out_count)
 {

@@ -8,7 +8,7 @@
 /* --- lists ------------------------------------------------------------------------------------------------------- */
 #define COLUMNS "id, name, created_at, updated_at, rendered, doc"
 #define MATCHES                                                                                                        \
-    "deleted_at IS NULL AND ($1::text = '' OR haystack LIKE fold($2::text))"                                           \
+    "deleted_at IS NULL AND lifecycle <> 'pending_review' AND ($1::text = '' OR haystack LIKE fold($2::text))"         \
     " AND ($3::text = '' OR fold(locality) = fold($3::text))"
 #define BY_NAME(table, beyond, order)                                                                                  \
     "SELECT " COLUMNS ", 0::int8 FROM " table " WHERE " MATCHES " AND (NOT $4 OR (name, id) " beyond                   \
@@ -96,7 +96,7 @@ Err events_store_entities(Request *rq, const EntityFilter *f, EntityListRow **ou
 static const char POINT_OF[] =
     "SELECT avg(latitude)::float8, avg(longitude)::float8, max(CASE WHEN town THEN locality ELSE name END) FROM ("
     " SELECT latitude, longitude, name, locality, fold(locality) = fold($1::text) AS town FROM place"
-    " WHERE deleted_at IS NULL AND latitude IS NOT NULL AND longitude IS NOT NULL"
+    " WHERE deleted_at IS NULL AND lifecycle <> 'pending_review' AND latitude IS NOT NULL AND longitude IS NOT NULL"
     "  AND (fold(locality) = fold($1::text) OR name_norm = name_norm($1::text)) LIMIT 1000) x";
 
 Err events_store_point_of(Request *rq, const char *name, bool *out_found, NamedPoint *out)
@@ -112,17 +112,17 @@ Err events_store_point_of(Request *rq, const char *name, bool *out_found, NamedP
 }
 
 /* --- counts ------------------------------------------------------------------------------------------------------ */
-static const char STATS[] =
-    "SELECT count(*), count(*) FILTER (WHERE lifecycle = 'published'),"
-    " count(*) FILTER (WHERE lifecycle = 'pending_review'),"
-    " count(*) FILTER (WHERE created_at >= $1::timestamptz - interval '7 days'),"
-    " count(*) FILTER (WHERE created_at >= $1::timestamptz - interval '30 days'),"
-    " count(*) FILTER (WHERE last_end >= $1 AND lifecycle NOT IN ('draft', 'pending_review')),"
-    " count(*) FILTER (WHERE last_end < $1 AND lifecycle NOT IN ('draft', 'pending_review')),"
-    " min(first_start), max(first_start),"
-    " (SELECT count(*) FROM place WHERE deleted_at IS NULL),"
-    " (SELECT count(*) FROM organization WHERE deleted_at IS NULL), (SELECT count(*) FROM source)"
-    " FROM event WHERE deleted_at IS NULL";
+static const char STATS[] = "SELECT count(*), count(*) FILTER (WHERE lifecycle = 'published'),"
+                            " count(*) FILTER (WHERE lifecycle = 'pending_review'),"
+                            " count(*) FILTER (WHERE created_at >= $1::timestamptz - interval '7 days'),"
+                            " count(*) FILTER (WHERE created_at >= $1::timestamptz - interval '30 days'),"
+                            " count(*) FILTER (WHERE last_end >= $1 AND lifecycle NOT IN ('draft', 'pending_review')),"
+                            " count(*) FILTER (WHERE last_end < $1 AND lifecycle NOT IN ('draft', 'pending_review')),"
+                            " min(first_start), max(first_start),"
+                            " (SELECT count(*) FROM place WHERE deleted_at IS NULL AND lifecycle <> 'pending_review'),"
+                            " (SELECT count(*) FROM organization WHERE deleted_at IS NULL AND lifecycle <> "
+                            "'pending_review'), (SELECT count(*) FROM source)"
+                            " FROM event WHERE deleted_at IS NULL";
 
 Err events_store_stats(Request *rq, int64_t now_us, Stats *out)
 {

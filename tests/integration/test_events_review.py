@@ -89,6 +89,14 @@ def test_what_waits_is_shown_and_approved_once(api, admin, agent, unique):
         problem(api.post(f"{QUEUE}/{entry}/{action}", body, admin), 409, "conflict")
 
 
+def test_what_waits_shows_no_place_of_strangers(api, admin, agent, unique):
+    _, entry = waiting(api, admin, agent, unique)
+    names = lambda: [p["name"] for p in api.get("/api/v1/places", params={"q": f"Hall {unique}"}).json()["items"]]
+    assert names() == []
+    assert api.post(f"{QUEUE}/{entry}/approve", {}, admin).status_code == 200
+    assert names() == [f"Hall {unique}"]
+
+
 def test_the_queue_refuses_nonsense(api, admin):
     problem(api.get(QUEUE, admin, params={"status": "nonsense"}), 400, "validation-error")
     problem(api.get(QUEUE, admin, params={"cursor": "x"}), 400, "validation-error")
