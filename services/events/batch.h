@@ -21,5 +21,11 @@ typedef struct BatchWorker {
 /* A JobHandler; its context is a BatchWorker. */
 Err batch_run(Job *job);
 
+/* JSON values one after the other, with whatever white space between them (NDJSON); of lists what is in them, one
+ * level. False: more than `max`, or brackets and quotes do not close. No value is looked into: whoever reads one finds
+ * out whether it is JSON. `*out_single`: there is one value, and it is no list. Borrowed from `text`; the array is of
+ * `mem`. */
+bool batch_values(Arena *mem, Slice text, size_t max, Slice **out, size_t *out_count, bool *out_single);
+
 /* The elements of a JSON list, which is valid. False: more than `max`. Borrowed from `list`; the array is of `mem`. */
 bool batch_split(Arena *mem, Slice list, size_t max, Slice **out, size_t *out_count);

@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     Slice list = slice_of(arena_memdup(mem, data, len), len), *out;
     json_t *parsed = json_loadb(list.ptr, list.len, JSON_ALLOW_NUL, NULL);
     size_t count = 0;
+    bool single;
     bool good = batch_split(mem, list, BATCH_MAX_ITEMS, &out, &count);
 
     check(count <= BATCH_MAX_ITEMS);
@@ -34,5 +35,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         }
     }
     json_decref(parsed);
+    if (batch_values(mem, list, BATCH_MAX_ITEMS, &out, &count, &single)) {
+        check(count <= BATCH_MAX_ITEMS);
+        for (size_t i = 0; i < count; i++)
+            check(out[i].ptr >= list.ptr && out[i].ptr + out[i].len <= list.ptr + list.len);
+    }
     return 0;
 }

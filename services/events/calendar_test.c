@@ -265,9 +265,9 @@ static void a_feed_of_a_thousand_is_written_at_once(void **state)
 
 /* ---------------------------------------------------------------------------------------------------- in */
 
-static Events__V1__ImportCalendarReply *import(Fixture *f, const char *text)
+static Events__V1__ImportCalendarReply *import_as(Fixture *f, int64_t user, const char *text)
 {
-    Request rq = fixture_request_of(f, EDITOR, "events.sources.edit");
+    Request rq = fixture_request_of(f, user, "events.sources.edit");
     Events__V1__ImportCalendarRequest in = EVENTS__V1__IMPORT_CALENDAR_REQUEST__INIT;
     Events__V1__ImportCalendarReply *out =
         MESSAGE_NEW(f->schema.mem, Events__V1__ImportCalendarReply, events__v1__import_calendar_reply__init);
@@ -280,6 +280,11 @@ static Events__V1__ImportCalendarReply *import(Fixture *f, const char *text)
         if (out->entries[i]->error)
             print_message("%s: %s\n", out->entries[i]->uid, out->entries[i]->error);
     return out;
+}
+
+static Events__V1__ImportCalendarReply *import(Fixture *f, const char *text)
+{
+    return import_as(f, EDITOR, text);
 }
 
 #define ONE                                                                                                            \
@@ -323,6 +328,28 @@ static void a_calendar_read_in_again_changes_nothing_and_what_is_missing_is_canc
         0);
 }
 
+#define SHARED(more)                                                                                                   \
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:shared\nSUMMARY:Lantern walk\nDESCRIPTION:At dusk\nLOCATION:Pond\n"            \
+    "DTSTART:20300401T180000Z\nDURATION:PT2H\n" more "END:VEVENT\nEND:VCALENDAR\n"
+
+/* Both calendars have the event; it is the first one's. */
+static void a_calendar_cancels_nothing_of_others(void **state)
+{
+    static const char CANCELLED_ONES[] =
+        "SELECT count(*) FROM event WHERE lifecycle = 'cancelled' AND name = 'Lantern walk'";
+    Fixture *f = *state;
+
+    f->schema.now_us = START_US;
+    assert_int_equal(import_as(f, EDITOR + 1, SHARED(""))->created, 1);
+    assert_int_equal(import(f, SHARED(""))->updated, 1);
+    assert_int_equal(import(f, SHARED("STATUS:CANCELLED\n"))->updated, 1);
+    assert_int_equal(test_schema_count(&f->schema, CANCELLED_ONES), 0);
+    assert_int_equal(import(f, "BEGIN:VCALENDAR\nEND:VCALENDAR\n")->cancelled, 0);
+    assert_int_equal(test_schema_count(&f->schema, CANCELLED_ONES), 0);
+    assert_int_equal(import_as(f, EDITOR + 1, SHARED("STATUS:CANCELLED\n"))->updated, 1);
+    assert_int_equal(test_schema_count(&f->schema, CANCELLED_ONES), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_calendar_has_each_occurrence_or_the_rule),
         cmocka_unit_test(a_feed_of_a_thousand_is_written_at_once),
         cmocka_unit_test(a_calendar_read_in_again_changes_nothing_and_what_is_missing_is_cancelled),
+        cmocka_unit_test(a_calendar_cancels_nothing_of_others),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);

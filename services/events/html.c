@@ -126,6 +126,7 @@ void html_json(StrBuf *out, Slice json)
 
 void html_label(StrBuf *out, Slice name)
 {
+    StrBuf words = strbuf_new(out->mem, 2 * name.len + 1);
     Slice prefix, rest;
 
     if (slice_cut(name, ':', &prefix, &rest))
@@ -134,13 +135,14 @@ void html_label(StrBuf *out, Slice name)
         char c = name.ptr[i];
 
         if (i == 0)
-            strbuf_append_char(out, (char)(c >= 'a' && c <= 'z' ? c - 32 : c));
+            strbuf_append_char(&words, (char)(c >= 'a' && c <= 'z' ? c - 32 : c));
         else if (c >= 'A' && c <= 'Z') {
-            strbuf_append_char(out, ' ');
-            strbuf_append_char(out, (char)(c + 32));
+            strbuf_append_char(&words, ' ');
+            strbuf_append_char(&words, (char)(c + 32));
         } else
-            strbuf_append_char(out, c);
+            strbuf_append_char(&words, c);
     }
+    html_text(out, strbuf_slice(&words)); /* it may be the end of somebody's IRI */
 }
 
 /* --- the frame -----------------------------------------------------------------------------------------------------

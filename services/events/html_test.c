@@ -42,6 +42,7 @@ static void labels_are_words(void **state)
     (void)state;
     expect(html_label, "isAccessibleForFree", "Is accessible for free");
     expect(html_label, "sel:version", "Version");
+    expect(html_label, "schema:a&amp<b", "A&amp;amp&lt;b");
 }
 
 static void only_the_web_is_linked(void **state)

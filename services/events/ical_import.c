@@ -182,7 +182,7 @@ static void apply_override(const EntityWriter *w, EventEntity *event, const Impo
 }
 
 /* What submissions have no words for: instances of a series, and that all of it is cancelled, or is not any more. */
-static Err apply_rest(One *one, bool was_ours)
+static Err apply_rest(const Import *m, One *one, bool was_ours)
 {
     EventEntity event;
     bool cancelled = one->in->cancelled, changed;
@@ -190,8 +190,8 @@ static Err apply_rest(One *one, bool was_ours)
     if (!one->in->override_count && !cancelled && !was_ours)
         return OK;
     TRY(event_load(&one->w, one->outcome.event, &event));
-    if (event.head.deleted_us)
-        return OK;
+    if (event.head.deleted_us || !submitter_made(&m->by, &event))
+        return OK; /* or it is somebody else's, and was found by its content */
     for (size_t i = 0; i < one->in->override_count && !uuid_is_nil(event.series_id); i++)
         apply_override(&one->w, &event, &one->in->overrides[i]);
     if (cancelled && lifecycle_is_public(event.head.lifecycle))
@@ -273,7 +273,7 @@ static Err take_in(Import *m, const ImportedEvent *e, const EntryKnown *known, c
     TRY(hand_in(m, one));
     if (one->error || m->in->dry_run)
         return OK; /* rolled back */
-    TRY(apply_rest(one, known != NULL));
+    TRY(apply_rest(m, one, known != NULL));
     TRY(import_store_entry(&tx, m->row.id, e->uid, one->outcome.event, hash, m->row.reading));
     return db_tx_commit(&tx);
 }
@@ -345,7 +345,7 @@ static Err cancel_one(Import *m, const EntryKnown *known)
     TRY(db_tx_begin(&rq, &tx));
     w = entity_writer(&rq, &tx);
     TRY(event_load(&w, known->event, &event));
-    cancels = !event.head.deleted_us && lifecycle_is_public(event.head.lifecycle) &&
+    cancels = submitter_made(&m->by, &event) && !event.head.deleted_us && lifecycle_is_public(event.head.lifecycle) &&
               event.head.lifecycle != LIFECYCLE_CANCELLED && !is_over(&event, w.now_us);
     if (cancels) {
         count(&m->out->cancelled, &m->out->has_cancelled);

@@ -8,10 +8,10 @@
 /* --- what could be the same -------------------------------------------------------------------------------------- */
 /* Name, venue and instant: the same content whoever sends it (8, layer 1). `venue` is the place that it was resolved
  * to: halls of one name in two cities are two. */
-static void hash_content(Arena *mem, const Submission *s, const char *venue, uint8_t out[INGEST_HASH_BYTES])
+static void hash_content(Arena *mem, const char *name_key, const char *venue, int64_t start_us,
+                         uint8_t out[INGEST_HASH_BYTES])
 {
-    const char *text = arena_printf(mem, "%s\n%s\n%" PRId64, s->name_key, venue[0] ? venue : s->virtual_url,
-                                    s->occurrences[0].start.unix_us);
+    const char *text = arena_printf(mem, "%s\n%s\n%" PRId64, name_key, venue, start_us);
 
     crypto_hash_sha256(out, (const unsigned char *)text, strlen(text));
 }
@@ -48,6 +48,13 @@ static Err lock_all(Ingesting *g)
     if (s->organizer.name[0])
         keys[count++] = lock_key(mem, events, "organizer", slice_cstr(mem, text_key(mem, slice(s->organizer.name))));
     return ingest_store_lock(g->w->tx, keys, count);
+}
+
+bool submitter_made(const Submitter *by, const EventEntity *event)
+{
+    if (by->key_id[0] || event->submitter_key[0])
+        return strcmp(by->key_id, event->submitter_key) == 0;
+    return by->user_id && by->user_id == event->submitter_user;
 }
 
 static SourceKey source_key(const EntityWriter *w, const Ingest *in)
@@ -161,10 +168,11 @@ static Err create(Ingesting *g, IngestOutcome *out)
 }
 
 /* --- one that is there ------------------------------------------------------------------------------------------- */
-/* A fixed resubmission: nothing is odd any more, and it is published; or something else is, and that is looked at. */
+/* A fixed resubmission: nothing is odd any more, and it is published; or something else is, and that is looked at.
+ * Nobody's but its maker's: an id that somebody else's source gave to it opens no door. */
 static Err review_again(Ingesting *g, EventEntity *event)
 {
-    if (event->head.lifecycle != LIFECYCLE_PENDING_REVIEW || g->layer != 0)
+    if (event->head.lifecycle != LIFECYCLE_PENDING_REVIEW || g->layer != 0 || !submitter_made(&g->in->by, event))
         return OK;
     TRY(ingest_find_twins(g, event->head.id, g->in->warnings));
     if (g->in->warnings->count || g->in->submission->wants_review)
@@ -173,16 +181,35 @@ static Err review_again(Ingesting *g, EventEntity *event)
     return review_clear(g->w, event->head.id);
 }
 
+/* By what stands of it, not by what was said: else it would be found by content that it does not have. */
+static void hash_again(Ingesting *g, EventEntity *event)
+{
+    Arena *mem = g->w->mem;
+    const char *venue = event->virtual_url;
+
+    if (event->occurrence_count == 0)
+        return;
+    if (!uuid_is_nil(event->place_id))
+        venue = entity_uri(mem, g->w->events, ENTITY_PLACE, event->place_id);
+    hash_content(mem, slice_cstr(mem, text_key(mem, node_text(event->head.node, TERM_NAME))), venue,
+                 event->occurrences[0].start_us, g->hash);
+    event->dedup_hash = slice_of(g->hash, sizeof(g->hash));
+}
+
 static Err hear(Ingesting *g, EventEntity *event, IngestOutcome *out)
 {
     const Submission *s = g->in->submission;
+    bool leads = false;
 
     TRY(provenance_hear(g->w, event,
                         &(Observation){.source = g->source, .confidence = s->confidence, .said = g->said}));
     if (g->layer == 0)
+        TRY(provenance_leads(g->w, event->head.id, g->source, submitter_made(&g->in->by, event), &leads));
+    if (leads)
         TRY(ingest_update_event(g, event));
     TRY(review_again(g, event));
-    event->dedup_hash = g->layer == 0 ? slice_of(g->hash, sizeof(g->hash)) : event->dedup_hash;
+    if (g->layer == 0)
+        hash_again(g, event);
     TRY(event_save(g->w, event, "submitted again", &out->updated));
     TRY(put_source(g, event->head.id));
     out->result = INGEST_DUPLICATE;
@@ -217,11 +244,14 @@ static Err load_known(Ingesting *g, Uuid id, EventEntity *out)
 /* Whose tables do not refer to it yet: place and organiser are looked for, and made, first. */
 static Err resolve(Ingesting *g)
 {
+    const Submission *s = g->in->submission;
+
     TRY(ingest_resolve_place(g));
     TRY(ingest_resolve_organizer(g));
     TRY(ingest_check_occurrence_places(g));
-    g->said = submission_said_node(g->w->mem, g->in->submission, g->place_uri, g->organizer_uri);
-    hash_content(g->w->mem, g->in->submission, g->place_uri, g->hash);
+    g->said = submission_said_node(g->w->mem, s, g->place_uri, g->organizer_uri);
+    hash_content(g->w->mem, s->name_key, g->place_uri[0] ? g->place_uri : s->virtual_url,
+                 s->occurrences[0].start.unix_us, g->hash);
     return OK;
 }
 

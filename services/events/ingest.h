@@ -15,6 +15,9 @@ typedef struct Submitter {
     bool admin;
 } Submitter;
 
+/* Is it who the event came from first? By the key, where there is one. */
+bool submitter_made(const Submitter *by, const EventEntity *event);
+
 typedef struct Ingest {
     Submission *submission;
     Submitter by;

@@ -173,6 +173,23 @@ static Err keep_possible(Ingesting *g, Uuid event)
     return OK;
 }
 
+/* Of what is not public only whoever handed it in hears more than that it is there; who looks after the queue is shown
+ * it (review_open). */
+static void warn_of_twin(Ingesting *g, const Twin *twin, Findings *warnings)
+{
+    const EventEntity of = {.submitter_key = twin->submitter_key, .submitter_user = twin->submitter_user};
+    bool shown = twin->is_public || submitter_made(&g->in->by, &of);
+    const char *name = shown ? arena_printf(g->w->mem, "\"%.200s\"", twin->name) : "an event that is not public";
+
+    if (twin->same_day)
+        findings_add(warnings, "name", "potential_duplicate", "%s is at the same place on the same day", name);
+    else
+        findings_add(warnings, "name", "cross_week_series_companion",
+                     "%s is at the same place and time in another week", name);
+    if (shown)
+        findings_relate(warnings, entity_uri(g->w->mem, g->w->events, ENTITY_EVENT, twin->id), twin->score);
+}
+
 Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings)
 {
     const Submission *s = g->in->submission;
@@ -184,16 +201,7 @@ Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings)
                            zone_name(first->zone), g->rules->twin_threshold, g->twins, &g->twin_count));
     if (g->twin_count && !uuid_is_nil(besides))
         TRY(keep_possible(g, besides));
-    for (size_t i = 0; i < g->twin_count; i++) {
-        const Twin *twin = &g->twins[i];
-
-        if (twin->same_day)
-            findings_add(warnings, "name", "potential_duplicate", "\"%.200s\" is at the same place on the same day",
-                         twin->name);
-        else
-            findings_add(warnings, "name", "cross_week_series_companion",
-                         "\"%.200s\" is at the same place and time in another week", twin->name);
-        findings_relate(warnings, entity_uri(g->w->mem, g->w->events, ENTITY_EVENT, twin->id), twin->score);
-    }
+    for (size_t i = 0; i < g->twin_count; i++)
+        warn_of_twin(g, &g->twins[i], warnings);
     return OK;
 }

@@ -39,7 +39,8 @@ Err ingest_check_occurrence_places(Ingesting *g) MUST_CHECK;
 Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings) MUST_CHECK;
 
 Err ingest_fill_event(Ingesting *g, EventEntity *event) MUST_CHECK;
-/* What the event's own source says anew and provenance does not look after: occurrences, status, domain. */
+/* What whoever leads the event (provenance.h) says anew and provenance does not look after: occurrences, status,
+ * domain, series. */
 Err ingest_update_event(Ingesting *g, EventEntity *event) MUST_CHECK;
 /* Of one that nobody has to look at. */
 Lifecycle ingest_lifecycle(const Submission *s);

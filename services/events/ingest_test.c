@@ -5,11 +5,11 @@
 #include "services/events/fixture.h"
 #include "shared/json.h"
 
-enum { AGENT = 7 };
+enum { AGENT = 7, OTHER_AGENT = 8 };
 
-static Slice submit(Fixture *f, const char *body, int *out_status)
+static Slice submit_as(Fixture *f, int64_t agent, const char *body, int *out_status)
 {
-    Request rq = fixture_request_of(f, AGENT, "events.submit");
+    Request rq = fixture_request_of(f, agent, "events.submit");
     Events__V1__SubmitEventRequest in = EVENTS__V1__SUBMIT_EVENT_REQUEST__INIT;
     Atrium__HttpBody wrapped = ATRIUM__HTTP_BODY__INIT;
     Atrium__HttpBody *out = MESSAGE_NEW(f->schema.mem, Atrium__HttpBody, atrium__http_body__init);
@@ -21,6 +21,11 @@ static Slice submit(Fixture *f, const char *body, int *out_status)
     e = rpc_call(&EVENTS_V1_SUBMISSION_SERVICE, &rq, "SubmitEvent", &in.base, &out->base);
     *out_status = err_failed(e) ? e.reason->http : rq.reply.http_status;
     return err_failed(e) ? slice(arena_strdup(f->schema.mem, e.text)) : slice_of(out->data.data, out->data.len);
+}
+
+static Slice submit(Fixture *f, const char *body, int *out_status)
+{
+    return submit_as(f, AGENT, body, out_status);
 }
 
 static const char *event(Fixture *f, int number, const char *name, const char *place, const char *start)
@@ -110,6 +115,103 @@ static void similar_places_are_one_or_looked_at(void **state)
     }
 }
 
+/* --- whose event it is ------------------------------------------------------------------------------------------- */
+static const char *sourced(Fixture *f, const char *name, const char *hour, const char *source, const char *more)
+{
+    return arena_printf(f->schema.mem,
+                        "{\"name\":\"%s\",\"description\":\"x\",\"startDate\":\"2026-12-20T%s:00:00Z\",\"location\":"
+                        "{\"name\":\"The Barn\",\"addressLocality\":\"Mineville\"},\"source\":{\"url\":"
+                        "\"https://%s.test/1\",\"eventId\":\"1\"}%s}",
+                        name, hour, source, more);
+}
+
+static int64_t in_state(Fixture *f, const char *lifecycle, const char *name, const char *domain)
+{
+    return test_schema_count(
+        &f->schema,
+        arena_printf(f->schema.mem,
+                     "SELECT count(*) FROM event e JOIN occurrence o ON o.event_id = e.id WHERE e.lifecycle "
+                     "= '%s' AND e.name = '%s' AND e.domain = '%s' AND o.start_at = '2026-12-20T19:00:00Z'",
+                     lifecycle, name, domain));
+}
+
+/* The second agent's id is tied to the event by its content; what it says by that id moves nothing. */
+static void nobody_takes_over_what_another_made(void **state)
+{
+    static const char SEIZED[] = ",\"eventStatus\":\"EventCancelled\",\"eventDomain\":\"sports\",\"occurrences\":"
+                                 "[{\"startDate\":\"2026-12-24T19:00:00Z\"}]";
+    Fixture *f = *state;
+    int status;
+
+    (void)submit_as(f, AGENT, sourced(f, "Barn Dance", "19", "a", ",\"eventDomain\":\"music\""), &status);
+    assert_int_equal(status, 201);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Barn Dance", "19", "b", ""), &status);
+    assert_int_equal(status, 409);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Seized", "22", "b", SEIZED), &status);
+    assert_int_equal(status, 409);
+    assert_int_equal(in_state(f, "published", "Barn Dance", "music"), 1);
+    /* It is found by its own content, not by what was said to be it. */
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Barn Dance", "19", "c", ""), &status);
+    assert_int_equal(status, 409);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Seized", "22", "d", ""), &status);
+    assert_int_equal(status, 201);
+    /* Its maker cancels it. */
+    (void)submit_as(
+        f, AGENT, sourced(f, "Barn Dance", "19", "a", ",\"eventDomain\":\"music\",\"eventStatus\":\"EventCancelled\""),
+        &status);
+    assert_int_equal(status, 409);
+    assert_int_equal(in_state(f, "cancelled", "Barn Dance", "music"), 1);
+}
+
+static void who_is_trusted_more_leads(void **state)
+{
+    static const char OFF[] = ",\"eventStatus\":\"EventCancelled\"";
+    Fixture *f = *state;
+    int status;
+
+    (void)submit_as(f, AGENT, sourced(f, "Wheel Day", "19", "lead-a", ""), &status);
+    assert_int_equal(status, 201);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Wheel Day", "19", "lead-b", ""), &status);
+    test_schema_script(&f->schema, "UPDATE source SET trust = 8 WHERE host = 'https://lead-b.test'");
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Wheel Day", "19", "lead-b", OFF), &status);
+    assert_int_equal(status, 409);
+    assert_int_equal(in_state(f, "cancelled", "Wheel Day", "arts"), 1);
+    (void)submit_as(f, AGENT, sourced(f, "Wheel Day", "19", "lead-a", ",\"eventStatus\":\"EventScheduled\""), &status);
+    assert_int_equal(in_state(f, "cancelled", "Wheel Day", "arts"), 1);
+}
+
+static void only_its_maker_publishes_what_waits(void **state)
+{
+    Fixture *f = *state;
+    int status;
+
+    (void)submit_as(f, AGENT, sourced(f, "Quiet Hour", "19", "wait-a", ",\"lifecycle_state\":\"review\""), &status);
+    assert_int_equal(status, 202);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Quiet Hour", "19", "wait-b", ""), &status);
+    (void)submit_as(f, OTHER_AGENT, sourced(f, "Quiet Hour", "19", "wait-b", ""), &status);
+    assert_int_equal(status, 409);
+    assert_int_equal(in_state(f, "pending_review", "Quiet Hour", "arts"), 1);
+    (void)submit_as(f, AGENT, sourced(f, "Quiet Hour", "19", "wait-a", ""), &status);
+    assert_int_equal(in_state(f, "published", "Quiet Hour", "arts"), 1);
+}
+
+static void what_is_not_public_is_not_named_to_others(void **state)
+{
+    Fixture *f = *state;
+    Slice reply;
+    int status;
+
+    (void)submit_as(f, AGENT, sourced(f, "Secret Supper Club", "19", "hid-a", ",\"lifecycle_state\":\"review\""),
+                    &status);
+    assert_int_equal(status, 202);
+    reply = submit_as(f, OTHER_AGENT, sourced(f, "Secret Supper", "20", "hid-b", ""), &status);
+    assert_int_equal(status, 202);
+    assert_true(slice_find(reply, SLICE_LIT("potential_duplicate")) > 0);
+    assert_true(slice_find(reply, SLICE_LIT("Supper Club")) < 0 && slice_find(reply, SLICE_LIT("related")) < 0);
+    reply = submit_as(f, AGENT, sourced(f, "Secret Supper Clubs", "21", "hid-c", ""), &status);
+    assert_true(slice_find(reply, SLICE_LIT("\\\"Secret Supper Club\\\"")) > 0);
+}
+
 static void licences_are_judged(void **state)
 {
     static const char *const BODY =
@@ -135,6 +237,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_layer_is_hit_exactly_when_it_should_be),
         cmocka_unit_test(similar_places_are_one_or_looked_at),
+        cmocka_unit_test(nobody_takes_over_what_another_made),
+        cmocka_unit_test(who_is_trusted_more_leads),
+        cmocka_unit_test(only_its_maker_publishes_what_waits),
+        cmocka_unit_test(what_is_not_public_is_not_named_to_others),
         cmocka_unit_test(licences_are_judged),
     };
 

@@ -320,6 +320,25 @@ Err provenance_hear(const EntityWriter *w, EventEntity *event, const Observation
     return take_facts(w, event, facts);
 }
 
+Err provenance_leads(const EntityWriter *w, Uuid event, Uuid source, bool made_it, bool *out)
+{
+    Saying *list;
+    size_t count;
+    int trust;
+
+    TRY(events_store_sayings(w->tx, w->mem, event, &list, &count));
+    TRY(events_store_trust(w->tx, source, &trust));
+    *out = true;
+    for (size_t i = 0; i < count; i++) {
+        const Saying *other = &list[i];
+        bool passes = made_it && same_source(other->source, ADMINISTRATION_SOURCE);
+
+        if (!passes && !same_source(other->source, source) && other->trust >= trust + made_it)
+            *out = false;
+    }
+    return OK;
+}
+
 Err provenance_decide(const EntityWriter *w, EventEntity *event)
 {
     Saying *list;

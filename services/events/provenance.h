@@ -13,7 +13,7 @@
 
 extern const Uuid ADMINISTRATION_SOURCE; /* of 0004_review.sql */
 
-enum { SAYINGS_MAX = 50 /* sources of one event that are compared: the latest */ };
+enum { SAYINGS_MAX = 50 /* sources of one event that are compared */ };
 
 typedef struct Observation {
     Uuid source;
@@ -28,6 +28,10 @@ Err provenance_begin(const EntityWriter *w, Uuid entity, const Observation *o) M
 Err provenance_hear(const EntityWriter *w, EventEntity *event, const Observation *o) MUST_CHECK;
 /* The same after the trust of its sources has changed. */
 Err provenance_decide(const EntityWriter *w, EventEntity *event) MUST_CHECK;
+/* Is the source's word the one that counts of what no observation keeps (status, occurrences, domain, series)? Whoever
+ * made the event has it until a source of higher trust speaks of it; others must be trusted strictly more than
+ * everybody else who does, administration included. */
+Err provenance_leads(const EntityWriter *w, Uuid event, Uuid source, bool made_it, bool *out) MUST_CHECK;
 /* What `from` was told of is from now on told of `to`, whose own sources stay ahead. */
 Err provenance_move(const EntityWriter *w, Uuid from, Uuid to) MUST_CHECK;
 

@@ -9,6 +9,7 @@
 #include "services/events/node.h"
 #include "services/events/provenance.h"
 #include "services/events/store_review.h"
+#include "services/events/text.h"
 
 enum { NOTES_MAX_CHARS = 2000, WARNINGS_MAX = 100, CHANGES_MAX = 100 };
 
@@ -377,9 +378,10 @@ static Err read_corrections(Request *rq, const Events__V1__ReviewCorrections *in
                               "at least one of startDate, endDate, name, location, url");
         return err_make(&INVALID_ARGUMENT, "corrections: at least one");
     }
+    out->name = has_text(in->name) ? slice_cstr(rq->mem, text_clean(rq->mem, slice(in->name), TEXT_LINE)) : NULL;
     read_date(rq, in->start_date, "corrections.startDate", &out->start_us);
     read_date(rq, in->end_date, "corrections.endDate", &out->end_us);
-    if (has_text(in->name) && utf8_length(slice_trim(slice(in->name))) - 1 >= NAME_MAX_CHARS)
+    if (out->name && utf8_length(slice(out->name)) - 1 >= NAME_MAX_CHARS)
         request_add_violation(rq, ATRIUM__PART__BODY, "corrections.name", "too_long", "1 to %d characters",
                               NAME_MAX_CHARS);
     if (has_text(in->location) && !ulid_parse(slice(in->location), &out->place_id) &&
@@ -389,7 +391,6 @@ static Err read_corrections(Request *rq, const Events__V1__ReviewCorrections *in
         request_add_violation(rq, ATRIUM__PART__BODY, "corrections.url", "url", "http:// or https://");
     if (request_has_violations(rq))
         return err_make(&INVALID_ARGUMENT, "the corrections cannot be used");
-    out->name = has_text(in->name) ? slice_cstr(rq->mem, slice_trim(slice(in->name))) : NULL;
     out->url = has_text(in->url) ? in->url : NULL;
     return OK;
 }

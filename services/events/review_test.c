@@ -308,7 +308,7 @@ static void a_fix_corrects_and_publishes(void **state)
     start -= start % 1000000;
     corrections.start_date = time_text(f, start);
     corrections.end_date = time_text(f, start + 60000000);
-    corrections.name = "Put right";
+    corrections.name = " <b>Put</b>\nright ";
     corrections.location = ulid_text(f->schema.mem, place);
     corrections.url = "https://example.net/e";
     assert_ok(fix(f, waiting(f, "Wrong", 3, &event), &corrections, &out));

@@ -184,10 +184,13 @@ static const char TWINS[] =
     "scored AS MATERIALIZED (SELECT e.id, e.name, public.similarity(e.name_norm, asked.name)::float8 AS score, "
     "    (near.start_at AT TIME ZONE $5)::date = asked.wall::date AS same_day, "
     "    abs(extract(epoch FROM (near.start_at AT TIME ZONE $5)::time - asked.wall::time)) AS apart_s, "
-    "    abs(extract(epoch FROM near.start_at - $4)) AS away_s "
-    "  FROM asked, near, LATERAL (SELECT id, name, name_norm FROM event WHERE id = near.event_id "
+    "    abs(extract(epoch FROM near.start_at - $4)) AS away_s, "
+    "    e.lifecycle NOT IN ('draft', 'pending_review') AND e.takedown_at IS NULL AS is_public, "
+    "    e.submitter_key, e.submitter_user "
+    "  FROM asked, near, LATERAL (SELECT * FROM event WHERE id = near.event_id "
     "    AND deleted_at IS NULL OFFSET 0) e) "
-    "SELECT id, name, score, same_day FROM scored WHERE score >= $6 AND (same_day "
+    "SELECT id, name, score, same_day, is_public, submitter_key, submitter_user FROM scored WHERE score >= $6 AND "
+    "(same_day "
     "  OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800)) "
     "ORDER BY same_day DESC, score DESC, id LIMIT 5";
 
@@ -205,7 +208,10 @@ Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const cha
         out[(*out_count)++] = (Twin){.id = db_get_uuid(&rows, i, 0),
                                      .name = db_get_cstr(mem, &rows, i, 1),
                                      .score = db_get_double(&rows, i, 2),
-                                     .same_day = db_get_bool(&rows, i, 3)};
+                                     .same_day = db_get_bool(&rows, i, 3),
+                                     .is_public = db_get_bool(&rows, i, 4),
+                                     .submitter_key = db_get_cstr(mem, &rows, i, 5),
+                                     .submitter_user = db_get_int64(&rows, i, 6)};
     return OK;
 }
 

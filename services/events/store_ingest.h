@@ -50,7 +50,10 @@ typedef struct Twin {
     Uuid id;
     const char *name;
     double score;
-    bool same_day; /* else it is one to three weeks away at the same time of day */
+    bool same_day;             /* else it is one to three weeks away at the same time of day */
+    bool is_public;            /* everybody sees it */
+    const char *submitter_key; /* who it came from, as an event says it */
+    int64_t submitter_user;
 } Twin;
 /* Events at a place, not `besides`: of the same day in `zone` with names that similar, or of another week. */
 Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,

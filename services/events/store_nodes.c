@@ -145,14 +145,27 @@ Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out)
 /* Changes of this transaction: the first was recorded before anybody knew where the event is from. */
 static const char PUT_COPY[] =
     "WITH node AS (UPDATE federation_node SET last_sync_at = $5, last_success_at = $5, online = true WHERE id = $2),"
-    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL)"
+    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL AND $6)"
     " INSERT INTO federation_copy (uri, node_id, event_id, modified_at, received_at) VALUES ($1, $2, $3, $4, $5)"
     " ON CONFLICT (uri) DO UPDATE SET node_id = excluded.node_id, event_id = excluded.event_id,"
     " modified_at = excluded.modified_at, received_at = excluded.received_at";
 
-Err events_store_put_copy(DbTx *tx, const char *uri, Uuid node, Uuid event, int64_t modified_us, int64_t now_us)
+Err events_store_put_copy(DbTx *tx, const PutCopy *copy, int64_t now_us)
 {
-    return db_exec(
-        tx, PUT_COPY,
-        DB_ARGS(db_text(slice(uri)), db_uuid(node), db_uuid(event), db_time_us(modified_us), db_time_us(now_us)));
+    return db_exec(tx, PUT_COPY,
+                   DB_ARGS(db_text(slice(copy->uri)), db_uuid(copy->node), db_uuid(copy->event),
+                           db_time_us(copy->modified_us), db_time_us(now_us), db_bool(copy->own)));
+}
+
+/* Sources of nodes have the node's id for a key (sync.c). */
+static const char LEAVE[] =
+    "WITH src AS (SELECT id FROM source WHERE key_id = $2::uuid::text),"
+    " gone AS (DELETE FROM event_source s USING src WHERE s.source_id = src.id AND s.event_id = $1"
+    "   AND s.source_event_id = $3)"
+    " UPDATE observation o SET superseded_at = $4 FROM src WHERE o.source_id = src.id AND o.entity_id = $1"
+    "   AND o.superseded_at IS NULL";
+
+Err events_store_leave(DbTx *tx, Uuid event, Uuid node, const char *uri, int64_t now_us)
+{
+    return db_exec(tx, LEAVE, DB_ARGS(db_uuid(event), db_uuid(node), db_text(slice(uri)), db_time_us(now_us)));
 }

@@ -34,6 +34,13 @@ typedef struct CopyRow {
     int64_t modified_us;
 } CopyRow;
 Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out) MUST_CHECK;
+typedef struct PutCopy {
+    const char *uri;
+    Uuid node, event;
+    bool own; /* the event is from this node: its changes are told as such */
+    int64_t modified_us;
+} PutCopy;
 /* And the node was in touch. */
-Err events_store_put_copy(DbTx *tx, const char *uri, Uuid node, Uuid event, int64_t modified_us,
-                          int64_t now_us) MUST_CHECK;
+Err events_store_put_copy(DbTx *tx, const PutCopy *copy, int64_t now_us) MUST_CHECK;
+/* What the node has said of an event that is not from it, under this URI, counts no more. */
+Err events_store_leave(DbTx *tx, Uuid event, Uuid node, const char *uri, int64_t now_us) MUST_CHECK;

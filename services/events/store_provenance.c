@@ -24,7 +24,7 @@ static void read_saying(Arena *mem, const DbRows *rows, int row, Saying *out)
 
 static const char SAYINGS[] = "SELECT " SAYING_COLUMNS " FROM observation o JOIN source s ON s.id = o.source_id"
                               " WHERE o.entity_id = $1 AND o.superseded_at IS NULL"
-                              " ORDER BY o.observed_at DESC LIMIT $2";
+                              " ORDER BY o.chosen <> '' DESC, s.trust DESC, o.observed_at DESC LIMIT $2";
 
 Err events_store_sayings(DbTx *tx, Arena *mem, Uuid entity, Saying **out, size_t *out_count)
 {
@@ -33,7 +33,7 @@ Err events_store_sayings(DbTx *tx, Arena *mem, Uuid entity, Saying **out, size_t
     TRY(db_query(tx, SAYINGS, DB_ARGS(db_uuid(entity), db_int64(SAYINGS_MAX)), &rows));
     *out = ARENA_ARRAY(mem, Saying, rows.count + 1);
     for (int i = 0; i < rows.count; i++)
-        read_saying(mem, &rows, i, &(*out)[rows.count - 1 - i]);
+        read_saying(mem, &rows, i, &(*out)[i]);
     *out_count = (size_t)rows.count;
     return OK;
 }

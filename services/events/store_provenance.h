@@ -2,7 +2,8 @@
 #pragma once
 #include "services/events/provenance.h"
 
-/* What holds of each source, oldest first, with room for one more. Administration's trust is above all. */
+/* What holds of each source, with room for one more: first those whose word stands, whom no number of others pushes out
+ * of the SAYINGS_MAX that are read, then the most trusted. Administration's trust is above all. */
 Err events_store_sayings(DbTx *tx, Arena *mem, Uuid entity, Saying **out, size_t *out_count) MUST_CHECK;
 /* NOT_FOUND when there is no such source. */
 Err events_store_trust(DbTx *tx, Uuid source, int *out) MUST_CHECK;

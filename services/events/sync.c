@@ -4,12 +4,21 @@
 #include <jansson.h>
 
 #include "atrium/events/v1/federation.service.h"
+#include "services/events/admin_events.h"
+#include "services/events/batch.h"
 #include "services/events/ingest.h"
 #include "services/events/reading.h"
 #include "services/events/store_nodes.h"
 #include "services/events/submissions.h"
+#include "services/events/text.h"
 
-enum { ITEMS_MAX = 100, REPLY_MAX_BYTES = 1024 * 1024, URI_SHOWN_BYTES = 200, NEST_MAX = 16 };
+enum {
+    ITEMS_MAX = 100,
+    REPLY_MAX_BYTES = 1024 * 1024,
+    URI_SHOWN_BYTES = 200,
+    NEST_MAX = 16,
+    ITEM_MAX_BYTES = 256 * 1024
+};
 
 static void free_json(json_t *json)
 {
@@ -23,6 +32,7 @@ typedef struct Incoming {
     const char *uri;
     int64_t modified_us; /* 0: it does not say */
     bool tombstone;
+    const char *reason; /* of a tombstone, clean; "" none */
     NodeRow node;
 } Incoming;
 
@@ -71,7 +81,12 @@ static bool nests_too_deep(const json_t *value, int left)
 
 static Err read_incoming(Request *rq, json_t *body, Incoming *out)
 {
-    *out = (Incoming){.body = body, .uri = text_of(body, "@id"), .modified_us = time_of(body, "dateModified")};
+    Slice reason = text_clean(rq->mem, slice(text_of(body, "sel:deletionReason")), TEXT_LINE);
+
+    *out = (Incoming){.body = body,
+                      .uri = text_of(body, "@id"),
+                      .modified_us = time_of(body, "dateModified"),
+                      .reason = slice_cstr(rq->mem, reason)};
     if (!json_is_object(body) || nests_too_deep(body, NEST_MAX))
         return wrong(rq, "", "not an event in JSON-LD");
     if (!json_object_get(body, "@context"))
@@ -83,6 +98,8 @@ static Err read_incoming(Request *rq, json_t *body, Incoming *out)
     out->tombstone = json_is_true(json_object_get(body, "sel:tombstone"));
     if (!out->tombstone && !*text_of(body, "name"))
         return wrong(rq, "name", "required");
+    if (utf8_length(reason) > REASON_MAX_CHARS)
+        return wrong(rq, "sel:deletionReason", arena_printf(rq->mem, "at most %d characters", REASON_MAX_CHARS));
     return OK;
 }
 
@@ -255,11 +272,20 @@ static Err take(Request *rq, const EntityWriter *w, const Incoming *in, IngestOu
 }
 
 /* --- one event --------------------------------------------------------------------------------------------------- */
-static Err note_origin(const EntityWriter *w, const Incoming *in, Uuid id)
+/* What a node's event was found to be by its content stays whose it is: ours, or another node's. */
+static bool is_from(const EventEntity *event, const NodeRow *node)
+{
+    return memcmp(event->origin_node.bytes, node->id.bytes, sizeof(node->id.bytes)) == 0;
+}
+
+static Err note_origin(const EntityWriter *w, const Incoming *in, const IngestOutcome *outcome, bool *out_own)
 {
     EventEntity event;
 
-    TRY(event_load(w, id, &event));
+    TRY(event_load(w, outcome->event, &event));
+    *out_own = outcome->result == INGEST_CREATED || is_from(&event, &in->node);
+    if (!*out_own)
+        return OK;
     event.head.federation_uri = in->uri;
     event.origin_node = in->node.id;
     if (in->modified_us)
@@ -267,13 +293,35 @@ static Err note_origin(const EntityWriter *w, const Incoming *in, Uuid id)
     return event_save(w, &event, "federation", NULL);
 }
 
-static Err take_away(const EntityWriter *w, const CopyRow *copy, const Incoming *in)
+static void drop_same_as(Arena *mem, Node *node, const char *uri)
 {
-    const char *reason = text_of(in->body, "sel:deletionReason");
+    const Property *known = node_get(node, TERM_SAME_AS);
+    Property old;
+
+    if (!known)
+        return;
+    old = *known;
+    node_clear(node, TERM_SAME_AS);
+    for (size_t i = 0; i < old.count; i++)
+        if (!slice_eq_cstr(old.values[i].text, uri))
+            node_add_text(mem, node, TERM_SAME_AS, old.values[i].text);
+}
+
+/* Of what is not from that node its word alone goes. */
+static Err take_away(const EntityWriter *w, const CopyRow *copy, const Incoming *in, bool *out_own)
+{
     EventEntity event;
 
     TRY(event_load(w, copy->event, &event));
-    entity_delete(w, &event.head, *reason ? reason : "federation", (Uuid){{0}});
+    *out_own = is_from(&event, &in->node);
+    if (event.head.deleted_us)
+        return OK; /* also where it became part of another */
+    if (*out_own) {
+        entity_delete(w, &event.head, in->reason[0] ? in->reason : "federation", (Uuid){{0}});
+    } else {
+        drop_same_as(w->mem, event.head.node, in->uri);
+        TRY(events_store_leave(w->tx, copy->event, in->node.id, in->uri, w->now_us));
+    }
     return event_save(w, &event, "federation", NULL);
 }
 
@@ -283,6 +331,7 @@ static Err apply(Request *rq, DbTx *tx, Incoming *in, Synced *out)
     const EntityWriter w = entity_writer(rq, tx);
     IngestOutcome outcome;
     CopyRow copy;
+    bool own;
 
     if (came_from_here(events, in))
         return refuse("this event is from this node");
@@ -295,14 +344,19 @@ static Err apply(Request *rq, DbTx *tx, Incoming *in, Synced *out)
     if (in->tombstone) {
         if (!copy.known)
             return err_make(&NOT_FOUND, "there is no such event here");
-        TRY(take_away(&w, &copy, in));
+        TRY(take_away(&w, &copy, in, &own));
     } else {
         TRY(take(rq, &w, in, &outcome));
         out->event = outcome.event;
         out->created = !copy.known;
-        TRY(note_origin(&w, in, outcome.event));
+        TRY(note_origin(&w, in, &outcome, &own));
     }
-    return events_store_put_copy(tx, in->uri, in->node.id, out->event, in->modified_us ? in->modified_us : w.now_us,
+    return events_store_put_copy(tx,
+                                 &(PutCopy){.uri = in->uri,
+                                            .node = in->node.id,
+                                            .event = out->event,
+                                            .own = own,
+                                            .modified_us = in->modified_us ? in->modified_us : w.now_us},
                                  w.now_us);
 }
 
@@ -337,50 +391,37 @@ static Err sync_one(Request *rq, json_t *body, StrBuf *out, Synced *synced)
 }
 
 /* --- the body ---------------------------------------------------------------------------------------------------- */
-/* One value, or several one after the other (NDJSON); of lists what is in them. A new list. */
-static Err read_items(Request *rq, Slice body, json_t **out, bool *out_single)
+/* Parsed one at a time: a tree is some ten times as large as its text. */
+static Err parse_item(Request *rq, Slice text, json_t **out)
 {
-    CLEANUP(free_json_at) json_t *items = json_array();
-    size_t values = 0;
+    if (text.len > ITEM_MAX_BYTES)
+        return wrong(rq, "", "an event is too large");
+    *out = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
+    return *out ? OK : wrong(rq, "", "not JSON");
+}
 
-    *out_single = true;
-    for (body = slice_trim(body); body.len; body = slice_trim(body)) {
-        json_error_t error;
-        json_t *value = json_loadb(body.ptr, body.len, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &error);
-
-        if (!value)
-            return wrong(rq, "", "not JSON");
-        body = slice_skip(body, (size_t)error.position);
-        *out_single &= !json_is_array(value) && values++ == 0;
-        if (json_is_array(value))
-            (void)json_array_extend(items, value);
-        else
-            (void)json_array_append(items, value);
-        json_decref(value);
-        if (json_array_size(items) > ITEMS_MAX)
-            return wrong(rq, "", "more than 100 events");
-    }
-    if (json_array_size(items) == 0)
-        return wrong(rq, "", "no event");
-    *out = MOVE(items);
-    return OK;
+/* One value, or several one after the other (NDJSON); of lists what is in them. */
+static Err read_items(Request *rq, Slice body, Slice **out, size_t *out_count, bool *out_single)
+{
+    if (!batch_values(rq->mem, body, ITEMS_MAX, out, out_count, out_single))
+        return wrong(rq, "", "not JSON, or more than 100 events");
+    return *out_count ? OK : wrong(rq, "", "no event");
 }
 
 /* Each by itself: what is wrong with one is no harm to the others. */
-static void sync_each(Request *rq, json_t *items, StrBuf *out)
+static void sync_each(Request *rq, const Slice *items, size_t count, StrBuf *out)
 {
-    json_t *item;
-    size_t i;
-
     strbuf_append_cstr(out, "{\"items\":[");
-    json_array_foreach(items, i, item)
-    {
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP(free_json_at) json_t *item = NULL;
         Synced synced;
         Err e;
 
         strbuf_append_cstr(out, i ? "," : "");
         rq->reply.violation_count = 0; /* of the one before */
-        e = sync_one(rq, item, out, &synced);
+        e = parse_item(rq, items[i], &item);
+        if (!err_failed(e))
+            e = sync_one(rq, item, out, &synced);
         if (!err_failed(e))
             continue;
         strbuf_printf(out, "{\"status\":%d,\"@id\":", e.reason->http);
@@ -396,18 +437,21 @@ static void sync_each(Request *rq, json_t *items, StrBuf *out)
 
 Err events_v1_sync_events(Request *rq, const Events__V1__SyncRequest *in, Atrium__HttpBody *out)
 {
-    CLEANUP(free_json_at) json_t *items = NULL;
+    CLEANUP(free_json_at) json_t *item = NULL;
     Slice body = in->body && in->body->has_data ? slice_of(in->body->data.data, in->body->data.len) : SLICE_LIT("");
     StrBuf text = strbuf_new(rq->mem, REPLY_MAX_BYTES);
+    Slice *items;
     Synced synced;
+    size_t count;
     bool single;
 
-    TRY(read_items(rq, body, &items, &single));
+    TRY(read_items(rq, body, &items, &count, &single));
     if (single) {
-        TRY(sync_one(rq, json_array_get(items, 0), &text, &synced));
+        TRY(parse_item(rq, items[0], &item));
+        TRY(sync_one(rq, item, &text, &synced));
         request_set_status(rq, synced.created ? 201 : 200);
     } else {
-        sync_each(rq, items, &text);
+        sync_each(rq, items, count, &text);
         request_set_status(rq, 200);
     }
     return answer_body(&text, "application/ld+json", out);

@@ -171,6 +171,36 @@ def test_a_tombstone_takes_it_away(peer):
     assert peer.send({**peer.event(), "sel:tombstone": True}).status_code == 404
 
 
+def test_what_was_here_before_stays_ours(peer, commons):
+    """A node that has the same event, by its content, can neither take it over nor take it away."""
+    body = happening()
+    ulid = commons.submit(body)
+    here = commons.position()
+    own = {"@context": "https://schema.org", "@id": f"{peer.node['BaseURL']}/events/{unique()}", **body}
+    assert peer.send(own).json()["localId"] == ulid
+    assert peer.send({**own, "eventStatus": "https://schema.org/EventCancelled"}).status_code == 200
+    assert peer.public(ulid).json()["eventStatus"].endswith("EventScheduled")
+    other = Peer(commons)
+    theirs = {**own, "@id": f"{other.node['BaseURL']}/events/{unique()}"}
+    assert other.send(theirs).json()["localId"] == ulid
+    for node, uri in ((peer, own["@id"]), (other, theirs["@id"])):
+        gone = node.send({"@context": "https://schema.org", "@id": uri, "@type": "Event", "sel:tombstone": True})
+        assert gone.status_code == 200, gone.text
+        assert peer.public(ulid).status_code == 200 and uri not in peer.public(ulid).text
+    commons.delete(ulid)
+    poll(lambda: commons.all_since(here, action="delete"))
+    assert not {c["federation_uri"] for c in commons.all_since(here)} & {own["@id"], theirs["@id"]}
+
+
+def test_the_reason_of_a_tombstone_is_a_short_clean_text(peer):
+    body = peer.event()
+    ulid = peer.send(body).json()["localId"]
+    tombstone = {"@context": "https://schema.org", "@id": body["@id"], "@type": "Event", "sel:tombstone": True}
+    assert peer.send({**tombstone, "sel:deletionReason": "x" * 100000}).status_code == 400
+    assert peer.send({**tombstone, "sel:deletionReason": "<b>rained</b>\n off"}).status_code == 200
+    assert peer.public(ulid).json()["sel:deletionReason"] == "rained off"
+
+
 def test_who_may_not_speak(peer, commons):
     for fields in ({"FederationStatus": "blocked"}, {"FederationStatus": "paused"}, {"SyncDirection": "push_only"},
                    {"SyncDirection": "disabled"}):
@@ -216,3 +246,6 @@ def test_many_at_once_each_by_itself(peer):
     again = peer.api.call("POST", SYNC, peer.key, data=lines, headers={"Content-Type": "application/x-ndjson"})
     assert [i["localId"] for i in again.json()["items"]] == [items[0]["localId"], items[2]["localId"]]
     assert peer.send([peer.event()] * 101).status_code == 400
+    mixed = b'[%s,{"a" 1},%s]' % tuple(json.dumps(e).encode() for e in (good, {**other, "x": [1] * 150000}))
+    each = peer.api.call("POST", SYNC, peer.key, data=mixed, headers={"Content-Type": "application/ld+json"})
+    assert [i.get("status", 0) for i in each.json()["items"]] == [0, 400, 400]
