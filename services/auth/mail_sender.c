@@ -151,7 +151,7 @@ MailSender *mail_sender_start(const MailSenderOptions *options)
                                                       .log = options->log,
                                                       .name = "mail",
                                                       .data = sender,
-                                                      .tasks = {{"mail", take_turn}},
+                                                      .tasks = {{.what = "mail", .turn = take_turn}},
                                                       .interval_ms = options->auth->settings->mail_interval_ms});
     return sender;
 }

@@ -87,7 +87,8 @@ Purge *purge_start(const PurgeOptions *options)
         .log = options->log,
         .name = "purge",
         .data = purge,
-        .tasks = {{"expired rows", purge_batch}, {"late erasures", note_late_erasures, .everywhere = true}},
+        .tasks = {{.what = "expired rows", .turn = purge_batch},
+                  {"late erasures", note_late_erasures, .everywhere = true}},
         .interval_ms = options->interval_ms,
         .pause_ms = PURGE_PAUSE_MS,
     });

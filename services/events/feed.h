@@ -3,10 +3,10 @@
  *   who        does
  *   writer     feed_record() in the transaction of the change: a row without a number, and the event on the bus;
  *              after the commit feed_nudge()
- *   sequencer  one at a time over all instances, a few milliseconds later: numbers what has been committed; then,
- * at a pace of its own, it hands it to webhooks. Numbers are without gaps and in the order in which they become
- * visible: who has read up to n has missed nothing below. Per entity they are in the order of its versions readers
- * pages by number; streams out of a ring of the latest, or from the table when they are behind it
+ *   sequencer  one at a time over all instances, a few milliseconds later: numbers what has been committed, without
+ *              gaps and in the order in which it becomes visible (per entity, of its versions): who has read up to n
+ *              has missed nothing below. Then, at a pace of its own, hands it to webhooks
+ *   readers    pages by number; streams out of a ring of the latest, or from the table when they are behind it
  *
  * Writers wait for no one: an advisory lock held to a writer's commit would let one commit at a time through. Numbers
  * from the transactions' snapshot would make every reader wait for the longest transaction of the whole database. */

@@ -208,7 +208,7 @@ Sweeper *media_sweeper_start(MediaSweeps *sweeps, Metrics *m)
                 {"objects", objects,
                  .turns = counter(m, "atrium_media_object_sweeps_total",
                                   "Turns that deleted discarded objects from the store.")},
-                {"orphans", orphans},
+                {.what = "orphans", .turn = orphans},
             },
         .failures = counter(m, "atrium_media_sweep_failures_total", "Sweeps that failed."),
         .interval_ms = sweeps->media->settings->sweep_interval_ms,

@@ -53,12 +53,13 @@ def test_opaque_tokens_follow_changes_too(api, api2, admin):
 
 def test_what_a_role_grants_can_be_changed(api, api2, user, admin):
     name, token = "r" + secrets.token_hex(6), user["access_token"]
+    assert "rag.help" not in api.get("/api/v1/auth/permissions", token).json()["permissions"]
     answer = api.call("PUT", f"/api/v1/auth/roles/{name}", admin, json={"permissions": ["rag.help"], "description": "helps"})
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"name": name, "description": "helps", "permissions": ["rag.help"], "builtin": False}
     assert api.call("PUT", role_path(user, name), admin).status_code == 204
     mine = api.get("/api/v1/auth/permissions", token).json()
-    assert mine["roles"] == ["user", name] and mine["permissions"] == ["rag.help"]
+    assert mine["roles"] == ["user", name] and "rag.help" in mine["permissions"]
     assert lists_roles(api, api2, token=token) == 403
     assert api.call("PUT", f"/api/v1/auth/roles/{name}", admin, json={"permissions": ["auth.roles.read"]}).status_code == 200
     poll(lambda: lists_roles(api, api2, token=token) == 200, SOON_S, "the permission holds at both gateways")

@@ -105,7 +105,7 @@ def test_names_of_guilds(ann, name):
 
 def test_characters_are_no_bytes(ann):
     assert ann.guild("ü" * 100)["name"] == "ü" * 100
-    refused(ann, "POST", "/guilds", {"name": "a\0b"}, 400, "INVALID_BODY")
+    refused(ann, "POST", "/guilds", {"name": "a\0b"}, 400, "INVALID_NAME")
 
 
 def test_a_guild_is_there_for_its_members(ann, bob, eve, guild):
@@ -807,7 +807,7 @@ def test_what_was_a_500_has_a_code(ann, bob, guild):
             ("POST", f"{path}/channels", {"name": "x", "type": 4, "parent_id": shelf["id"]}, 400, "INVALID_PARENT"),
             ("PATCH", path, {"icon": "i" * 65}, 400, "INVALID_ICON"),
             ("PUT", f"{path}/bans/{NOBODY}", {}, 404, "NOT_FOUND"),
-            ("POST", f"{path}/roles", {"name": "a\0b"}, 400, "INVALID_BODY")]:
+            ("POST", f"{path}/roles", {"name": "a\0b"}, 400, "INVALID_NAME")]:
         refused(ann, method, where, body, status, code)
     ann.call("DELETE", f"/channels/{shelf['id']}", status=204)
     ann.call("PUT", f"{path}/bans/{bob.id}", {}, 204)
