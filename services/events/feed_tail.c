@@ -236,9 +236,13 @@ static void drop_held(Feed *f, Watcher *w)
 
 static Err hold(Feed *f, Watcher *w, Slice packed, int64_t sequence)
 {
+    char *copy;
+
     if (f->held_bytes + packed.len > HELD_MAX_BYTES)
         return err_make(&RATE_LIMITED, "too many read this feed slowly");
-    w->held = slice_of(memcpy(xmalloc(packed.len), packed.ptr, packed.len), packed.len);
+    copy = xmalloc(packed.len);
+    memcpy(copy, packed.ptr, packed.len);
+    w->held = slice_of(copy, packed.len);
     w->held_sequence = sequence;
     f->held_bytes += packed.len;
     return OK;

@@ -169,16 +169,13 @@ static Err find_node(Request *rq, DbTx *tx, Incoming *in)
 /* Names of others' things mean nothing here. */
 static void drop_ids(json_t *value)
 {
-    const char *name;
-    json_t *child;
-    size_t i;
-
     if (json_is_object(value)) {
         (void)json_object_del(value, "@id");
-        json_object_foreach(value, name, child) drop_ids(child);
-    } else if (json_is_array(value)) {
-        json_array_foreach(value, i, child) drop_ids(child);
+        for (void *at = json_object_iter(value); at; at = json_object_iter_next(value, at))
+            drop_ids(json_object_iter_value(at));
     }
+    for (size_t i = 0; i < json_array_size(value); i++) /* 0 of what is no list */
+        drop_ids(json_array_get(value, i));
 }
 
 static void add_occurrences(json_t *event)
