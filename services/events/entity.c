@@ -486,25 +486,32 @@ static Err finish_entity(const EntityWriter *w, const Saving *s, const char *not
     return s->is_new || !shows_elsewhere(s) ? OK : render_events(w, s->kind, s->head->id);
 }
 
+/* Of a place or organisation, before its row is written: what it is now, and whether that is anything new. */
+static Err prepare_entity(const EntityWriter *w, Saving *s, EntityText *text, bool *out_changed)
+{
+    s->full = entity_assemble(w->mem, w->events, s->kind, s->head, text);
+    *out_changed = !is_same(w, s);
+    if (*out_changed && !graph_json(w->mem, s->full, SHOWN_DETAIL, &s->doc))
+        return too_large();
+    text->doc = s->doc;
+    return OK;
+}
+
 Err place_save(const EntityWriter *w, PlaceEntity *place, const char *note, bool *out_changed)
 {
     Saving s = {.kind = ENTITY_PLACE, .head = &place->head};
     EntityText text;
+    bool changed;
 
     begin_saving(w, &s);
-    s.full = entity_assemble(w->mem, w->events, s.kind, s.head, &text);
     s.kept = kept_of_place(w->mem, place);
+    TRY(prepare_entity(w, &s, &text, &changed));
+    if (changed) {
+        TRY(events_store_write_place(w->tx, place, &text, s.is_new));
+        TRY(finish_entity(w, &s, note));
+    }
     if (out_changed)
-        *out_changed = false;
-    if (is_same(w, &s))
-        return OK;
-    if (!graph_json(w->mem, s.full, SHOWN_DETAIL, &s.doc))
-        return too_large();
-    text.doc = s.doc;
-    TRY(events_store_write_place(w->tx, place, &text, s.is_new));
-    TRY(finish_entity(w, &s, note));
-    if (out_changed)
-        *out_changed = true;
+        *out_changed = changed;
     return OK;
 }
 
@@ -512,21 +519,17 @@ Err organization_save(const EntityWriter *w, OrganizationEntity *organization, c
 {
     Saving s = {.kind = ENTITY_ORGANIZATION, .head = &organization->head};
     EntityText text;
+    bool changed;
 
     begin_saving(w, &s);
-    s.full = entity_assemble(w->mem, w->events, s.kind, s.head, &text);
     s.kept = kept_of_organization(w->mem, organization);
+    TRY(prepare_entity(w, &s, &text, &changed));
+    if (changed) {
+        TRY(events_store_write_organization(w->tx, organization, &text, s.is_new));
+        TRY(finish_entity(w, &s, note));
+    }
     if (out_changed)
-        *out_changed = false;
-    if (is_same(w, &s))
-        return OK;
-    if (!graph_json(w->mem, s.full, SHOWN_DETAIL, &s.doc))
-        return too_large();
-    text.doc = s.doc;
-    TRY(events_store_write_organization(w->tx, organization, &text, s.is_new));
-    TRY(finish_entity(w, &s, note));
-    if (out_changed)
-        *out_changed = true;
+        *out_changed = changed;
     return OK;
 }
 
