@@ -174,7 +174,8 @@ static void put_char(StrBuf *out, Slice *s)
     *s = slice_skip(*s, entity ? entity : 1);
 }
 
-/* ".loud.red" behind a tag's name, as far as they are words. */
+/* ".loud.red" behind a tag's name, as far as they are words. None ends with a hyphen: two and the tag's end are an arrow,
+ * which would make the line times. */
 static void put_classes(StrBuf *out, Slice *s)
 {
     while (s->len > 1 && s->ptr[0] == '.') {
@@ -183,6 +184,8 @@ static void put_classes(StrBuf *out, Slice *s)
         while (len < s->len &&
                (is_letter(s->ptr[len]) || is_digit(s->ptr[len]) || s->ptr[len] == '-' || s->ptr[len] == '_'))
             len++;
+        while (s->ptr[len - 1] == '-')
+            len--;
         if (len == 1)
             break;
         strbuf_append(out, slice_take(*s, len));
@@ -190,7 +193,7 @@ static void put_classes(StrBuf *out, Slice *s)
     }
 }
 
-/* Who speaks, which language: with one space in front, none behind. */
+/* Who speaks, which language: with one space in front, none behind, and no hyphens behind, as with classes. */
 static void put_annotation(StrBuf *out, Slice text)
 {
     while (text.len && ((unsigned char)text.ptr[0] <= ' ' || text.ptr[0] == 0x7f))
@@ -198,7 +201,7 @@ static void put_annotation(StrBuf *out, Slice text)
     strbuf_append_char(out, ' ');
     while (text.len)
         put_char(out, &text);
-    while (out->len && out->ptr[out->len - 1] == ' ')
+    while (out->len && (out->ptr[out->len - 1] == ' ' || out->ptr[out->len - 1] == '-'))
         strbuf_truncate(out, out->len - 1);
 }
 

@@ -28,6 +28,9 @@ static const struct {
     /* An empty line is missing between two cues. */
     {"WEBVTT\n\n00:01.000 --> 00:02.000\na\n00:02.000 --> 00:03.000\nb",
      "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\na\n\n00:00:02.000 --> 00:00:03.000\nb\n"},
+    /* No arrow comes to be at the end of a tag. */
+    {"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann-- >a<c.red--\x01>b<c.-- >c<lang -- >d\n",
+     "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n<v Ann>a<c.red>b<c>c<lang>d\n"},
     {"", NULL},
     {"WEBVTT\n", NULL},
     {"#EXTM3U\nfile:///etc/passwd\n", NULL},
