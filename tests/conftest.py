@@ -8,6 +8,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 counts = {"passed": 0, "failed": 0}
 failed = {}  # ids, in their order
+died = []  # of a stack, beside tests that failed
 
 
 def allowed_skips():
@@ -38,12 +39,19 @@ def pytest_runtest_makereport(item, call):
         if not listed and not deployed:
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid} was skipped and is not on tests/skips.txt: {report.longrepr}"
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and hasattr(stack, "mend"):
+        words = stack.mend()
+        if words:
+            report.sections.append(("what died", words))
+            report.user_properties.append(("died", words.splitlines()[0]))
 
 
 def pytest_runtest_logreport(report):
     if report.failed:
         counts["failed"] += 1
         failed[report.nodeid] = True
+        died.extend(f"{report.nodeid}: {what}" for name, what in report.user_properties if name == "died")
     elif report.when == "call" and report.passed:
         counts["passed"] += 1
 
@@ -53,4 +61,6 @@ def pytest_unconfigure():
         return
     if os.environ.get("ATRIUM_FAILED_LIST") and failed:
         pathlib.Path(os.environ["ATRIUM_FAILED_LIST"]).write_text("".join(f"{id}\n" for id in failed))
+    for line in died:
+        print(f"DIED {line}")
     print(f"{counts['passed']} passed, {counts['failed']} failed")

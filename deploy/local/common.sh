@@ -24,13 +24,25 @@ port_open() { # PORT [HOST]
     (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null
 }
 
-# Below the ephemeral range, which took one once; random, so that stacks that start together seldom meet.
-free_port() { # VARIABLE
+# claim_port PORT OWNER: two stacks that start together must not choose the same free port, so that a chosen one is kept by
+# a file that names the folder it is for. It is free again when that folder is gone.
+claim_port() {
+    local claims=${TMPDIR:-/tmp}/atrium-ports-$UID owner=''
+    mkdir -p "$claims"
+    if [[ -e $claims/$1 ]]; then
+        read -r owner <"$claims/$1" || true
+        [[ $owner && ! -d $owner ]] || return 1
+        rm -f "$claims/$1"
+    fi
+    (set -o noclobber && echo "$2" >"$claims/$1") 2>/dev/null
+}
+
+# Below the ephemeral range, which took one once.
+free_port() { # VARIABLE OWNER
     local candidate tries
     for ((tries = 0; tries < 200; tries++)); do
         candidate=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if [[ " ${used_ports-} " != *" $candidate "* ]] && ! port_open "$candidate"; then
-            used_ports="${used_ports-} $candidate"
+        if ! port_open "$candidate" && claim_port "$candidate" "$2"; then
             printf -v "$1" '%s' "$candidate"
             return 0
         fi

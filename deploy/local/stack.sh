@@ -62,7 +62,7 @@ choose_ports() {
     choose() { # NAME DEFAULT
         [[ -z ${!1-} ]] || return 0
         if [[ $free ]]; then
-            free_port value
+            free_port value "$stack_dir"
         else
             value=$2
         fi

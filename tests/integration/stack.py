@@ -22,6 +22,7 @@ TEST_SETTINGS = {
     "ATRIUM_PG_FSYNC": "off",
     "SHUTDOWN_TIMEOUT": "5s",
 }
+UP_TRIES = 3  # a start on a busy machine may run out of time
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "ATRIUM_BUILD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
 
 
@@ -100,11 +101,20 @@ class Stack:
         self.output = ""
 
     def up(self, *options):
-        if not self.fresh:
-            (self.folder / "stack").mkdir()
-            copy(template(), self.folder / "stack")
-            self.fresh = True  # only once
-        self.output = self.atrium("up", "--free-ports", "--gateways", str(self.gateways), *options, timeout=180)
+        new = not (self.folder / "stack").exists()
+        for tries in range(UP_TRIES if new else 1):
+            if new and not self.fresh:
+                (self.folder / "stack").mkdir()
+                copy(template(), self.folder / "stack")
+            try:
+                self.output = self.atrium("up", "--free-ports", "--gateways", str(self.gateways), *options, timeout=180)
+                break
+            except (AssertionError, subprocess.TimeoutExpired) as fault:
+                if tries + 1 == (UP_TRIES if new else 1):
+                    raise
+                print(f"a stack did not start, once more: {fault}", flush=True)
+                self.run("down", "--wipe", timeout=120)
+                shutil.rmtree(self.folder / "stack", ignore_errors=True)
         self.ports = dict(line.split("=", 1) for line in (self.folder / "stack/ports.env").read_text().splitlines()
                           if not line.startswith("#"))
         self.url = f"http://127.0.0.1:{self.ports['HTTP_PORT_gateway']}"
@@ -132,6 +142,16 @@ class Stack:
 
     def secret(self, name):
         return (self.folder / "stack/secrets" / name).read_text()
+
+    def mend(self):
+        """Starts again what ended unasked, so that one death is not the failure of all tests that come later. What died,
+        with its last words."""
+        dead = [name for name, row in self.status().items() if row["pid"] is None]
+        if not dead:
+            return ""
+        words = "".join(f"{name} had ended:\n{self.log(name)[-2000:]}\n" for name in dead)
+        again = self.run("up", timeout=180)
+        return words + again.stdout[-500:] + again.stderr[-500:]
 
     def complaints(self):
         """What sanitizers said, at the processes' ends too."""
