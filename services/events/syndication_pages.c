@@ -1,21 +1,21 @@
-/* feed_pages: Atom and JSON feeds of what comes: of all of it by filters, and at a place, by an organisation, in a
- * series. */
+/* syndication_pages: Atom and JSON feeds of what comes: of all of it by filters, and at a place, by an organisation, in
+ * a series. */
 #include "atrium/events/v1/pages.service.h"
 #include "services/events/browse.h"
 #include "services/events/calendar.h"
-#include "services/events/feeds.h"
+#include "services/events/syndication.h"
 
-enum { FEED_EVENTS_MAX = 100 };
+enum { SYNDICATED_EVENTS_MAX = 100 };
 
-static Err answer_feed(Request *rq, Format format, const FeedHead *head, const ListedEvent *list, size_t count,
+static Err answer_feed(Request *rq, Format format, const SyndicationHead *head, const ListedEvent *list, size_t count,
                        Atrium__HttpBody *out)
 {
     StrBuf body = strbuf_new(rq->mem, PAGE_BODY_MAX_BYTES);
 
     if (format == FORMAT_ATOM)
-        feed_write_atom(&body, rq->service, head, list, count);
+        syndication_write_atom(&body, rq->service, head, list, count);
     else
-        feed_write_json(&body, rq->service, head, list, count);
+        syndication_write_json(&body, rq->service, head, list, count);
     page_open_to_all(rq);
     request_set_header(rq, "Cache-Control", "public, max-age=60");
     if (page_is_known(rq, page_etag(rq->mem, strbuf_slice(&body))))
@@ -29,13 +29,13 @@ static Err answer_filtered(Request *rq, const Events__V1__ListEventsRequest *in,
 {
     const Events *events = rq->service;
     const char *base = events->settings->base_url, *query = browse_query(rq->mem, in);
-    const FeedHead head = {.title = arena_printf(rq->mem, "%s: coming events", events->settings->site_name),
-                           .site = events->settings->site_name,
-                           .self = arena_printf(rq->mem, "%s/events%s%s", base, format_suffix(format), query),
-                           .page = arena_printf(rq->mem, "%s/events%s", base, query)};
+    const SyndicationHead head = {.title = arena_printf(rq->mem, "%s: coming events", events->settings->site_name),
+                                  .site = events->settings->site_name,
+                                  .self = arena_printf(rq->mem, "%s/events%s%s", base, format_suffix(format), query),
+                                  .page = arena_printf(rq->mem, "%s/events%s", base, query)};
     Listing listing;
 
-    TRY(browse_list(rq, in, FEED_EVENTS_MAX, &listing));
+    TRY(browse_list(rq, in, SYNDICATED_EVENTS_MAX, &listing));
     return answer_feed(rq, format, &head, listing.list, listing.count, out);
 }
 
@@ -90,7 +90,7 @@ static Err answer_of(Request *rq, ListedBy by, const char *collection, const Eve
     Slice name = slice(in->feed);
     ListedEvent *list;
     const char *title;
-    FeedHead head;
+    SyndicationHead head;
     Format format;
     size_t count;
     Uuid id;
@@ -103,8 +103,8 @@ static Err answer_of(Request *rq, ListedBy by, const char *collection, const Eve
         return by == LISTED_BY_SERIES ? calendar_of_series(rq, in->id, false, out) : go_to_calendar(rq, by, id);
     if (format == FORMAT_JSON) /* the suffix of both */
         format = FORMAT_FEED_JSON;
-    TRY(pages_store_upcoming(rq, by, id, clock_unix_us(rq->clock), FEED_EVENTS_MAX, &list, &count));
-    head = (FeedHead){.title = title, .site = events->settings->site_name};
+    TRY(pages_store_upcoming(rq, by, id, clock_unix_us(rq->clock), SYNDICATED_EVENTS_MAX, &list, &count));
+    head = (SyndicationHead){.title = title, .site = events->settings->site_name};
     head.page = arena_printf(rq->mem, "%s/%s/%s", events->settings->base_url, collection, ulid_text(rq->mem, id));
     head.self = arena_printf(rq->mem, "%s/events%s", head.page, format_suffix(format));
     return answer_feed(rq, format, &head, list, count, out);

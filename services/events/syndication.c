@@ -1,4 +1,4 @@
-#include "services/events/feeds.h"
+#include "services/events/syndication.h"
 
 /* Of a feed without entries: it has to say something, and always the same. */
 #define NEVER_UPDATED "1970-01-01T00:00:00Z"
@@ -75,7 +75,8 @@ static void write_entry(StrBuf *out, const Events *events, const ListedEvent *ev
     strbuf_append_cstr(out, "</entry>\n");
 }
 
-void feed_write_atom(StrBuf *out, const Events *events, const FeedHead *head, const ListedEvent *list, size_t count)
+void syndication_write_atom(StrBuf *out, const Events *events, const SyndicationHead *head, const ListedEvent *list,
+                            size_t count)
 {
     strbuf_append_cstr(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                             "<feed xmlns=\"http://www.w3.org/2005/Atom\">\n");
@@ -139,7 +140,8 @@ static void write_item(StrBuf *out, const Events *events, const ListedEvent *eve
     strbuf_append_cstr(out, "}}");
 }
 
-void feed_write_json(StrBuf *out, const Events *events, const FeedHead *head, const ListedEvent *list, size_t count)
+void syndication_write_json(StrBuf *out, const Events *events, const SyndicationHead *head, const ListedEvent *list,
+                            size_t count)
 {
     bool first = true;
 
