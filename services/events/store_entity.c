@@ -173,8 +173,10 @@ Err events_store_lock_event(DbTx *tx, Arena *mem, Uuid id, EventEntity *out, Sli
     return read_occurrences(tx, mem, out);
 }
 
+/* (SELECT …): an array's length is guessed, and the plan stays. */
 static const char REFERRED[] =
-    "SELECT 'p', id, doc, timezone, lifecycle = 'pending_review' FROM place WHERE id = ANY ($1::text[]::uuid[])"
+    "SELECT 'p', id, doc, timezone, lifecycle = 'pending_review' FROM place"
+    " WHERE id = ANY ((SELECT $1::text[]::uuid[])::uuid[])"
     " UNION ALL SELECT 'o', id, doc, '', lifecycle = 'pending_review' FROM organization WHERE id = $2"
     " UNION ALL SELECT 's', id, name, '', false FROM series WHERE id = $3"
     " ORDER BY 1 DESC, 2";
