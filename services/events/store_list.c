@@ -309,8 +309,8 @@ static bool looks_at_events(const Query *q)
 {
     const EventFilter *f = q->f;
 
-    return q->whole || f->q[0] || f->since_us || f->shows_all || f->sees_all || f->sort == SORT_RELEVANCE ||
-           (!q->facet && !f->bare);
+    return q->whole || f->q[0] || f->since_us || f->shows_all || (f->sees_all && f->state[0]) ||
+           f->sort == SORT_RELEVANCE || (!q->facet && !f->bare);
 }
 
 static void write_where(Query *q)
