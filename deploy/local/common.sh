@@ -38,11 +38,11 @@ claim_port() {
 }
 
 # Below the ephemeral range, which took one once.
-free_port() { # VARIABLE OWNER
+free_port() { # VARIABLE [OWNER]; else it is for this process
     local candidate tries
     for ((tries = 0; tries < 200; tries++)); do
         candidate=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! port_open "$candidate" && claim_port "$candidate" "$2"; then
+        if ! port_open "$candidate" && claim_port "$candidate" "${2:-/proc/$$}"; then
             printf -v "$1" '%s' "$candidate"
             return 0
         fi
