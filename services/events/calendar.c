@@ -422,6 +422,7 @@ static Err collect_occurrences(Request *rq, EventFilter *f, bool limited, Uuid *
         if (!list.more || !list.count || f->sort != SORT_START)
             break;
         f->has_cursor = true;
+        f->fuzzy = list.fuzzy;
         f->cursor_us = list.rows[list.count - 1].start_us;
         f->cursor_id = list.rows[list.count - 1].event_id;
     } while (count < max);
