@@ -5,14 +5,16 @@
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
 
-# B is where everything is built; sanitizer builds have folders of their own: make BUILD=asan|tsan|release …
+# B is where everything is built; sanitizer builds have folders of their own: make BUILD=asan|cov|tsan|release …
+# cov is asan that counts the lines that ran.
 BUILD ?= release
 B_release := build
 B_asan := build/asan
 B_tsan := build/tsan
+B_cov := build/cov
 B := $(B_$(BUILD))
 ifeq ($(B),)
-$(error BUILD=$(BUILD): use release, asan or tsan)
+$(error BUILD=$(BUILD): use release, asan, cov or tsan)
 endif
 G := build/gen
 
@@ -25,10 +27,12 @@ WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes -Wmi
 CPPFLAGS := -I. -I$(G) -D_GNU_SOURCE
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DATRIUM_ASAN
+CFLAGS_cov := $(CFLAGS_asan) --coverage -fprofile-update=atomic
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 CFLAGS := -std=gnu17 $(CFLAGS_$(BUILD)) -pthread
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_cov := $(LDFLAGS_asan) --coverage
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS := $(LDFLAGS_$(BUILD)) -pthread
 PKGS := libprotobuf-c libpq hiredis libcurl libsodium jansson libmicrohttpd libcrypto zlib expat
@@ -260,6 +264,7 @@ test-long: setup-test ## What takes long: sanitizers, the suites against sanitiz
 	@$(MAKE) --no-print-directory BUILD=asan build
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration
 	@RELAY_TEST_BYTES=5368709120 tests/run-integration tests/integration/test_relay.py -k large_file -s
+	@$(MAKE) --no-print-directory fuzz-sockets
 	@$(MAKE) --no-print-directory chaos
 	@ATRIUM_BUILD=$(CURDIR)/build/asan tests/run-integration tests/hostile
 	@$(MAKE) --no-print-directory test-rolling

@@ -35,6 +35,16 @@ static bool is_listed(const char *list, const char *word)
     return false;
 }
 
+/* "localhost" and below it (RFC 6761), also with the dot of the root. */
+static bool is_localhost(Slice name)
+{
+    if (name.len && name.ptr[name.len - 1] == '.')
+        name.len--;
+    if (slice_eq_nocase(name, SLICE_LIT("localhost")))
+        return true;
+    return name.len > 10 && slice_eq_nocase(slice_skip(name, name.len - 10), SLICE_LIT(".localhost"));
+}
+
 /* Addresses in figures are refused at once, in whatever form curl would take them ("0x7f.1" is one, too). */
 static bool host_is_refused(Arena *mem, CURLU *u, const char *allowed)
 {
@@ -44,7 +54,7 @@ static bool host_is_refused(Arena *mem, CURLU *u, const char *allowed)
     char *bare = slice_cstr(mem, six ? slice_take(slice_skip(host, 1), host.len - 2) : host);
     bool figures = six || (*bare && strspn(bare, "0123456789.") == strlen(bare));
 
-    if (slice_eq_nocase(slice(bare), SLICE_LIT("localhost")))
+    if (is_localhost(slice(bare)))
         return !is_listed(allowed, arena_printf(mem, "127.0.0.1:%s", port));
     return figures && !http_address_public(bare) &&
            !is_listed(allowed, arena_printf(mem, SLICE_FMT ":%s", SLICE_ARG(host), port));

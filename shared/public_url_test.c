@@ -12,6 +12,8 @@ static void names_and_public_addresses_are_fine_and_our_own_network_is_not(void 
                                       "http://0x7f.1/",
                                       "http://2130706433/",
                                       "http://localhost:81/",
+                                      "http://LocalHost./",
+                                      "http://a.localhost/",
                                       "http://[::1]/",
                                       "http://[::ffff:10.0.0.1]/",
                                       "http://10.1.2.3/",

@@ -110,11 +110,14 @@ static Err refuse(const char *text)
     return err_make(&PERMISSION_DENIED, "%s", text);
 }
 
+/* Any address on our host, also one of nothing. */
 static bool is_ours(const Events *events, const char *uri)
 {
+    Slice base = slice(events->settings->base_url);
     char ulid[ULID_TEXT_BYTES];
+    UriKind kind = uri_read(base, "events", false, slice(uri), ulid);
 
-    return *uri && uri_read(slice(events->settings->base_url), "events", false, slice(uri), ulid) != URI_FOREIGN;
+    return kind == URI_OURS || (kind == URI_MALFORMED && slice_starts_with(slice(uri), base));
 }
 
 /* It went out from here, and comes back. */

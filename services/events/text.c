@@ -52,12 +52,21 @@ static bool code_is_space(uint32_t code)
            code == 0x3000;
 }
 
-/* Of XML 1.0, less the controls of C1 and what is invisible and joins nothing: texts go into feeds and pages. */
+/* Invisible, and of no use in a line: marks of where to break and not to, deprecated ones, and overrides of direction,
+ * which have a text read otherwise than it is. Joiners and isolates are letters' business and stay. */
+static bool code_is_hidden(uint32_t code)
+{
+    return code == 0xfeff || code == 0x200b || code == 0xad || code == 0x180e || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2060 && code <= 0x2065) || (code >= 0x206a && code <= 0x206f) ||
+           (code >= 0xfff9 && code <= 0xfffb);
+}
+
+/* Of XML 1.0, less the controls of C1 and what is hidden: texts go into feeds and pages. */
 static bool code_is_kept(uint32_t code)
 {
     return (code >= 0x20 && code < 0x7f) ||
-           (code >= 0xa0 && code != 0xfeff && code != 0x200b && code != 0xad && code <= 0x10ffff &&
-            (code & 0xfffe) != 0xfffe && !(code >= 0xd800 && code < 0xe000) && !(code >= 0xfdd0 && code <= 0xfdef));
+           (code >= 0xa0 && code <= 0x10ffff && !code_is_hidden(code) && (code & 0xfffe) != 0xfffe &&
+            !(code >= 0xd800 && code < 0xe000) && !(code >= 0xfdd0 && code <= 0xfdef));
 }
 
 /* --- entities ---------------------------------------------------------------------------------------------------- */
@@ -283,13 +292,28 @@ static Slice collapse(Arena *mem, Slice text, TextShape shape)
     return strbuf_slice(&out);
 }
 
+/* Joiners and marks of direction without a letter that they could be for. */
+static bool shows_nothing(Slice text)
+{
+    while (text.len) {
+        size_t len = utf8_first(text);
+        uint32_t code = decode(text, len);
+
+        if (!code_is_space(code) && u_charType((UChar32)code) != U_FORMAT_CHAR)
+            return false;
+        text = slice_skip(text, len);
+    }
+    return true;
+}
+
 Slice text_clean(Arena *mem, Slice raw, TextShape shape)
 {
     Slice text = collapse(mem, raw, TEXT_MARKUP_KEPT); /* what is dropped must not join a tag afterwards */
 
     if (shape == TEXT_MARKUP_KEPT)
         return text;
-    return collapse(mem, strip_markup(mem, decode_entities(mem, text)), shape);
+    text = collapse(mem, strip_markup(mem, decode_entities(mem, text)), shape);
+    return shows_nothing(text) ? SLICE_LIT("") : text;
 }
 
 /* --- comparing --------------------------------------------------------------------------------------------------- */

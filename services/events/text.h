@@ -11,7 +11,8 @@ typedef enum TextShape {
 } TextShape;
 
 /* Decodes character entities (once), strips markup (so what was markup in entities goes, too; nothing that is left
- * begins a tag), drops characters that XML cannot hold, collapses white space, trims. */
+ * begins a tag), drops characters that XML cannot hold and those that hide, collapses white space, trims. A text that
+ * shows nothing is empty. */
 Slice text_clean(Arena *mem, Slice raw, TextShape shape);
 
 /* In small letters, accents and all; for keywords. */

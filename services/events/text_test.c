@@ -20,6 +20,13 @@ static const struct {
     {TEXT_LINE, "<a href=\"x>y\" title='>'>link</a> <!-- a > b -->end <img src=x onerror=alert(1)", "link end"},
     {TEXT_LINE, "a\xc2\xa0\xe2\x80\x89z\x01\xef\xbb\xbf\xe2\x80\x8b!", "a z!"},
     {TEXT_LINE, "<\x01script>x</script>y", "y"},
+    /* Overrides of direction go; a joiner between letters stays, and is nothing where it stands alone. */
+    {TEXT_LINE,
+     "gpj.\xe2\x80\xae"
+     "evil\xe2\x81\xa0",
+     "gpj.evil"},
+    {TEXT_LINE, "\xe0\xa4\x95\xe0\xa5\x8d\xe2\x80\x8d\xe0\xa4\xb7", "\xe0\xa4\x95\xe0\xa5\x8d\xe2\x80\x8d\xe0\xa4\xb7"},
+    {TEXT_LINE, "\xe2\x80\x8d \xe2\x80\x8e&zwnj;", ""},
     {TEXT_PARAGRAPHS, "one\ntwo\n \nthree\r\n\r\n\r\nfour", "one two\n\nthree\n\nfour"},
     {TEXT_PARAGRAPHS, "<p>one</p><p>two<br>more</p><ul><li>a</li></ul>", "one\n\ntwo more\n\na"},
     {TEXT_MARKUP_KEPT, " <b>&amp; \x02", " <b>&amp; "},

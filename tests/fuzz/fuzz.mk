@@ -137,4 +137,18 @@ fuzz-short: ## The same, FUZZ_SHORT_SECONDS (10) each: part of make test
 	@$(MAKE) --no-print-directory fuzz-build
 	@tests/fuzz/run $(FUZZ_TARGETS) planted $(FUZZ_SHORT_SECONDS)
 
+# The WebSocket protocol, whole, against a stack with sanitizers that counts lines; then against a gateway with a bug.
+B_PLANTED := $(B)/planted
+$(B_PLANTED)/bin/gateway: $(B)/obj/tests/fuzz/planted_frames.o $(BINS) $(B)/bin/atrium-tool
+	@mkdir -p $(@D)
+	@ln -sf $(abspath $(filter-out %/gateway,$(filter $(B)/bin/%,$^))) $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -Wl,--wrap=wslay_event_context_server_init -o $@ $< $(gateway_OBJ) $(gateway_ARCHIVES) $(LIBS) $(gateway_LIBS)
+
+.PHONY: fuzz-sockets fuzz-sockets-build
+fuzz-sockets-build: $(B_PLANTED)/bin/gateway
+fuzz-sockets: setup-test ## Clients of chat's gateway that say anything, under sanitizers, FUZZ_SECONDS long; with coverage
+	@$(MAKE) --no-print-directory BUILD=cov fuzz-sockets-build
+	@tests/fuzz/sockets $(FUZZ_SECONDS)
+
 -include $(shell find $(F)/obj -name '*.d' 2>/dev/null)
