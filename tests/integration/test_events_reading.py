@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from api import PASSWORD, Api
+from polling import poll
 
 EVENTS, PLACES = "/api/v1/events", "/api/v1/places"
 
@@ -173,6 +174,32 @@ def test_everything_in_one_file(api, events):
     assert first.text.startswith("@prefix")
     assert api.get("/api/v1/exports/events.ttl", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
     assert api.get("/api/v1/exports/events.exe").status_code == 404
+
+
+def test_an_export_is_another_when_one_went_and_one_came(api, key, events, town):
+    def publish(number):
+        answer = api.post(EVENTS, {"name": f"Export {number} {town}", "description": "x", "isAccessibleForFree": True,
+                                   "startDate": f"2032-0{number}-01T20:00:00Z", "doorTime": f"2032-0{number}-01T19:00:00Z",
+                                   "location": {"name": f"Export hall {number} {town}", "addressLocality": town}}, key)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["@id"].rsplit("/", 1)[1]
+
+    def tag_of_the_export():
+        return api.get("/api/v1/exports/events.ndjson", headers={"Range": "bytes=0-0"}).headers["ETag"]
+
+    def settled():  # until what was written last has its number
+        tags = [tag_of_the_export()]
+        poll(lambda: tags.append(tag_of_the_export()) or tags[-1] == tags[-2])
+        return tags[-1]
+
+    first = publish(1)
+    before = settled()
+    assert api.call("DELETE", f"/api/v1/admin/events/{first}", key).status_code == 204
+    second = publish(2)
+    assert poll(lambda: tag_of_the_export() != before)
+    lines = {e["@id"].rsplit("/", 1)[1]: e
+             for e in map(json.loads, api.get("/api/v1/exports/events.ndjson").text.splitlines())}
+    assert first not in lines and lines[second]["doorTime"] == "2032-02-01T19:00:00Z"
 
 
 def test_counts(api, events):
