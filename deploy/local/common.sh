@@ -37,12 +37,12 @@ claim_port() {
     (set -o noclobber && echo "$2" >"$claims/$1") 2>/dev/null
 }
 
-# Below the ephemeral range, which took one once.
-free_port() { # VARIABLE [OWNER]; else it is for this process
+# Below the ephemeral range, which took one once. Without an owner nothing keeps it but whoever listens at once.
+free_port() { # VARIABLE [OWNER]
     local candidate tries
     for ((tries = 0; tries < 200; tries++)); do
         candidate=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! port_open "$candidate" && claim_port "$candidate" "${2:-/proc/$$}"; then
+        if ! port_open "$candidate" && { [[ -z ${2-} ]] || claim_port "$candidate" "$2"; }; then
             printf -v "$1" '%s' "$candidate"
             return 0
         fi
