@@ -1,9 +1,11 @@
 """The commons as it is read: lists by filters, walks, search, maps, facets, conditions, tombstones, exports (events
 contract 6, 3.5, and B4, B7 to B9, B13 of 21)."""
+import datetime
 import gzip
 import json
 import secrets
 
+import icalendar
 import pytest
 
 from api import PASSWORD, Api
@@ -200,6 +202,50 @@ def test_an_export_is_another_when_one_went_and_one_came(api, key, events, town)
     lines = {e["@id"].rsplit("/", 1)[1]: e
              for e in map(json.loads, api.get("/api/v1/exports/events.ndjson").text.splitlines())}
     assert first not in lines and lines[second]["doorTime"] == "2027-02-01T19:00:00Z"
+
+
+def test_everything_as_one_calendar(api, key, town, events):
+    """More entries than a turn has, of one event; each once, and none of what is not public."""
+    start = datetime.datetime.now(datetime.timezone.utc).replace(hour=20, minute=0, second=0, microsecond=0)
+    answer = api.post(EVENTS, {
+        "name": f"Daily {town}", "description": "x", "startDate": (start + datetime.timedelta(days=1)).isoformat(),
+        "skip_multi_session_check": True, "location": {"name": f"Yard {town}", "addressLocality": town},
+        "recurrence": {"external_key": town, "rrule": "FREQ=HOURLY;COUNT=100", "tzid": "UTC"}}, key)
+    assert answer.status_code in (201, 202), answer.text
+    ulid = answer.json()["@id"].rsplit("/", 1)[1]
+    api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key)
+    count = len(api.get(f"{EVENTS}/{ulid}").json()["subEvent"])
+    first = api.get("/api/v1/exports/events.ics")
+    assert first.headers["Content-Type"].startswith("text/calendar")
+    entries = icalendar.Calendar.from_ical(first.content).walk("VEVENT")
+    uids = [str(e["UID"]) for e in entries]
+    assert len(uids) == len(set(uids)) and sum(u.startswith(ulid) for u in uids) == count > 50
+    assert {u.split("-")[0] for u in uids} >= set(events[:3]) and not any(u.startswith(events[4]) for u in uids)
+    single = icalendar.Calendar.from_ical(api.get(f"{EVENTS}/{ulid}/ics").content).walk("VEVENT")
+    assert {str(e["UID"]) for e in single} <= set(uids), "the same names as elsewhere"
+    assert api.get("/api/v1/exports/events.ics", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert gzip.decompress(api.get("/api/v1/exports/events.ics.gz").content) == first.content
+
+
+def test_days_of_a_schedule_as_addresses(api, key, town):
+    answer = api.post(EVENTS, {
+        "name": f"Mondays {town}", "description": "x", "startDate": "2031-06-02T20:00:00Z", "skip_multi_session_check": True,
+        "location": {"name": f"Barn {town}", "addressLocality": town},
+        "recurrence": {"external_key": f"mo{town}", "rrule": "FREQ=WEEKLY;BYDAY=MO,FR;COUNT=4", "tzid": "UTC"}}, key)
+    assert answer.status_code in (201, 202), answer.text
+    ulid = answer.json()["@id"].rsplit("/", 1)[1]
+    api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key)
+    plain, iris = (api.get(f"{EVENTS}/{ulid}{query}") for query in ("", "?schedule=iri"))
+    assert sorted(plain.json()["eventSchedule"]["byDay"]) == ["Friday", "Monday"]
+    assert sorted(iris.json()["eventSchedule"]["byDay"]) == ["https://schema.org/Friday", "https://schema.org/Monday"]
+    assert plain.headers["ETag"] != iris.headers["ETag"]
+    rest = {**iris.json(), "eventSchedule": plain.json()["eventSchedule"]}
+    assert rest == plain.json(), "nothing else is otherwise"
+    query = {"startDate": "2031-06-01", "locality": town, "schedule": "iri"}
+    listed = next(e for e in api.get(EVENTS, params=query).json()["items"] if e["@id"].endswith(ulid))
+    assert sorted(listed["eventSchedule"]["byDay"]) == ["https://schema.org/Friday", "https://schema.org/Monday"]
+    for path in (EVENTS, f"{EVENTS}/{ulid}"):
+        assert api.get(path, params={"schedule": "words"}).status_code == 400
 
 
 def test_counts(api, events):
