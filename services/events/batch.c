@@ -152,6 +152,17 @@ static void pause_ms(int64_t ms)
         nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
+static Err wait_completed(Request *rq, Uuid id, int64_t until_ms)
+{
+    bool completed = false;
+
+    while (!completed && clock_monotonic_ms(&SYSTEM_CLOCK) + LOOK_AGAIN_MS <= until_ms) {
+        pause_ms(LOOK_AGAIN_MS);
+        TRY(batch_store_completed(rq, id, &completed));
+    }
+    return OK;
+}
+
 Err events_v1_get_batch_status(Request *rq, const Events__V1__GetBatchStatusRequest *in, Atrium__HttpBody *out)
 {
     int64_t wait_ms = in->has_wait ? MIN(in->wait, (uint32_t)BATCH_MAX_WAIT_S) * INT64_C(1000) : 0;
@@ -167,8 +178,8 @@ Err events_v1_get_batch_status(Request *rq, const Events__V1__GetBatchStatusRequ
     }
     TRY(ulid_of_path(rq, in->id, &id));
     TRY(batch_store_status(rq, id, &found, &row, &items));
-    while (found && !row.completed_us && clock_monotonic_ms(&SYSTEM_CLOCK) + LOOK_AGAIN_MS <= until_ms) {
-        pause_ms(LOOK_AGAIN_MS);
+    if (found && !row.completed_us && wait_ms) {
+        TRY(wait_completed(rq, id, until_ms));
         TRY(batch_store_status(rq, id, &found, &row, &items));
     }
     if (!found || (!row.completed_us && !wait_ms))

@@ -46,11 +46,23 @@ Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, Bat
     return OK;
 }
 
+static const char COMPLETED[] = "SELECT FROM batch WHERE id = $1 AND completed_at IS NOT NULL";
+
+Err batch_store_completed(Request *rq, Uuid id, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, COMPLETED, DB_ARGS(db_uuid(id)), &rows));
+    *out = rows.count > 0;
+    return OK;
+}
+
 /* --- working off ------------------------------------------------------------------------------------------------- */
+/* (SELECT $1): the plan is the same for every batch, and stays. */
 static const char NEXT[] =
     "SELECT i.position, i.payload, b.submitter_key, b.submitter_user, b.submitter_name, b.submitter_edits "
-    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = $1 AND i.status IS NULL "
-    "ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
+    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = (SELECT $1::uuid) "
+    "AND i.status IS NULL ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
 
 Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload, Submitter *out_by)
 {

@@ -21,6 +21,8 @@ typedef struct BatchItem {
 Err batch_store_insert(DbTx *tx, BatchRow *row, const Slice *payloads, int64_t now_us) MUST_CHECK;
 /* `out_found` false: there is none. Items in their order, of `mem`. */
 Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, BatchItem **out_items) MUST_CHECK;
+/* Is all of it done? False, too, when there is none. */
+Err batch_store_completed(Request *rq, Uuid id, bool *out) MUST_CHECK;
 
 /* --- working off ------------------------------------------------------------------------------------------------- */
 /* The next item that waits, locked; what another worker holds is skipped. `out_position` -1: none. */

@@ -30,7 +30,7 @@ class World:
     """The same for the same seed: words by Zipf's law, places in towns, who organises."""
 
     def __init__(self, seed):
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
         syllables = [c + v for c in "bcdfghklmnprstvz" for v in ("a", "e", "i", "o", "u", "ai", "ou")]
         self.words = ["".join(self.random.choices(syllables, k=self.random.choice((2, 3, 3, 4)))) for _ in range(WORDS)]
         self.weights = [1 / (n + 5) for n in range(WORDS)]
@@ -55,7 +55,7 @@ class World:
         return " ".join(sentences)
 
     def again(self, n):
-        return dict(self.last, source={"url": f"https://other.test/{n}", "eventId": f"other-{n}"})
+        return dict(self.last, source={"url": f"https://other.test/{n}", "eventId": f"other-{self.seed}-{n}"})
 
     def event(self, n):
         start = self.start + datetime.timedelta(days=1, minutes=15 * self.random.randrange(1, 32000))
@@ -67,7 +67,7 @@ class World:
             "eventDomain": self.random.choice(DOMAINS), "keywords": self.pick(3), "image": f"https://pictures.test/{n}.jpg",
             "url": f"https://events.test/{n}", "inLanguage": "en",
             "offers": {"price": self.random.choice((0, 0, 12, 25, 60)), "priceCurrency": "CAD"},
-            "source": {"url": f"https://source.test/{n}", "eventId": f"event-{n}"}}
+            "source": {"url": f"https://source.test/{n}", "eventId": f"event-{self.seed}-{n}"}}
         return self.last
 
 
@@ -113,7 +113,7 @@ def work_off(url, batches, counts, lock):
 
 
 def load(url, count):
-    world, began, told = World(7), time.monotonic(), time.monotonic()
+    world, began, told = World(int(os.environ.get("SEED", "7"))), time.monotonic(), time.monotonic()
     counts, lock, batches = dict.fromkeys(("created", "duplicates", "review", "failed"), 0), threading.Lock(), queue.Queue(2)
     workers = [threading.Thread(target=work_off, args=(url, batches, counts, lock), daemon=True) for _ in range(AT_ONCE)]
     for worker in workers:
