@@ -38,17 +38,19 @@ static Err read_items(Request *rq, Slice body, Slice canonical, Slice **out, siz
     return *out_count ? OK : refuse(rq, "Batch is empty", "missing");
 }
 
-static OutboxRow job_row(Request *rq, Uuid batch)
+Err batch_hand_out(Request *rq, DbTx *tx, Uuid batch)
 {
     const Events *events = rq->service;
     Events__V1__BatchJob body = EVENTS__V1__BATCH_JOB__INIT;
+    OutboxRow row;
 
     body.batch_id = uuid_text(rq->mem, batch);
-    return (OutboxRow){.id = uuid_v7(events->ids),
-                       .key = body.batch_id,
-                       .subject = "job.events.batch",
-                       .ce_type = "atrium.events.batch",
-                       .payload = message_pack(rq->mem, &body.base)};
+    row = (OutboxRow){.id = uuid_v7(events->ids),
+                      .key = body.batch_id,
+                      .subject = "job.events.batch",
+                      .ce_type = "atrium.events.batch",
+                      .payload = message_pack(rq->mem, &body.base)};
+    return outbox_insert(tx, &row, false);
 }
 
 static Err answer_submitted(Request *rq, const BatchRow *row, Atrium__HttpBody *out)
@@ -77,7 +79,6 @@ Err events_v1_submit_batch(Request *rq, const Events__V1__SubmitEventRequest *in
     Slice canonical = submission_canonical(rq->mem, body);
     BatchRow row = {.id = ulid_next(events->ids), .by = submitter_of(rq)};
     Slice *items = NULL;
-    OutboxRow job;
     Replay replay;
     bool answered = false;
 
@@ -87,10 +88,9 @@ Err events_v1_submit_batch(Request *rq, const Events__V1__SubmitEventRequest *in
     if (answered)
         return OK;
     TRY(batch_store_insert(&tx, &row, items, clock_unix_us(rq->clock)));
-    job = job_row(rq, row.id);
-    TRY(outbox_insert(&tx, &job, false));
+    TRY(batch_hand_out(rq, &tx, row.id));
     TRY(answer_submitted(rq, &row, out));
-    TRY(replay_store(&tx, &replay, 202, out));
+    TRY(replay_store(rq, &tx, &replay, 202, out));
     TRY(db_tx_commit(&tx));
     outbox_nudge(events->outbox);
     return OK;
@@ -152,6 +152,17 @@ static void pause_ms(int64_t ms)
         nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
+static Err wait_completed(Request *rq, Uuid id, int64_t until_ms)
+{
+    bool completed = false;
+
+    while (!completed && clock_monotonic_ms(&SYSTEM_CLOCK) + LOOK_AGAIN_MS <= until_ms) {
+        pause_ms(LOOK_AGAIN_MS);
+        TRY(batch_store_completed(rq, id, &completed));
+    }
+    return OK;
+}
+
 Err events_v1_get_batch_status(Request *rq, const Events__V1__GetBatchStatusRequest *in, Atrium__HttpBody *out)
 {
     int64_t wait_ms = in->has_wait ? MIN(in->wait, (uint32_t)BATCH_MAX_WAIT_S) * INT64_C(1000) : 0;
@@ -167,8 +178,8 @@ Err events_v1_get_batch_status(Request *rq, const Events__V1__GetBatchStatusRequ
     }
     TRY(ulid_of_path(rq, in->id, &id));
     TRY(batch_store_status(rq, id, &found, &row, &items));
-    while (found && !row.completed_us && clock_monotonic_ms(&SYSTEM_CLOCK) + LOOK_AGAIN_MS <= until_ms) {
-        pause_ms(LOOK_AGAIN_MS);
+    if (found && !row.completed_us && wait_ms) {
+        TRY(wait_completed(rq, id, until_ms));
         TRY(batch_store_status(rq, id, &found, &row, &items));
     }
     if (!found || (!row.completed_us && !wait_ms))

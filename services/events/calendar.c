@@ -266,23 +266,52 @@ static void write_zones(Writing *c, const CalendarHead *head, const CalendarRow 
     }
 }
 
+static Writing begin_writing(StrBuf *out, const Events *events)
+{
+    return (Writing){.w = ical_writer(out->mem, out),
+                     .mem = out->mem,
+                     .events = events,
+                     .host = slice_cstr(out->mem, url_host(events->settings->base_url))};
+}
+
+static void write_beginning(Writing *c, const CalendarHead *head)
+{
+    ical_raw(&c->w, "BEGIN", SLICE_LIT("VCALENDAR"));
+    ical_raw(&c->w, "VERSION", SLICE_LIT("2.0"));
+    ical_raw(&c->w, "PRODID", SLICE_LIT(PRODID));
+    ical_raw(&c->w, "CALSCALE", SLICE_LIT("GREGORIAN"));
+    ical_raw(&c->w, "METHOD", SLICE_LIT("PUBLISH"));
+    ical_text(&c->w, "NAME", slice(head->name));
+    ical_text(&c->w, "X-WR-CALNAME", slice(head->name));
+    ical_raw(&c->w, "REFRESH-INTERVAL;VALUE=DURATION", SLICE_LIT("PT1H"));
+    ical_raw(&c->w, "SOURCE;VALUE=URI", slice(head->source));
+}
+
+void calendar_write_beginning(StrBuf *out, const Events *events, const CalendarHead *head)
+{
+    Writing c = begin_writing(out, events);
+
+    write_beginning(&c, head);
+}
+
+void calendar_write_entries(StrBuf *out, const Events *events, const CalendarRow *rows, size_t count)
+{
+    Writing c = begin_writing(out, events);
+
+    for (size_t i = 0; i < count; i++)
+        write_occurrence(&c, &rows[i]);
+}
+
+void calendar_write_end(StrBuf *out)
+{
+    strbuf_append_cstr(out, "END:VCALENDAR\r\n");
+}
+
 void calendar_write(StrBuf *out, const Events *events, const CalendarHead *head, const CalendarRow *rows, size_t count)
 {
-    Arena *mem = out->mem;
-    Writing c = {.w = ical_writer(mem, out),
-                 .mem = mem,
-                 .events = events,
-                 .host = slice_cstr(mem, url_host(events->settings->base_url))};
+    Writing c = begin_writing(out, events);
 
-    ical_raw(&c.w, "BEGIN", SLICE_LIT("VCALENDAR"));
-    ical_raw(&c.w, "VERSION", SLICE_LIT("2.0"));
-    ical_raw(&c.w, "PRODID", SLICE_LIT(PRODID));
-    ical_raw(&c.w, "CALSCALE", SLICE_LIT("GREGORIAN"));
-    ical_raw(&c.w, "METHOD", SLICE_LIT("PUBLISH"));
-    ical_text(&c.w, "NAME", slice(head->name));
-    ical_text(&c.w, "X-WR-CALNAME", slice(head->name));
-    ical_raw(&c.w, "REFRESH-INTERVAL;VALUE=DURATION", SLICE_LIT("PT1H"));
-    ical_raw(&c.w, "SOURCE;VALUE=URI", slice(head->source));
+    write_beginning(&c, head);
     write_zones(&c, head, rows, count);
     for (size_t i = 0; i < count; i++) {
         const Zone *zone = series_zone(&c, head, &rows[i]);
@@ -294,7 +323,7 @@ void calendar_write(StrBuf *out, const Events *events, const CalendarHead *head,
         else if (!zone || !rows[i].recurrence_us)
             write_occurrence(&c, &rows[i]);
     }
-    ical_raw(&c.w, "END", SLICE_LIT("VCALENDAR"));
+    calendar_write_end(out);
 }
 
 /* ---------------------------------------------------------------------------------------------------- answers */
@@ -422,6 +451,7 @@ static Err collect_occurrences(Request *rq, EventFilter *f, bool limited, Uuid *
         if (!list.more || !list.count || f->sort != SORT_START)
             break;
         f->has_cursor = true;
+        f->fuzzy = list.fuzzy;
         f->cursor_us = list.rows[list.count - 1].start_us;
         f->cursor_id = list.rows[list.count - 1].event_id;
     } while (count < max);

@@ -16,6 +16,10 @@ typedef struct CalendarHead {
 } CalendarHead;
 /* Rows of one event need not stand together. */
 void calendar_write(StrBuf *out, const Events *events, const CalendarHead *head, const CalendarRow *rows, size_t count);
+/* The same piece by piece, without rules: what comes before the entries, some of them, and the end. */
+void calendar_write_beginning(StrBuf *out, const Events *events, const CalendarHead *head);
+void calendar_write_entries(StrBuf *out, const Events *events, const CalendarRow *rows, size_t count);
+void calendar_write_end(StrBuf *out);
 
 /* ETag, Content-Disposition (file name `name`.ics) and the body; 304 when the caller has it. */
 Err calendar_answer(Request *rq, const CalendarHead *head, const char *file, const CalendarRow *rows, size_t count,

@@ -18,6 +18,7 @@ static const struct {
     {"/api/v1/exports/events.jsonld", "All events as JSON-LD", "application/ld+json"},
     {"/api/v1/exports/events.ttl", "All events as Turtle", "text/turtle"},
     {"/api/v1/exports/events.nt", "All events as N-Triples", "application/n-triples"},
+    {"/api/v1/exports/events.ics", "All occurrences as a calendar", "text/calendar"},
     {"/api/v1/events.ics", "Coming events as a calendar", "text/calendar"},
     {"/api/v1/events", "Events by filters, in pages", "application/json"},
     {"/api/v1/feeds/changes", "What changed since a cursor", "application/json"},

@@ -42,6 +42,7 @@ typedef struct Events {
     Zones *zones;
     const struct Boundary *boundary; /* where our events are; NULL: anywhere */
     struct Shapes *shapes;           /* of lists (store_list.h) */
+    struct Rendered *rendered;       /* documents that were read (rendered.h); may be NULL: none are kept */
     OutboxRelay *outbox;             /* may be NULL: nothing is nudged (tests) */
     struct Feed *feed;               /* the same */
     WebhookKeys *webhook_keys;       /* NULL: there are no webhooks */

@@ -3,29 +3,35 @@
 #include <zlib.h>
 
 #include "atrium/events/v1/events.service.h"
+#include "services/events/calendar.h"
 #include "services/events/node.h"
 #include "services/events/rdf.h"
 #include "services/events/store_exports.h"
+#include "services/events/store_feed.h"
 #include "shared/bytes.h"
+
+#define DAY_US INT64_C(86400000000)
 
 enum { TURN_EVENTS = 100, TURN_MAX_BYTES = TURN_EVENTS * 2 * NODE_MAX_BYTES, GZIP_WINDOW = 15 + 16 };
 
-typedef enum ExportForm { EXPORT_NDJSON, EXPORT_JSONLD, EXPORT_TURTLE, EXPORT_NTRIPLES } ExportForm;
+typedef enum ExportForm { EXPORT_NDJSON, EXPORT_JSONLD, EXPORT_TURTLE, EXPORT_NTRIPLES, EXPORT_CALENDAR } ExportForm;
 
 static const struct {
     const char *file, *content_type;
 } FORMS[] = {[EXPORT_NDJSON] = {"events.ndjson", "application/x-ndjson"},
              [EXPORT_JSONLD] = {"events.jsonld", "application/ld+json"},
              [EXPORT_TURTLE] = {"events.ttl", "text/turtle; charset=utf-8"},
-             [EXPORT_NTRIPLES] = {"events.nt", "application/n-triples"}};
+             [EXPORT_NTRIPLES] = {"events.nt", "application/n-triples"},
+             [EXPORT_CALENDAR] = {"events.ics", "text/calendar; charset=utf-8"}};
 
 typedef struct Export {
     Request *rq;
     ExportForm form;
     bool gzip;
-    Arena *mem; /* of a turn */
-    Uuid after;
-    Slice rest; /* of the turn that is not sent yet */
+    Arena *mem;                   /* of a turn */
+    Uuid after, after_occurrence; /* the second of calendars */
+    int64_t day; /* Unix days: of what is to come, the next as of its beginning; so that the file changes once a day */
+    Slice rest;  /* of the turn that is not sent yet */
     RdfWriter rdf;
     bool begun, ended; /* the file's beginning, its end */
     z_stream z;
@@ -52,6 +58,7 @@ static void write_json(StrBuf *out, const ExportRow *row, Slice context)
     strbuf_append(out, slice_of(row->doc.ptr + 1, row->doc.len - 2)); /* within its braces */
     write_time(out, "startDate", row->start_us);
     write_time(out, "endDate", row->end_us);
+    write_time(out, "doorTime", row->door_us);
     strbuf_append_char(out, '}');
 }
 
@@ -76,6 +83,11 @@ static void write_beginning(Export *e, StrBuf *out)
         strbuf_append_char(out, '{');
         strbuf_append(out, events->contexts->by_url);
         strbuf_append_cstr(out, ",\"@graph\":[");
+    } else if (e->form == EXPORT_CALENDAR) {
+        calendar_write_beginning(out, events,
+                                 &(CalendarHead){.name = events->settings->site_name,
+                                                 .source = arena_printf(out->mem, "%s/api/v1/exports/events.ics",
+                                                                        events->settings->base_url)});
     } else if (e->form != EXPORT_NDJSON) {
         e->rdf = rdf_begin(out, e->form == EXPORT_TURTLE ? RDF_TURTLE : RDF_NTRIPLES, SHOWN_DETAIL);
     }
@@ -96,12 +108,43 @@ static void write_row(Export *e, StrBuf *out, const ExportRow *row, bool first)
     }
 }
 
+static Err write_documents(Export *e, StrBuf *out, bool first)
+{
+    ExportRow *rows;
+    size_t count;
+
+    TRY(exports_store_events(e->rq, e->mem, e->day * DAY_US, e->after, TURN_EVENTS, &rows, &count));
+    for (size_t i = 0; i < count; i++)
+        write_row(e, out, &rows[i], first && i == 0);
+    if (count)
+        e->after = rows[count - 1].id;
+    e->ended = count < TURN_EVENTS;
+    if (e->ended && e->form == EXPORT_JSONLD)
+        strbuf_append_cstr(out, "\n]}\n");
+    return OK;
+}
+
+static Err write_occurrences(Export *e, StrBuf *out)
+{
+    CalendarRow *rows;
+    size_t count;
+
+    TRY(events_store_calendar_of_all(e->rq, e->mem, e->after, e->after_occurrence, TURN_EVENTS, &rows, &count));
+    calendar_write_entries(out, e->rq->service, rows, count);
+    if (count) {
+        e->after = rows[count - 1].event_id;
+        e->after_occurrence = rows[count - 1].occurrence_id;
+    }
+    e->ended = count < TURN_EVENTS;
+    if (e->ended)
+        calendar_write_end(out);
+    return OK;
+}
+
 /* The next piece of the file; empty at its end. */
 static Err next_turn(Export *e)
 {
     bool first = !e->begun;
-    ExportRow *rows;
-    size_t count;
     StrBuf out;
 
     arena_reset(e->mem);
@@ -112,14 +155,7 @@ static Err next_turn(Export *e)
     if (first)
         write_beginning(e, &out);
     e->begun = true;
-    TRY(exports_store_events(e->rq, e->mem, e->after, TURN_EVENTS, &rows, &count));
-    for (size_t i = 0; i < count; i++)
-        write_row(e, &out, &rows[i], first && i == 0);
-    if (count)
-        e->after = rows[count - 1].id;
-    e->ended = count < TURN_EVENTS;
-    if (e->ended && e->form == EXPORT_JSONLD)
-        strbuf_append_cstr(&out, "\n]}\n");
+    TRY(e->form == EXPORT_CALENDAR ? write_occurrences(e, &out) : write_documents(e, &out, first));
     return strbuf_finish(&out, &e->rest) ? OK : err_make(&INTERNAL, "a turn of an export is too large");
 }
 
@@ -191,7 +227,7 @@ static Err begin_export(BytesExchange *x)
     Request *rq = bytes_request(x);
     Export *e = ARENA_NEW(rq->mem, Export);
     Slice file = bytes_variable(x, "file");
-    int64_t count, rendered;
+    int64_t head;
     size_t form = 0;
 
     if (slice_ends_with(file, SLICE_LIT(".gz"))) {
@@ -201,18 +237,19 @@ static Err begin_export(BytesExchange *x)
     while (form < ARRAY_LEN(FORMS) && !slice_eq_cstr(file, FORMS[form].file))
         form++;
     if (form == ARRAY_LEN(FORMS))
-        return err_make(&NOT_FOUND, "there are events.ndjson, events.jsonld, events.ttl and events.nt");
+        return err_make(&NOT_FOUND, "there are events.ndjson, events.jsonld, events.ttl, events.nt and events.ics");
     e->form = (ExportForm)form;
-    TRY(exports_store_state(rq, &count, &rendered));
+    e->day = clock_unix_us(rq->clock) / DAY_US;
+    TRY(events_store_head(rq, &head));
     return bytes_answer_content(
-        x, &(BytesContent){.size = BYTES_UNKNOWN,
-                           .open = open_export,
-                           .data = e,
-                           .content_type = e->gzip ? "application/gzip" : FORMS[form].content_type,
-                           .etag = arena_printf(rq->mem, "%" PRId64 "-%" PRId64 "-%zu%s", count, rendered, form,
-                                                e->gzip ? "z" : ""),
-                           .cache_control = "public, max-age=0, must-revalidate",
-                           .disposition = bytes_disposition(rq->mem, true, bytes_variable(x, "file"))});
+        x, &(BytesContent){
+               .size = BYTES_UNKNOWN,
+               .open = open_export,
+               .data = e,
+               .content_type = e->gzip ? "application/gzip" : FORMS[form].content_type,
+               .etag = arena_printf(rq->mem, "%" PRId64 "-%" PRId64 "-%zu%s", head, e->day, form, e->gzip ? "z" : ""),
+               .cache_control = "public, max-age=0, must-revalidate",
+               .disposition = bytes_disposition(rq->mem, true, bytes_variable(x, "file"))});
 }
 
 const BytesHandler events_v1_export_events = {.begin = begin_export};

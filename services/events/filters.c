@@ -329,6 +329,9 @@ static void read_order(Request *rq, const Events__V1__ListEventsRequest *in, Eve
         f->context = CONTEXT_DOCUMENT;
     else if (context[0] && strcmp(context, "inline") != 0)
         wrong(rq, "context", "must be inline, url or document");
+    f->schedule_iris = strcmp(given(in->schedule), "iri") == 0;
+    if (given(in->schedule)[0] && !f->schedule_iris)
+        wrong(rq, "schedule", "must be iri");
 }
 
 /* --- names of parameters ----------------------------------------------------------------------------------------- */
@@ -361,7 +364,6 @@ static const QueryName NAMES[] = {
     {"facets", NULL},
     {"include_rrule", NULL}, /* of calendars, by the same filters */
     {"schedule", NULL},
-    {"lang", NULL},
     {"start_date", "startDate"},
     {"end_date", "endDate"},
     {"venue_id", "venueId"},

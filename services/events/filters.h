@@ -48,13 +48,14 @@ typedef struct EventFilter {
     EventSort sort;
     unsigned facets;
     ContextForm context;
+    bool schedule_iris; /* days of schedules as IRIs */
     int64_t limit;
     /* Where the page before ended, of lists by start: nanoseconds in the cursor's text. */
     bool has_cursor;
     int64_t cursor_us; /* by relevance or distance: how many rows came before */
     Uuid cursor_id;
     bool fuzzy;    /* the cursor is of a list of what has similar words only */
-    uint64_t hash; /* of everything but limit, cursor, context, facets */
+    uint64_t hash; /* of everything but limit, cursor, context, facets, schedule_iris */
     Warnings warnings;
 } EventFilter;
 

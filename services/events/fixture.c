@@ -1,6 +1,8 @@
 /* fixture: see fixture.h. */
 #include "services/events/fixture.h"
 
+#include "services/events/rendered.h"
+
 #define CONFIG_STRUCT EventsSettings
 #define SETTING CONFIG_ROW
 static const Setting SETTINGS[] = {
@@ -18,12 +20,14 @@ int fixture_make(void **state)
     f->settings.base_url = "https://sel.example";
     f->zones = zones_new(NULL);
     f->shapes = shapes_new();
+    f->rendered = rendered_new(FIXTURE_RENDERED_BYTES);
     f->events = (Events){.settings = &f->settings,
                          .ids = f->schema.ids,
                          .contexts = contexts_new(f->schema.mem, f->settings.base_url),
                          .build = {.version = "0", .commit = "", .slot = "main"},
                          .zones = f->zones,
-                         .shapes = f->shapes};
+                         .shapes = f->shapes,
+                         .rendered = f->rendered};
     *state = f;
     return 0;
 }
@@ -33,6 +37,7 @@ int fixture_drop(void **state)
     Fixture *f = *state;
 
     shapes_free(f->shapes);
+    rendered_free(f->rendered);
     zones_free(f->zones);
     test_schema_drop(&f->schema);
     free(f);

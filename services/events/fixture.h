@@ -3,11 +3,14 @@
 #include "services/events/store_list.h"
 #include "shared/schema_testing.h"
 
+enum { FIXTURE_RENDERED_BYTES = 64 * 1024 }; /* so little that texts go */
+
 typedef struct Fixture {
     TestSchema schema;
     EventsSettings settings; /* the defaults; base_url "https://sel.example" */
     Zones *zones;
     Shapes *shapes;
+    struct Rendered *rendered;
     Events events;
 } Fixture;
 

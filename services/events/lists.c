@@ -77,7 +77,8 @@ uint64_t list_mix(uint64_t hash, uint64_t value)
 
 static uint64_t hash_of(const EventFilter *f, const EventList *list)
 {
-    uint64_t hash = list_mix(f->hash, (uint64_t)f->context << 32 | (uint64_t)f->limit << 1 | list->more);
+    uint64_t hash = list_mix(f->hash, (uint64_t)f->schedule_iris << 40 | (uint64_t)f->context << 32 |
+                                          (uint64_t)f->limit << 1 | list->more);
 
     for (size_t i = 0; i < f->warnings.count; i++)
         hash = list_mix(hash, strlen(f->warnings.list[i]));
@@ -186,6 +187,8 @@ Err events_v1_list_events(Request *rq, const Events__V1__ListEventsRequest *in, 
     /* Counts change without the page's rows: no tag for them. */
     if (!filter.facets && list_is_known(rq, hash_of(&filter, &list), format == FORMAT_GEOJSON ? "geo" : "json"))
         return OK;
+    for (size_t i = 0; filter.schedule_iris && i < list.count; i++)
+        list.rows[i].card = document_with_iris(rq->mem, list.rows[i].card, SHOWN_LISTS);
     if (format == FORMAT_GEOJSON)
         write_features(rq, &filter, &list, &body);
     else

@@ -14,12 +14,14 @@
 #include "services/events/feed.h"
 #include "services/events/housekeeping.h"
 #include "services/events/ingest.h"
+#include "services/events/rendered.h"
 #include "services/events/series.h"
 #include "services/events/store_list.h"
 #include "shared/erasure.h"
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64, JOBS_STOP_MS = 10000 };
+enum { RENDERED_MAX_BYTES = 8 * 1024 * 1024 }; /* some five thousand cards and documents */
 
 #define CONFIG_STRUCT EventsSettings
 #define SETTING CONFIG_ROW
@@ -78,6 +80,7 @@ static Err open_events(Service *service, void **out_context)
         .zones = zones_new(NULL),
         .boundary = boundary,
         .shapes = shapes_new(),
+        .rendered = rendered_new(RENDERED_MAX_BYTES),
         .outbox = service->outbox,
     };
     TRY(webhook_keys_new(settings->webhook_key, &running->events.webhook_keys));
@@ -166,6 +169,7 @@ static void close_events(void *context)
 
     webhook_keys_free(running->events.webhook_keys);
     shapes_free(running->events.shapes);
+    rendered_free(running->events.rendered);
     zones_free(running->events.zones);
 }
 

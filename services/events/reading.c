@@ -68,6 +68,18 @@ void document_write(StrBuf *out, const Events *events, const Document *d, Slice 
     strbuf_append_char(out, '}');
 }
 
+Slice document_with_iris(Arena *mem, Slice doc, unsigned shown)
+{
+    StrBuf out = strbuf_new(mem, DOC_MAX_BYTES);
+    Node *node;
+    Slice text;
+
+    if (slice_find(doc, SLICE_LIT("\"byDay\"")) < 0 || !node_read(mem, doc, &node))
+        return doc;
+    node_write_json(&out, node, &(NodeWriting){.shown = shown, .skip_clock = true, .schedule_iris = true});
+    return strbuf_finish(&out, &text) ? text : doc;
+}
+
 Slice document_context(const Events *events, const Document *d)
 {
     static const ContextFor FORMS[] = {
@@ -132,21 +144,28 @@ static Err answer_document(Request *rq, EntityKind kind, const Events__V1__GetEn
     bool by_url = in->context && strcmp(in->context, "url") == 0;
     Format format = negotiate_api(request_header(rq, "accept"), &(Format){FORMAT_JSONLD}, 1);
     StrBuf body = strbuf_new(rq->mem, (size_t)2 * DOC_MAX_BYTES);
+    bool iris = in->schedule && strcmp(in->schedule, "iri") == 0;
     bool told = in->include_provenance && strcmp(in->include_provenance, "true") == 0;
     Slice more = SLICE_LIT("");
     Document d;
 
+    if (is_set(in->schedule) && !iris) {
+        request_add_violation(rq, ATRIUM__PART__QUERY, "schedule", "invalid", "must be iri");
+        return err_make(&INVALID_ARGUMENT, "schedule: iri");
+    }
     TRY(document_find(rq, kind, in->id, &d));
     if (is_set(in->version) && !d.deleted_us)
         TRY(history_show(rq, in->version, &d));
     if (told && !d.deleted_us)
         TRY(add_provenance(rq, &d, in->provenance_fields, &more));
-    else if (document_is_known(rq, &d, by_url ? "url" : "json")) {
+    else if (document_is_known(rq, &d, iris ? by_url ? "url-iri" : "json-iri" : by_url ? "url" : "json")) {
         request_set_status(rq, 304);
         return OK;
     }
     if (d.deleted_us)
         request_set_status(rq, 410);
+    else if (iris)
+        d.doc = document_with_iris(rq->mem, d.doc, SHOWN_DETAIL);
     document_write(&body, events, &d, by_url ? events->contexts->by_url : document_context(events, &d), more);
     return answer_body(&body, format_content_type(format), out);
 }

@@ -9,6 +9,9 @@ Err document_find(Request *rq, EntityKind kind, const char *id, Document *out) M
 /* Its JSON, of one that is gone its tombstone's. `context`: a whole first member, or empty; `more`: further members, or
  * empty. */
 void document_write(StrBuf *out, const Events *events, const Document *d, Slice context, Slice more);
+/* The same document, or card, with days of its schedules as IRIs of schema.org (5.3). `shown`: SHOWN_DETAIL or
+ * SHOWN_LISTS, as it is. Of `mem`, or as it was where it has none. */
+Slice document_with_iris(Arena *mem, Slice doc, unsigned shown);
 /* The context that its document has in itself. */
 Slice document_context(const Events *events, const Document *d);
 /* Of its version and of what it shows of the time. `representation`: "json", "ld", "ttl" … */

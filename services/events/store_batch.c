@@ -46,11 +46,23 @@ Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, Bat
     return OK;
 }
 
+static const char COMPLETED[] = "SELECT FROM batch WHERE id = $1 AND completed_at IS NOT NULL";
+
+Err batch_store_completed(Request *rq, Uuid id, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, COMPLETED, DB_ARGS(db_uuid(id)), &rows));
+    *out = rows.count > 0;
+    return OK;
+}
+
 /* --- working off ------------------------------------------------------------------------------------------------- */
+/* (SELECT $1): the plan is the same for every batch, and stays. */
 static const char NEXT[] =
     "SELECT i.position, i.payload, b.submitter_key, b.submitter_user, b.submitter_name, b.submitter_edits "
-    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = $1 AND i.status IS NULL "
-    "ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
+    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = (SELECT $1::uuid) "
+    "AND i.status IS NULL ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
 
 Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload, Submitter *out_by)
 {
@@ -90,5 +102,22 @@ Err batch_store_complete(DbTx *tx, Uuid id, int64_t now_us, bool *out_done)
 
     TRY(db_exec_count(tx, COMPLETE, DB_ARGS(db_uuid(id), db_time_us(now_us)), &rows));
     *out_done = rows > 0;
+    return OK;
+}
+
+static const char STRANDED[] =
+    "UPDATE batch SET handed_at = $2 WHERE id IN (SELECT id FROM batch WHERE completed_at IS NULL"
+    "  AND coalesce(handed_at, submitted_at) < $1 ORDER BY submitted_at LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING id";
+
+Err batch_store_stranded(DbTx *tx, Arena *mem, int64_t before_us, int64_t now_us, int64_t limit, Uuid **out,
+                         size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, STRANDED, DB_ARGS(db_time_us(before_us), db_time_us(now_us), db_int64(limit)), &rows));
+    *out = ARENA_ARRAY(mem, Uuid, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        (*out)[i] = db_get_uuid(&rows, i, 0);
+    *out_count = (size_t)rows.count;
     return OK;
 }

@@ -105,3 +105,16 @@ Err events_store_calendar_of_series(Request *rq, Uuid series, int64_t from_us, i
     read_rows(rq->mem, &rows, out, out_count);
     return OK;
 }
+
+static const char OF_ALL[] = COLUMNS " FROM occurrence o" JOINS " WHERE o.listed AND o.event_id >= $1"
+                                     " AND (o.event_id, o.id) > ($1, $2) ORDER BY o.event_id, o.id LIMIT $3";
+
+Err events_store_calendar_of_all(Request *rq, Arena *mem, Uuid after_event, Uuid after, int64_t limit,
+                                 CalendarRow **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, OF_ALL, DB_ARGS(db_uuid(after_event), db_uuid(after), db_int64(limit)), &rows));
+    read_rows(mem, &rows, out, out_count);
+    return OK;
+}

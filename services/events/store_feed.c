@@ -53,12 +53,13 @@ Err events_store_number_changes(Db *db, int64_t timeout_ms, int64_t limit, int64
     "coalesce(CASE WHEN " c ".entity = 'event' THEN"                                                                   \
     " (SELECT e.takedown_at IS NOT NULL FROM event e WHERE e.id = " c ".entity_id) END, false)"
 
+/* (SELECT $n), here and below: what is not known is not worth planning for each time. */
 /* Under a lock as above. What a webhook is sent is the entry as feed_write_entry has it, with the document. */
 static const char TELL_CHANGES[] =
     "WITH fresh AS MATERIALIZED ("
     "  SELECT c.*, " WITHHELD(
         "c") " AS withheld FROM feed_head h CROSS JOIN LATERAL ("
-             "    SELECT * FROM change WHERE sequence > h.told ORDER BY sequence LIMIT $1) AS c"
+             "    SELECT * FROM change WHERE sequence > h.told ORDER BY sequence LIMIT (SELECT $1::bigint)) AS c"
              "), moved AS ("
              "  UPDATE feed_head SET told = (SELECT max(sequence) FROM fresh) WHERE EXISTS (SELECT FROM fresh) "
              "RETURNING 1"
@@ -123,11 +124,13 @@ static const char CHANGES[] =
     "    SELECT b.sequence, b.entity, b.path, b.action, b.entry, b.federation_uri, b.withheld,"
     "     CASE WHEN b.action = 'delete' THEN b.snapshot WHEN NOT $5 THEN '' WHEN b.withheld THEN 'null'"
     "      ELSE b.snapshot END AS shown FROM ("
-    "     SELECT c.*, CASE WHEN $5 THEN " WITHHELD("c") " ELSE false END AS withheld FROM change c"
-                                                        "     WHERE c.sequence > $1 AND c.sequence <= $6 AND ($3 = '' "
-                                                        "OR c.action = $3) AND ($4 = '' OR c.entity = $4)"
-                                                        "     ORDER BY c.sequence LIMIT $2) AS b) AS r) AS s"
-                                                        "  ) c ON c.before < $7 ORDER BY c.sequence";
+    "     SELECT c.*, CASE WHEN $5 THEN " WITHHELD(
+        "c") " ELSE false END AS withheld FROM change c"
+             "     WHERE c.sequence > (SELECT $1::bigint) AND c.sequence <= (SELECT $6::bigint) AND ((SELECT $3::text) "
+             "= '' "
+             "OR c.action = (SELECT $3::text)) AND ((SELECT $4::text) = '' OR c.entity = (SELECT $4::text))"
+             "     ORDER BY c.sequence LIMIT (SELECT $2::bigint)) AS b) AS r) AS s"
+             "  ) c ON c.before < (SELECT $7::bigint) ORDER BY c.sequence";
 
 static FeedEntity entity_of(Slice name)
 {

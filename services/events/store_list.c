@@ -3,14 +3,19 @@
  * A filter has some twenty parts, of which a request uses two or three. One statement with all of them ("$1 IS NULL OR
  * …") gets plans that read everything, or is planned anew each time, which costs as much as running it. So the text is
  * put together of the parts that are used, from constants, values as $n as ever. Two things keep its plan: the limit is
- * a constant in it, or the planner would not know that a page is short; and times are (SELECT $n), because with the
+ * a constant in it, or the planner would not know that a page is short; and values are (SELECT $n), because with the
  * value of a bare $n its estimate is so much better than without that it plans each time. Texts that were put together
  * are kept (Shapes). There are more shapes than are worth keeping; beyond SHAPES_MAX a filter gets the text with all
- * parts. */
+ * parts.
+ *
+ * A page by start is read in the order of an index, and reading ends with the page. For that the planner must not think
+ * that pages of the disk are dear (random_page_cost in db.c): else it reads and sorts all of a town. */
 #include "services/events/store_list.h"
 
 #include <math.h>
 #include <pthread.h>
+
+#include "services/events/rendered.h"
 
 enum { ARGS_MAX = 64, SHAPES_MAX = 256, TEXT_MAX_BYTES = 16384, OFFSET_MAX = 10000 };
 
@@ -189,7 +194,8 @@ static void write_occurrence_parts(Query *q, const char *row)
     const EventFilter *f = q->f;
 
     if (begin_shared_part(q, SLOT_VENUE, !uuid_is_nil(f->venue_id))) {
-        strbuf_printf(&q->text, "%s.place_id = $%d", row, shared_arg(q, SLOT_VENUE, db_uuid(f->venue_id)));
+        strbuf_printf(&q->text, "%s.place_id = (SELECT $%d::uuid)", row,
+                      shared_arg(q, SLOT_VENUE, db_uuid(f->venue_id)));
         end_part(q);
     }
     if (begin_shared_part(q, SLOT_LOCALITY, f->locality[0] && q->facet != FACET_LOCALITY)) {
@@ -229,7 +235,7 @@ static void write_visibility(Query *q)
     else
         strbuf_append_cstr(&q->text, hidden ? "false" : "o.listed");
     if (f->state[0])
-        strbuf_printf(&q->text, " AND o.lifecycle = $%d", arg(q, db_text(slice(f->state))));
+        strbuf_printf(&q->text, " AND o.lifecycle = (SELECT $%d::text)", arg(q, db_text(slice(f->state))));
 }
 
 static void write_words(Query *q)
@@ -254,15 +260,15 @@ static void write_event_parts(Query *q)
     const EventFilter *f = q->f;
 
     if (begin_part(q, !uuid_is_nil(f->organizer_id))) {
-        strbuf_printf(&q->text, "o.organizer_id = $%d", arg(q, db_uuid(f->organizer_id)));
+        strbuf_printf(&q->text, "o.organizer_id = (SELECT $%d::uuid)", arg(q, db_uuid(f->organizer_id)));
         end_part(q);
     }
     if (begin_part(q, f->domain[0] && q->facet != FACET_DOMAIN)) {
-        strbuf_printf(&q->text, "o.domain = $%d", arg(q, db_text(slice(f->domain))));
+        strbuf_printf(&q->text, "o.domain = (SELECT $%d::text)", arg(q, db_text(slice(f->domain))));
         end_part(q);
     }
     if (begin_part(q, f->mode[0] && q->facet != FACET_MODE)) {
-        strbuf_printf(&q->text, "o.mode = $%d", arg(q, db_text(slice(f->mode))));
+        strbuf_printf(&q->text, "o.mode = (SELECT $%d::text)", arg(q, db_text(slice(f->mode))));
         end_part(q);
     }
     if (begin_part(q, f->keyword_count && q->facet != FACET_KEYWORD)) {
@@ -285,10 +291,13 @@ static void write_earliest(Query *q, int from)
         return;
     strbuf_printf(&q->text, " AND (o.earlier_at < (SELECT $%d)", from);
     if (has_occurrence_parts(q->f) || q->whole) {
+        strbuf_append_cstr(&q->text, " OR (");
+        if (q->whole)
+            strbuf_printf(&q->text, "$%d AND ", arg(q, db_bool(has_occurrence_parts(q->f))));
         strbuf_printf(&q->text,
-                      " OR ($%d AND NOT EXISTS (SELECT 1 FROM occurrence b WHERE b.event_id = o.event_id"
+                      "NOT EXISTS (SELECT 1 FROM occurrence b WHERE b.event_id = o.event_id"
                       " AND b.start_at >= (SELECT $%d) AND (b.start_at, b.id) < (o.start_at, o.id)",
-                      arg(q, db_bool(has_occurrence_parts(q->f))), from);
+                      from);
         write_occurrence_parts(q, "b");
         strbuf_append_cstr(&q->text, "))");
     }
@@ -366,7 +375,7 @@ static void write_page(Query *q)
         write_distance(q, "o");
     else
         strbuf_append_cstr(&q->text, "NULL::float8");
-    strbuf_append_cstr(&q->text, ", o.latitude, o.longitude, o.timezone, e.updated_at, e.rendered, e.card");
+    strbuf_append_cstr(&q->text, ", o.latitude, o.longitude, o.timezone, e.updated_at, e.rendered");
     write_where(q);
     write_order(q);
 }
@@ -409,8 +418,53 @@ static void read_row(Arena *mem, const DbRows *rows, int i, ListRow *out)
         .timezone = db_get_cstr(mem, rows, i, 7),
         .updated_us = db_get_time_us(rows, i, 8),
         .rendered = db_get_int64(rows, i, 9),
-        .card = copied(mem, db_get_text(rows, i, 10)),
     };
+}
+
+/* --- cards ------------------------------------------------------------------------------------------------------- */
+/* An array that is a value: nothing is estimated by it, and the plan stays. */
+static const char CARDS[] = "SELECT id, rendered, updated_at, card FROM event"
+                            " WHERE id = ANY ((SELECT $1::text[]::uuid[])::uuid[])";
+
+/* As they are by now, which may be newer than the rows. */
+static Err read_cards(Request *rq, const Slice *ids, size_t id_count, EventList *list)
+{
+    const Events *events = rq->service;
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_read(rq, CARDS, DB_ARGS(db_text_array(ids, id_count)), &rows));
+    for (int i = 0; i < rows.count; i++) {
+        Uuid id = db_get_uuid(&rows, i, 0);
+        int64_t rendered = db_get_int64(&rows, i, 1);
+        Slice card = copied(rq->mem, db_get_text(&rows, i, 3));
+
+        rendered_keep(events->rendered, RENDERED_CARD, id, rendered, card);
+        for (size_t k = 0; k < list->count; k++) {
+            if (memcmp(list->rows[k].event_id.bytes, id.bytes, sizeof(id.bytes)) != 0)
+                continue;
+            list->rows[k].rendered = rendered;
+            list->rows[k].updated_us = db_get_time_us(&rows, i, 2);
+            list->rows[k].card = card;
+        }
+    }
+    return OK;
+}
+
+/* What has been kept of what the rows name, and the rest from the table. Rows of events never go, so that each has one.
+ */
+static Err fill_cards(Request *rq, EventList *list)
+{
+    const Events *events = rq->service;
+    Slice *ids = ARENA_ARRAY(rq->mem, Slice, list->count + 1);
+    size_t missing = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        ListRow *row = &list->rows[i];
+
+        if (rendered_find(events->rendered, rq->mem, RENDERED_CARD, row->event_id, &row->card) != row->rendered)
+            ids[missing++] = slice(uuid_text(rq->mem, row->event_id));
+    }
+    return missing ? read_cards(rq, ids, missing, list) : OK;
 }
 
 static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *out)
@@ -428,7 +482,7 @@ static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *o
     out->rows = ARENA_ARRAY(rq->mem, ListRow, out->count + 1);
     for (size_t i = 0; i < out->count; i++)
         read_row(rq->mem, &rows, (int)i, &out->rows[i]);
-    return OK;
+    return fill_cards(rq, out);
 }
 
 Err events_store_list(Request *rq, const EventFilter *f, EventList *out)

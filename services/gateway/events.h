@@ -9,7 +9,7 @@
 enum {
     EVENTS_CREDIT_BYTES = 64 * 1024,          /* of messages on the bus, not yet read by the client */
     EVENTS_TEXT_MAX_BYTES = 16 * 1024 * 1024, /* of their JSON; RPC messages are at most 10 MiB */
-    EVENTS_OPEN_MS = 5000,          /* a stream that says nothing at first is answered by then; time to be refused */
+    EVENTS_OPEN_MS = 1000,          /* a stream that says nothing at first is answered by then; time to be refused */
     EVENTS_DEADLINE_GRACE_MS = 5000 /* our end of the stream comes before the producer's */
 };
 

@@ -344,7 +344,9 @@ static bool answer_options(Exchange *x, StepResult *out)
 /* --- finding what it is about ------------------------------------------------------------------------------------ */
 static Slice looked_up_path(const Exchange *x)
 {
-    return x->profile->front && slice_eq_cstr(x->raw_path, "/") ? slice(x->profile->front) : x->raw_path;
+    if (x->profile->front && slice_eq_cstr(x->raw_path, "/"))
+        return slice(x->profile->front);
+    return x->profile->checkup && slice_eq_cstr(x->raw_path, "/health") ? slice(x->profile->checkup) : x->raw_path;
 }
 
 static StepResult find_operation(Exchange *x)

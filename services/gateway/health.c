@@ -138,28 +138,12 @@ static StepResult rag_health(Exchange *x, const Check *checks, const char *bad)
                        bad ? "unhealthy" : "healthy", x->gateway->settings->environment);
 }
 
-static StepResult events_health(Exchange *x, const Check *checks, const char *bad)
-{
-    const Service *s = x->gateway->service;
-    char now[TIME_TEXT_BYTES];
-
-    time_format(clock_unix_us(s->clock), 0, now);
-    return answer_json(x, bad ? 503 : 200,
-                       "{\"status\":\"%s\",\"version\":\"%s\",\"git_commit\":\"%s\",\"slot\":\"%s\",\"docs_url\":"
-                       "\"/api/docs\",\"checks\":{%s},\"timestamp\":\"%s\"}\n",
-                       bad              ? "unhealthy"
-                       : checks[2].fine ? "healthy"
-                                        : "degraded",
-                       s->version, s->commit, x->gateway->slot, checks_json(x, checks, "pass", "warn", "fail"), now);
-}
-
 StepResult health_health(Exchange *x)
 {
     static StepResult (*const FLAVOURS[])(Exchange * x, const Check *checks,
                                           const char *bad) = {[HEALTH_OURS] = our_health,
                                                               [HEALTH_CHAT] = chat_health,
                                                               [HEALTH_SESSIONS] = sessions_health,
-                                                              [HEALTH_EVENTS] = events_health,
                                                               [HEALTH_RAG] = rag_health};
     Check checks[CHECK_COUNT];
 

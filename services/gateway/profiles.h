@@ -4,7 +4,7 @@
 
 typedef enum CorsFlavour { CORS_OURS, CORS_CHAT, CORS_MEDIA, CORS_SESSIONS, CORS_EVENTS, CORS_RAG } CorsFlavour;
 
-typedef enum HealthFlavour { HEALTH_OURS, HEALTH_CHAT, HEALTH_SESSIONS, HEALTH_EVENTS, HEALTH_RAG } HealthFlavour;
+typedef enum HealthFlavour { HEALTH_OURS, HEALTH_CHAT, HEALTH_SESSIONS, HEALTH_RAG } HealthFlavour;
 
 typedef struct Profile {
     const char *name;
@@ -18,6 +18,7 @@ typedef struct Profile {
     const char *strangers_except; /* … but not under this segment of it; NULL none */
     bool root_is_json;            /* "/" is no page, even for browsers */
     const char *front;     /* the path that "/" stands for, where a domain has it; NULL: the gateway's own page */
+    const char *checkup;   /* the same of "/health" */
     bool options_anywhere; /* OPTIONS on any path is 204 */
     bool options_refused;  /* OPTIONS that is no preflight is a wrong method */
 } Profile;

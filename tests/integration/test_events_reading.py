@@ -1,12 +1,15 @@
 """The commons as it is read: lists by filters, walks, search, maps, facets, conditions, tombstones, exports (events
 contract 6, 3.5, and B4, B7 to B9, B13 of 21)."""
+import datetime
 import gzip
 import json
 import secrets
 
+import icalendar
 import pytest
 
 from api import PASSWORD, Api
+from polling import poll
 
 EVENTS, PLACES = "/api/v1/events", "/api/v1/places"
 
@@ -163,6 +166,10 @@ def test_drafts_and_what_is_gone(api, key, events, town):
     assert gone.json()["eventStatus"] == "https://schema.org/EventCancelled" and "name" in gone.json()
 
 
+def is_known(api, path):
+    return api.get(path, headers={"If-None-Match": api.get(path).headers["ETag"]}).status_code == 304
+
+
 def test_everything_in_one_file(api, events):
     lines = [json.loads(line) for line in api.get("/api/v1/exports/events.ndjson").text.splitlines()]
     assert {e["@id"].rsplit("/", 1)[1] for e in lines} >= set(events[:3])
@@ -171,8 +178,78 @@ def test_everything_in_one_file(api, events):
     assert len(json.loads(gzip.decompress(packed.content))["@graph"]) == len(lines)
     first = api.get("/api/v1/exports/events.ttl")
     assert first.text.startswith("@prefix")
-    assert api.get("/api/v1/exports/events.ttl", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert poll(lambda: is_known(api, "/api/v1/exports/events.ttl")), "its tag is the position of the feed"
     assert api.get("/api/v1/exports/events.exe").status_code == 404
+
+
+def test_an_export_is_another_when_one_went_and_one_came(api, key, events, town):
+    def publish(number):
+        answer = api.post(EVENTS, {"name": f"Export {number} {town}", "description": "x", "isAccessibleForFree": True,
+                                   "startDate": f"2027-0{number}-01T20:00:00Z", "doorTime": f"2027-0{number}-01T19:00:00Z",
+                                   "location": {"name": secrets.token_hex(12), "addressLocality": town}}, key)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["@id"].rsplit("/", 1)[1]
+
+    def tag_of_the_export():
+        return api.get("/api/v1/exports/events.ndjson", headers={"Range": "bytes=0-0"}).headers["ETag"]
+
+    def settled():  # until what was written last has its number
+        tags = [tag_of_the_export()]
+        poll(lambda: tags.append(tag_of_the_export()) or tags[-1] == tags[-2])
+        return tags[-1]
+
+    first = publish(1)
+    before = settled()
+    assert api.call("DELETE", f"/api/v1/admin/events/{first}", key).status_code == 204
+    second = publish(2)
+    assert poll(lambda: tag_of_the_export() != before)
+    lines = {e["@id"].rsplit("/", 1)[1]: e
+             for e in map(json.loads, api.get("/api/v1/exports/events.ndjson").text.splitlines())}
+    assert first not in lines and lines[second]["doorTime"] == "2027-02-01T19:00:00Z"
+
+
+def test_everything_as_one_calendar(api, key, town, events):
+    """More entries than a turn has, of one event; each once, and none of what is not public."""
+    start = datetime.datetime.now(datetime.timezone.utc).replace(hour=20, minute=0, second=0, microsecond=0)
+    answer = api.post(EVENTS, {
+        "name": f"Daily {town}", "description": "x", "startDate": (start + datetime.timedelta(days=1)).isoformat(),
+        "skip_multi_session_check": True, "location": {"name": f"Yard {town}", "addressLocality": town},
+        "recurrence": {"external_key": town, "rrule": "FREQ=HOURLY;COUNT=100", "tzid": "UTC"}}, key)
+    assert answer.status_code in (201, 202), answer.text
+    ulid = answer.json()["@id"].rsplit("/", 1)[1]
+    api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key)
+    count = len(api.get(f"{EVENTS}/{ulid}").json()["subEvent"])
+    first = api.get("/api/v1/exports/events.ics")
+    assert first.headers["Content-Type"].startswith("text/calendar")
+    entries = icalendar.Calendar.from_ical(first.content).walk("VEVENT")
+    uids = [str(e["UID"]) for e in entries]
+    assert len(uids) == len(set(uids)) and sum(u.startswith(ulid) for u in uids) == count > 50
+    assert {u.split("-")[0] for u in uids} >= set(events[:3]) and not any(u.startswith(events[4]) for u in uids)
+    single = icalendar.Calendar.from_ical(api.get(f"{EVENTS}/{ulid}/ics").content).walk("VEVENT")
+    assert {str(e["UID"]) for e in single} <= set(uids), "the same names as elsewhere"
+    assert poll(lambda: is_known(api, "/api/v1/exports/events.ics")), "its tag is the position of the feed"
+    assert gzip.decompress(api.get("/api/v1/exports/events.ics.gz").content) == first.content
+
+
+def test_days_of_a_schedule_as_addresses(api, key, town):
+    answer = api.post(EVENTS, {
+        "name": f"Mondays {town}", "description": "x", "startDate": "2031-06-02T20:00:00Z", "skip_multi_session_check": True,
+        "location": {"name": f"Barn {town}", "addressLocality": town},
+        "recurrence": {"external_key": f"mo{town}", "rrule": "FREQ=WEEKLY;BYDAY=MO,FR;COUNT=4", "tzid": "UTC"}}, key)
+    assert answer.status_code in (201, 202), answer.text
+    ulid = answer.json()["@id"].rsplit("/", 1)[1]
+    api.post(f"/api/v1/admin/events/{ulid}/publish", {}, key)
+    plain, iris = (api.get(f"{EVENTS}/{ulid}{query}") for query in ("", "?schedule=iri"))
+    assert sorted(plain.json()["eventSchedule"]["byDay"]) == ["Friday", "Monday"]
+    assert sorted(iris.json()["eventSchedule"]["byDay"]) == ["https://schema.org/Friday", "https://schema.org/Monday"]
+    assert plain.headers["ETag"] != iris.headers["ETag"]
+    rest = {**iris.json(), "eventSchedule": plain.json()["eventSchedule"]}
+    assert rest == plain.json(), "nothing else is otherwise"
+    query = {"startDate": "2031-06-01", "locality": town, "schedule": "iri"}
+    listed = next(e for e in api.get(EVENTS, params=query).json()["items"] if e["@id"].endswith(ulid))
+    assert sorted(listed["eventSchedule"]["byDay"]) == ["https://schema.org/Friday", "https://schema.org/Monday"]
+    for path in (EVENTS, f"{EVENTS}/{ulid}"):
+        assert api.get(path, params={"schedule": "words"}).status_code == 400
 
 
 def test_counts(api, events):
