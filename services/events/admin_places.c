@@ -2,6 +2,7 @@
 #include "services/events/admin_events.h"
 #include "services/events/audit.h"
 #include "services/events/reading.h"
+#include "services/events/rerender.h"
 #include "services/events/store_admin.h"
 #include "services/events/text.h"
 #include "services/events/urls.h"
@@ -295,6 +296,7 @@ Err events_v1_admin_update_place(Request *rq, const Events__V1__AdminUpdatePlace
     TRY(place_save(&w, &place, "place.updated", NULL));
     TRY(note_change(rq, &tx, ENTITY_PLACE, "place.updated", id, before, place.head.node));
     TRY(db_tx_commit(&tx));
+    rerender_at_once(rq, id);
     entity_settled(rq->service);
     return answer_document(rq, ENTITY_PLACE, in->id, out);
 }
@@ -333,6 +335,7 @@ Err events_v1_admin_update_organization(Request *rq, const Events__V1__AdminUpda
     TRY(organization_save(&w, &organization, "organization.updated", NULL));
     TRY(note_change(rq, &tx, ENTITY_ORGANIZATION, "organization.updated", id, before, organization.head.node));
     TRY(db_tx_commit(&tx));
+    rerender_at_once(rq, id);
     entity_settled(rq->service);
     return answer_document(rq, ENTITY_ORGANIZATION, in->id, out);
 }
