@@ -3,6 +3,8 @@
 
 #include <sodium.h>
 
+#include "shared/db_later.h"
+
 /* --- one after the other ----------------------------------------------------------------------------------------- */
 static const char LOCK[] = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t (k, n) "
                            "ORDER BY n";
@@ -228,9 +230,10 @@ Err ingest_store_put_source(DbTx *tx, const SourceRow *row, int64_t now_us)
     uint8_t hash[crypto_hash_sha256_BYTES];
 
     crypto_hash_sha256(hash, (const unsigned char *)row->payload.ptr, row->payload.len);
-    return db_exec(tx, PUT_SOURCE,
-                   DB_ARGS(db_uuid(row->event), db_uuid(row->source), db_text(slice(row->source_event_id)),
-                           db_text(slice(row->url)), db_text(row->payload), db_bytes(slice_of(hash, sizeof(hash))),
-                           db_double(row->confidence), db_text(slice(row->license)), db_text(slice(row->submitter_key)),
-                           db_int64(row->submitter_user), db_time_us(now_us)));
+    return db_exec_later(tx, PUT_SOURCE,
+                         DB_ARGS(db_uuid(row->event), db_uuid(row->source), db_text(slice(row->source_event_id)),
+                                 db_text(slice(row->url)), db_text(row->payload),
+                                 db_bytes(slice_of(hash, sizeof(hash))), db_double(row->confidence),
+                                 db_text(slice(row->license)), db_text(slice(row->submitter_key)),
+                                 db_int64(row->submitter_user), db_time_us(now_us)));
 }
