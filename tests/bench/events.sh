@@ -65,6 +65,10 @@ section_events() {
     note "events: lists of 50 without filters (a second)" "$(median events_any.rate)"
     goal "events: one event (requests a second)" "$(median events_detail.rate)" 8000 'a >= 8000' \
         a="$(median events_detail.rate)"
+    if [[ -e $work/samples/reference.rate ]]; then
+        note "events: one event, rate beside the bare reference's" \
+            "$(calc 'a / b' a="$(median events_detail.rate)" b="$(median reference.rate)")"
+    fi
     note "events: one event, CPU of ${processes[*]} (us)" \
         "$(for name in "${processes[@]}"; do printf '%.0f ' "$(median "events_detail.$name")"; done)"
     goal "events: a page of 200 changes (ms)" "$(median events_feed.p50)" "< 8" 'a < 8' a="$(median events_feed.p50)"
