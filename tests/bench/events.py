@@ -20,7 +20,7 @@ import time
 import urllib.parse
 
 BATCH = 100
-SEED = 7
+SEED = int(os.environ.get("BENCH_SEED", "7"))
 PATHS_LISTS, PATHS_EVENTS = 40, 1000
 AT_ONCE = 6  # batches that wait or are worked off
 PLACES, TOWNS, ORGANIZERS, WORDS = 500, 20, 300, 3000
