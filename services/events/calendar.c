@@ -454,6 +454,7 @@ static Err collect_occurrences(Request *rq, EventFilter *f, bool limited, Uuid *
         f->fuzzy = list.fuzzy;
         f->cursor_us = list.rows[list.count - 1].start_us;
         f->cursor_id = list.rows[list.count - 1].event_id;
+        f->cursor_occurrence = list.rows[list.count - 1].occurrence_id;
     } while (count < max);
     *out_count = count;
     return OK;
