@@ -13,11 +13,17 @@ typedef struct Work {
     EntityWriter w;
 } Work;
 
-static void begin(Fixture *f, Work *work)
+static void begin_for(Fixture *f, Work *work, int64_t ms)
 {
     *work = (Work){.rq = fixture_request(f, 7)};
+    work->rq.deadline_ms = clock_monotonic_ms(work->rq.clock) + ms;
     assert_ok(db_tx_begin(&work->rq, &work->tx));
     work->w = entity_writer(&work->rq, &work->tx);
+}
+
+static void begin(Fixture *f, Work *work)
+{
+    begin_for(f, work, 60000);
 }
 
 static void end(Work *work)
@@ -181,8 +187,7 @@ static void a_place_is_renamed_while_its_events_are_held(void **state)
 
     begin(f, &holder);
     assert_ok(event_load(&holder.w, id, &event));
-    begin(f, &other);
-    other.rq.deadline_ms = clock_monotonic_ms(other.rq.clock) + 2000;
+    begin_for(f, &other, 10000);
     rename_place(&other, place, "Free hall");
     end(&other);
     node_add_text(holder.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("held"));
@@ -204,8 +209,7 @@ static void a_place_that_is_being_named_cannot_be_changed(void **state)
     assert_ok(event_load(&holder.w, id, &event));
     node_add_text(holder.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("named"));
     assert_ok(event_save(&holder.w, &event, "", NULL));
-    begin(f, &other);
-    other.rq.deadline_ms = clock_monotonic_ms(other.rq.clock) + 300;
+    begin_for(f, &other, 1000);
     assert_true(err_failed(place_load(&other.w, place, &entity)));
     db_tx_done(&other.tx);
     end(&holder);
