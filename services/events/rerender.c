@@ -2,6 +2,7 @@
 #include "services/events/rerender.h"
 
 #include "services/events/store_rerender.h"
+#include "shared/db_later.h"
 
 enum { TURN_EVENTS = 100, ARENA_BYTES = 65536, AT_ONCE_MS = 2000 };
 
@@ -15,6 +16,8 @@ static Err render_one(Request *rq, DbTx *tx, EntityKind kind, Uuid id)
     w.mem = mem;
     TRY(db_savepoint(tx));
     e = event_render(&w, id, kind);
+    if (!err_failed(e))
+        e = db_settle(tx);
     if (!err_failed(e) || e.reason->retry)
         return e;
     LOG_WARN(rq->log, "event_not_rendered", "event", ulid_text(mem, id), "error", e.text);
