@@ -4,7 +4,7 @@
 #include "services/events/store_rerender.h"
 #include "shared/db_later.h"
 
-enum { TURN_EVENTS = 100, ARENA_BYTES = 65536 };
+enum { TURN_EVENTS = 100, ARENA_BYTES = 65536, AT_ONCE_MS = 2000 };
 
 /* In a savepoint: what is wrong with one event is no harm to the others. */
 static Err render_one(Request *rq, DbTx *tx, EntityKind kind, Uuid id)
@@ -49,8 +49,13 @@ Err rerender_turn(Request *rq, Uuid entity, bool *out_more)
 
 void rerender_at_once(Request *rq, Uuid entity)
 {
+    Request turn = *rq;
     bool more;
-    Err e = rerender_turn(rq, entity, &more);
+    Err e;
+
+    /* What is held by somebody else is no reason to keep the caller, whose change is done. */
+    turn.deadline_ms = MIN(rq->deadline_ms, clock_monotonic_ms(rq->clock) + AT_ONCE_MS);
+    e = rerender_turn(&turn, entity, &more);
 
     if (err_failed(e))
         LOG_WARN(rq->log, "rerender_later", "error", e.text);
