@@ -1,6 +1,7 @@
 /* Administration: events, places and organisations changed by hand; merged, taken back, written down. */
 #include "atrium/events/v1/admin.service.h"
 #include "services/events/admin_testing.h"
+#include "services/events/merge.h"
 #include "services/events/reading.h"
 
 #define CALL(f, method, in, out)                                                                                       \
@@ -359,6 +360,28 @@ static void merged_places_are_one(void **state)
     assert_reason(merge(f, goes, test_place(f, "New", ""), &out), &GONE);
 }
 
+/* An event beyond those that a merge changes itself may be held by somebody who then waits for the place. */
+static void a_merge_waits_for_no_event_once_it_has_places(void **state)
+{
+    Fixture *f = *state;
+    Uuid keeps = test_place(f, "Wide Hall", ""), goes = test_place(f, "Hall, wide", ""), last;
+    Events__V1__MergeReply out;
+    EventEntity held;
+    Work work;
+
+    for (int i = 0; i < REPOINT_MAX; i++)
+        (void)test_event(f, goes, arena_printf(f->schema.mem, "Wide %d", i), i + 1, LIFECYCLE_PUBLISHED);
+    last = test_event(f, goes, "Last", 3, LIFECYCLE_PUBLISHED);
+    work_begin(f, &work);
+    assert_ok(event_load(&work.w, last, &held));
+    assert_ok(merge(f, keeps, goes, &out));
+    held.domain = "music";
+    assert_ok(event_save(&work.w, &held, "", NULL));
+    work_end(&work);
+    assert_memory_equal(&held.place_id, &keeps, sizeof(keeps));
+    assert_int_equal(COUNT_OF(f, "SELECT count(*) FROM event WHERE place_id = '%s'", keeps), REPOINT_MAX + 1);
+}
+
 static void what_is_alike_is_found(void **state)
 {
     Fixture *f = *state;
@@ -475,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_place_is_changed_in_part),
         cmocka_unit_test(a_place_in_use_is_not_deleted),
         cmocka_unit_test(merged_places_are_one),
+        cmocka_unit_test(a_merge_waits_for_no_event_once_it_has_places),
         cmocka_unit_test(what_is_alike_is_found),
         cmocka_unit_test(what_was_done_is_written_down),
         cmocka_unit_test(another_trust_is_noted_for_later),

@@ -7,7 +7,8 @@
  * of the change feed and the event on the bus.
  *
  * Locks are taken in the order of ids within a kind, events before places before organisations: who loads several loads
- * them so. Whoever changes a place or an organisation locks no event: documents follow in transactions of their own. */
+ * them so. Whoever changes a place or an organisation locks no event: documents follow in transactions of their own; a
+ * merge locks events before it locks what they name. */
 #pragma once
 #include "services/events/events.h"
 #include "services/events/node.h"

@@ -34,15 +34,23 @@ Err merge_repoint_event(const EntityWriter *w, Uuid id, EntityKind kind, Uuid fr
     return event_save(w, &event, kind == ENTITY_PLACE ? "place merged" : "organiser merged", NULL);
 }
 
-/* Events that name `from`, a tombstone soon, are of `to` from now on: REPOINT_MAX of them. */
-static Err repoint(const EntityWriter *w, EntityKind kind, Uuid from, Uuid to)
-{
+/* Events that name what goes, REPOINT_MAX of them. They are locked before what they name, and no others after it: who
+ * saves an event holds it and waits for its place. */
+typedef struct Users {
     Uuid *events;
     size_t count;
+} Users;
 
-    TRY(events_store_users_of(w->tx, w->mem, kind, from, REPOINT_MAX, &events, &count));
-    for (size_t i = 0; i < count; i++)
-        TRY(merge_repoint_event(w, events[i], kind, from, to));
+static Err lock_users(const EntityWriter *w, EntityKind kind, Uuid from, Users *out)
+{
+    return events_store_users_of(w->tx, w->mem, kind, from, REPOINT_MAX, &out->events, &out->count);
+}
+
+/* Those are of `to` from now on; of the others, and of what comes meanwhile, housekeeping sees to it. */
+static Err repoint(const EntityWriter *w, EntityKind kind, const Users *users, Uuid from, Uuid to)
+{
+    for (size_t i = 0; i < users->count; i++)
+        TRY(merge_repoint_event(w, users->events[i], kind, from, to));
     return OK;
 }
 
@@ -101,11 +109,12 @@ static void keep_public(EntityHead *keeps, const EntityHead *goes)
 Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out)
 {
     PlaceEntity keeps, goes;
+    Users users;
 
     TRY(refuse_same(primary, duplicate));
     TRY(events_store_check_there(w->tx, ENTITY_PLACE, primary));
     TRY(events_store_check_there(w->tx, ENTITY_PLACE, duplicate));
-    TRY(repoint(w, ENTITY_PLACE, duplicate, primary)); /* events are locked first, by everybody */
+    TRY(lock_users(w, ENTITY_PLACE, duplicate, &users));
     TRY(comes_first(primary, duplicate) ? place_load(w, primary, &keeps) : place_load(w, duplicate, &goes));
     TRY(comes_first(primary, duplicate) ? place_load(w, duplicate, &goes) : place_load(w, primary, &keeps));
     TRY(check_pair(&keeps.head, &goes.head, out));
@@ -116,7 +125,7 @@ Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *ou
     if (!keeps.timezone[0])
         keeps.timezone = goes.timezone;
     TRY(place_save(w, &keeps, "place.merged", NULL));
-    TRY(repoint(w, ENTITY_PLACE, duplicate, primary)); /* what came meanwhile */
+    TRY(repoint(w, ENTITY_PLACE, &users, duplicate, primary));
     TRY(events_store_forward(w->tx, ENTITY_PLACE, duplicate, primary, w->now_us));
     entity_delete(w, &goes.head, "merged", primary);
     return place_save(w, &goes, "place.merged", NULL);
@@ -125,11 +134,12 @@ Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *ou
 Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out)
 {
     OrganizationEntity keeps, goes;
+    Users users;
 
     TRY(refuse_same(primary, duplicate));
     TRY(events_store_check_there(w->tx, ENTITY_ORGANIZATION, primary));
     TRY(events_store_check_there(w->tx, ENTITY_ORGANIZATION, duplicate));
-    TRY(repoint(w, ENTITY_ORGANIZATION, duplicate, primary)); /* events are locked first, by everybody */
+    TRY(lock_users(w, ENTITY_ORGANIZATION, duplicate, &users));
     TRY(comes_first(primary, duplicate) ? organization_load(w, primary, &keeps)
                                         : organization_load(w, duplicate, &goes));
     TRY(comes_first(primary, duplicate) ? organization_load(w, duplicate, &goes)
@@ -140,7 +150,7 @@ Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Mer
     TRY(fill(w->mem, &keeps.head, &goes.head));
     keep_public(&keeps.head, &goes.head);
     TRY(organization_save(w, &keeps, "organization.merged", NULL));
-    TRY(repoint(w, ENTITY_ORGANIZATION, duplicate, primary)); /* what came meanwhile */
+    TRY(repoint(w, ENTITY_ORGANIZATION, &users, duplicate, primary));
     TRY(events_store_forward(w->tx, ENTITY_ORGANIZATION, duplicate, primary, w->now_us));
     entity_delete(w, &goes.head, "merged", primary);
     return organization_save(w, &goes, "organization.merged", NULL);

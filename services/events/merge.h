@@ -8,8 +8,8 @@ typedef struct Merged {
     Uuid canonical;
     bool already; /* it had been merged before */
 } Merged;
-/* `duplicate` becomes a tombstone that names `primary`, which takes what it lacks from it; events follow. Locks events
- * first. INVALID_ARGUMENT (the same one), NOT_FOUND, GONE. */
+/* `duplicate` becomes a tombstone that names `primary`, which takes what it lacks from it; events follow. Locks
+ * REPOINT_MAX events first, and no others. INVALID_ARGUMENT (the same one), NOT_FOUND, GONE. */
 Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out) MUST_CHECK;
 Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out) MUST_CHECK;
 /* An event that names `from`, a tombstone, is of `to` from now on. */
