@@ -12,6 +12,8 @@ struct EntityBefore {
     Node *full;
     Lifecycle lifecycle;
     Uuid place_id, organizer_id;
+    Uuid *places; /* all that it named, of single occurrences, too */
+    size_t place_count;
     bool deleted, withheld;
     size_t occurrence_count;
 };
@@ -175,6 +177,7 @@ Err event_load(const EntityWriter *w, Uuid id, EventEntity *out)
     e.head.before->withheld = e.takedown_us != 0;
     e.head.before->place_id = e.place_id;
     e.head.before->organizer_id = e.organizer_id;
+    e.head.before->place_count = event_places(w->mem, &e, &e.head.before->places);
     e.head.before->occurrence_count = e.occurrence_count;
     *out = e;
     return OK;
@@ -409,6 +412,14 @@ static void lead_on(Uuid *at, const Referred *gone)
         *at = gone->superseded_by;
 }
 
+/* It was there before, under another id. */
+static void lead_on_before(struct EntityBefore *before, const Referred *gone)
+{
+    lead_on(gone->kind == 'o' ? &before->organizer_id : &before->place_id, gone);
+    for (size_t i = 0; gone->kind == 'p' && i < before->place_count; i++)
+        lead_on(&before->places[i], gone);
+}
+
 /* What was merged meanwhile leads on; true when something was. */
 static bool follow_merges(EventEntity *event, const EventRefs *refs)
 {
@@ -420,6 +431,8 @@ static bool follow_merges(EventEntity *event, const EventRefs *refs)
         if (!r->gone || uuid_is_nil(r->superseded_by))
             continue;
         any = true;
+        if (event->head.before)
+            lead_on_before(event->head.before, r);
         if (r->kind == 'o')
             lead_on(&event->organizer_id, r);
         else
@@ -430,20 +443,32 @@ static bool follow_merges(EventEntity *event, const EventRefs *refs)
     return any;
 }
 
+/* Does the event, or one of its occurrences, come to be at a place that is gone, or to be of such an organiser? */
+static bool is_named_anew(const EventEntity *event, const Referred *gone)
+{
+    const struct EntityBefore *before = event->head.before;
+    bool named = false;
+
+    if (gone->kind == 'o')
+        return same_id(event->organizer_id, gone->id) && !same_id(before->organizer_id, gone->id);
+    if (same_id(event->place_id, gone->id) && !same_id(before->place_id, gone->id))
+        return true;
+    for (size_t i = 0; i < before->place_count; i++)
+        named |= same_id(before->places[i], gone->id);
+    return !named;
+}
+
 /* An event may stay where a place was that was deleted; nothing comes to be there. */
 static Err check_named(const EventEntity *event, const EventRefs *refs)
 {
-    const struct EntityBefore *before = event->head.before;
-
     for (size_t i = 0; i < refs->count; i++) {
         const Referred *r = &refs->list[i];
-        Uuid now = r->kind == 'o' ? event->organizer_id : event->place_id;
 
-        if (!r->gone || event->head.deleted_us || !same_id(now, r->id))
+        if (!r->gone || event->head.deleted_us)
             continue;
-        if (!before)
+        if (!event->head.before)
             return err_make(&UNAVAILABLE, "what the event names was deleted just now");
-        if (!same_id(r->kind == 'o' ? before->organizer_id : before->place_id, r->id))
+        if (is_named_anew(event, r))
             return err_make(&UNPROCESSABLE, "%s: it is deleted", r->kind == 'o' ? "organizer" : "location");
     }
     return OK;

@@ -257,6 +257,38 @@ static void what_is_gone_is_not_named_anew(void **state)
     event.place_id = gone;
     assert_reason(event_save(&work.w, &event, "", NULL), &UNPROCESSABLE);
     db_tx_done(&work.tx);
+    begin(f, &work);
+    assert_ok(event_load(&work.w, moves, &event));
+    event.occurrences[1].place_id = gone;
+    assert_reason(event_save(&work.w, &event, "", NULL), &UNPROCESSABLE);
+    db_tx_done(&work.tx);
+}
+
+static void what_was_merged_into_what_is_gone_does_not_hold_up_its_events(void **state)
+{
+    Fixture *f = *state;
+    Uuid merged = make_place(f, "Merged, too"), gone = make_place(f, "Gone, too"),
+         id = make_event(f, merged, "At what was merged");
+    EventEntity event;
+    Work work;
+
+    begin(f, &work);
+    assert_ok(event_load(&work.w, id, &event));
+    event.occurrences[0].place_id = merged; /* said by itself */
+    assert_ok(event_save(&work.w, &event, "", NULL));
+    end(&work);
+    test_schema_script(&f->schema,
+                       arena_printf(f->schema.mem,
+                                    "UPDATE place SET deleted_at = now(), superseded_by = '%1$s' WHERE id = '%2$s'; "
+                                    "UPDATE place SET deleted_at = now() WHERE id = '%1$s'",
+                                    uuid_text(f->schema.mem, gone), uuid_text(f->schema.mem, merged)));
+    begin(f, &work);
+    assert_ok(event_load(&work.w, id, &event));
+    node_add_text(work.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("still"));
+    assert_ok(event_save(&work.w, &event, "", NULL));
+    assert_memory_equal(&event.place_id, &gone, sizeof(gone));
+    assert_memory_equal(&event.occurrences[0].place_id, &gone, sizeof(gone));
+    end(&work);
 }
 
 static void what_is_gone_leaves_a_tombstone(void **state)
@@ -357,6 +389,7 @@ int main(void)
         cmocka_unit_test(a_place_is_renamed_while_its_events_are_held),
         cmocka_unit_test(a_place_that_is_being_named_cannot_be_changed),
         cmocka_unit_test(what_is_gone_is_not_named_anew),
+        cmocka_unit_test(what_was_merged_into_what_is_gone_does_not_hold_up_its_events),
         cmocka_unit_test(what_is_gone_leaves_a_tombstone),
         cmocka_unit_test(drafts_are_for_administrators),
         cmocka_unit_test(an_occurrence_is_somewhere),
