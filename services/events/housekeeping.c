@@ -142,12 +142,12 @@ static Err decide_one(Housekeeping *h, Uuid id)
 }
 
 /* A nil `after`: all of it. */
-static Err trust_done_to(Request *rq, Uuid source, Uuid before, Uuid after)
+static Err trust_done_to(Request *rq, const TrustTurn *turn, Uuid after)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(events_store_trust_done(&tx, source, before, after));
+    TRY(events_store_trust_done(&tx, turn, after));
     return db_tx_commit(&tx);
 }
 
@@ -155,16 +155,17 @@ Err housekeeping_trust(Housekeeping *h, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(h, mem);
-    Uuid source, before, *ids;
+    TrustTurn now;
     size_t count;
+    Uuid *ids;
 
-    TRY(events_store_next_trust(&rq, BATCH, mem, &source, &before, &ids, &count));
-    *out_more = !uuid_is_nil(source);
-    if (uuid_is_nil(source))
+    TRY(events_store_next_trust(&rq, BATCH, mem, &now, &ids, &count));
+    *out_more = !uuid_is_nil(now.source);
+    if (uuid_is_nil(now.source))
         return OK;
     for (size_t i = 0; i < count; i++)
         TRY(go_on(h, "trust", ids[i], decide_one(h, ids[i]), NULL));
-    TRY(trust_done_to(&rq, source, before, count ? ids[count - 1] : (Uuid){{0}}));
+    TRY(trust_done_to(&rq, &now, count ? ids[count - 1] : (Uuid){{0}}));
     if (count)
         entity_settled(h->events);
     return OK;
@@ -184,7 +185,8 @@ static Err repoint_one(Housekeeping *h, Uuid id, const StillNamed *named)
     return db_tx_commit(&tx);
 }
 
-/* By the events' ids: what is left out does not come again until all others have been looked at. */
+/* By the ids of what was merged, then of events: what is left out does not come again until all others have been looked
+ * at. */
 Err housekeeping_repoint(Housekeeping *h, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
@@ -194,14 +196,14 @@ Err housekeeping_repoint(Housekeeping *h, bool *out_more)
     size_t count;
     Uuid *ids;
 
-    TRY(events_store_still_named(&rq, h->repointed_to, BATCH, &named, &ids, &count));
+    TRY(events_store_still_named(&rq, &h->repointed_to, BATCH, &named, &ids, &count));
     for (size_t i = 0; i < count; i++)
         TRY(go_on(h, "merged", ids[i], repoint_one(h, ids[i], &named), &left));
     if (count)
         entity_settled(h->events);
     *out_more = count > 0;
     if (left || !count)
-        h->repointed_to = count ? ids[count - 1] : (Uuid){{0}};
+        h->repointed_to = count ? (RepointedTo){named.from, ids[count - 1]} : (RepointedTo){.event = {{0}}};
     return OK;
 }
 

@@ -5,13 +5,19 @@
 #include "services/events/entity.h"
 #include "shared/sweeper.h"
 
+/* An event of a place or organisation that was merged. */
+typedef struct RepointedTo {
+    Uuid named, event;
+} RepointedTo;
+
 typedef struct Housekeeping {
     const Events *events;
     Db *db;
     const Clock *clock;
     Log *log;
-    int64_t hourly_ms;             /* from here on housekeeping's own: when the hourly ones are due again, monotonic */
-    Uuid expired_to, repointed_to; /* events behind which it goes on; nil: at the first */
+    int64_t hourly_ms;        /* from here on housekeeping's own: when the hourly ones are due again, monotonic */
+    Uuid expired_to;          /* the event behind which it goes on; nil: at the first */
+    RepointedTo repointed_to; /* the same */
 } Housekeeping;
 /* `h` is borrowed until sweeper_stop. */
 Sweeper *housekeeping_start(Housekeeping *h, Metrics *metrics);

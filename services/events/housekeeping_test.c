@@ -6,6 +6,8 @@
 #include "services/events/merge.h"
 #include "services/events/rerender.h"
 #include "services/events/review.h"
+#include "services/events/store_admin.h"
+#include "services/events/store_housekeeping.h"
 
 static Housekeeping housekeeping(Fixture *f)
 {
@@ -179,6 +181,62 @@ static void a_spoilt_event_holds_up_no_other(void **state)
                                                 uuid_text(f->schema.mem, place), uuid_text(f->schema.mem, from)));
 }
 
+/* The one that is looked at first has an event that cannot be mended, younger than those of the other. */
+static void a_spoilt_event_holds_up_no_other_place(void **state)
+{
+    Fixture *f = *state;
+    Uuid first = test_place(f, "First", "Ottawa"), second = test_place(f, "Second", "Ottawa"),
+         to = test_place(f, "Into", "Ottawa"), good = test_event(f, second, "Good", 1, LIFECYCLE_PUBLISHED),
+         bad = test_event(f, first, "Bad", 1, LIFECYCLE_PUBLISHED);
+    EventEntity event;
+
+    spoil(f, bad);
+    test_schema_script(&f->schema,
+                       arena_printf(f->schema.mem,
+                                    "UPDATE place SET superseded_by = '%1$s', deleted_at = now() WHERE id = '%2$s';"
+                                    "UPDATE place SET superseded_by = '%1$s', deleted_at = now() WHERE id = '%3$s'",
+                                    uuid_text(f->schema.mem, to), uuid_text(f->schema.mem, first),
+                                    uuid_text(f->schema.mem, second)));
+    run(f, housekeeping_repoint);
+    test_load_event(f, good, &event);
+    assert_memory_equal(&event.place_id, &to, sizeof(to));
+    test_schema_script(&f->schema, arena_printf(f->schema.mem,
+                                                "UPDATE event SET place_id = '%1$s' WHERE doc = '{'; "
+                                                "UPDATE occurrence SET place_id = '%1$s' WHERE place_id = '%2$s'",
+                                                uuid_text(f->schema.mem, to), uuid_text(f->schema.mem, first)));
+}
+
+/* The first turn has begun at the first event, where the second change begins, too. */
+static void another_change_of_trust_is_not_taken_for_the_first(void **state)
+{
+    static const char LEFT[] = "SELECT count(*) FROM trust_change WHERE after_id = "
+                               "'00000000-0000-0000-0000-000000000000'";
+    Fixture *f = *state;
+    Uuid source = test_source(f, "twice", 5), *ids;
+    TrustTurn turn;
+    size_t count;
+    Work work;
+
+    work_begin(f, &work);
+    assert_ok(events_store_trust_changed(&work.tx, source));
+    work_end(&work);
+    work_begin(f, &work);
+    assert_ok(events_store_next_trust(&work.rq, 1, work.w.mem, &turn, &ids, &count));
+    assert_memory_equal(&turn.source, &source, sizeof(source));
+    work_end(&work);
+    work_begin(f, &work);
+    assert_ok(events_store_trust_changed(&work.tx, source));
+    work_end(&work);
+    for (int i = 0; i < 2; i++) {
+        work_begin(f, &work);
+        assert_ok(events_store_trust_done(&work.tx, &turn, i ? source : (Uuid){{0}}));
+        work_end(&work);
+        assert_int_equal(test_schema_count(&f->schema, LEFT), 1);
+    }
+    run(f, housekeeping_trust);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM trust_change"), 0);
+}
+
 /* More events than a turn has: the first are written anew at once, the others by housekeeping. */
 static void a_place_of_many_events_is_renamed(void **state)
 {
@@ -288,6 +346,8 @@ int main(void)
         cmocka_unit_test(another_trust_decides_anew),
         cmocka_unit_test(an_erased_account_leaves_no_trace),
         cmocka_unit_test(a_spoilt_event_holds_up_no_other),
+        cmocka_unit_test(a_spoilt_event_holds_up_no_other_place),
+        cmocka_unit_test(another_change_of_trust_is_not_taken_for_the_first),
         cmocka_unit_test(a_place_of_many_events_is_renamed),
         cmocka_unit_test(a_batch_that_was_given_up_is_handed_out_again),
     };

@@ -45,59 +45,74 @@ Err events_store_forget_batches(DbTx *tx, int64_t before_us, int64_t limit, int6
 
 /* --- trust ----------------------------------------------------------------------------------------------------------
  */
-static const char NEXT_SOURCE[] = "SELECT source_id, after_id FROM trust_change ORDER BY source_id LIMIT 1";
+/* `xmin` is another one after each change of the row, also where after_id stays nil. */
+static const char NEXT_SOURCE[] =
+    "SELECT source_id, after_id, xmin::text::int8 FROM trust_change ORDER BY source_id LIMIT 1";
 static const char NEXT_TRUST[] =
     "SELECT DISTINCT o.entity_id FROM observation o WHERE o.source_id = $1 AND o.superseded_at IS NULL"
     " AND o.entity_id > $2 AND EXISTS (SELECT FROM observation p WHERE p.entity_id = o.entity_id"
     "   AND p.source_id <> $1 AND p.superseded_at IS NULL) ORDER BY o.entity_id LIMIT $3";
 
-Err events_store_next_trust(Request *rq, int64_t limit, Arena *mem, Uuid *out_source, Uuid *out_after, Uuid **out,
-                            size_t *out_count)
+Err events_store_next_trust(Request *rq, int64_t limit, Arena *mem, TrustTurn *out_turn, Uuid **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows source = {0};
     CLEANUP(db_rows_done) DbRows rows = {0};
+    Uuid after;
 
     TRY(db_read(rq, NEXT_SOURCE, DB_NO_ARGS, &source));
-    *out_source = *out_after = (Uuid){{0}};
+    *out_turn = (TrustTurn){.change = 0};
     *out_count = 0;
     if (source.count == 0)
         return OK;
-    *out_source = db_get_uuid(&source, 0, 0);
-    *out_after = db_get_uuid(&source, 0, 1);
-    TRY(db_read(rq, NEXT_TRUST, DB_ARGS(db_uuid(*out_source), db_uuid(*out_after), db_int64(limit)), &rows));
+    out_turn->source = db_get_uuid(&source, 0, 0);
+    after = db_get_uuid(&source, 0, 1);
+    out_turn->change = db_get_int64(&source, 0, 2);
+    TRY(db_read(rq, NEXT_TRUST, DB_ARGS(db_uuid(out_turn->source), db_uuid(after), db_int64(limit)), &rows));
     read_uuids(mem, &rows, out, out_count);
     return OK;
 }
 
-static const char TRUST_IS_DONE[] = "DELETE FROM trust_change WHERE source_id = $1 AND after_id = $2";
-static const char TRUST_GOES_ON[] = "UPDATE trust_change SET after_id = $3 WHERE source_id = $1 AND after_id = $2";
+#define THIS_CHANGE " WHERE source_id = $1 AND xmin = $2::int8::text::xid"
+static const char TRUST_IS_DONE[] = "DELETE FROM trust_change" THIS_CHANGE;
+static const char TRUST_GOES_ON[] = "UPDATE trust_change SET after_id = $3" THIS_CHANGE;
 
-Err events_store_trust_done(DbTx *tx, Uuid source, Uuid before, Uuid after)
+Err events_store_trust_done(DbTx *tx, const TrustTurn *turn, Uuid after)
 {
-    return uuid_is_nil(after) ? db_exec(tx, TRUST_IS_DONE, DB_ARGS(db_uuid(source), db_uuid(before)))
-                              : db_exec(tx, TRUST_GOES_ON, DB_ARGS(db_uuid(source), db_uuid(before), db_uuid(after)));
+    DbValue source = db_uuid(turn->source), change = db_int64(turn->change);
+
+    return uuid_is_nil(after) ? db_exec(tx, TRUST_IS_DONE, DB_ARGS(source, change))
+                              : db_exec(tx, TRUST_GOES_ON, DB_ARGS(source, change, db_uuid(after)));
 }
 
 /* --- merged ---------------------------------------------------------------------------------------------------------
  */
+/* In the order of ids, which no two kinds share, behind event $2 of $1. From the tombstones, which are few: in the
+ * order of events one would read them all to find none. */
+#define BEHIND(owner, event) "(" owner ".id > $1 OR " event " > $2)"
 static const char STILL_NAMED[] =
-    "(SELECT 'place', p.id, p.superseded_by FROM place p WHERE p.superseded_by IS NOT NULL AND (EXISTS ("
-    "   SELECT FROM event e WHERE e.place_id = p.id AND e.id > $1) OR EXISTS ("
-    "   SELECT FROM occurrence o WHERE o.place_id = p.id AND o.event_id > $1)) LIMIT 1)"
-    " UNION ALL (SELECT 'organization', g.id, g.superseded_by FROM organization g WHERE g.superseded_by IS NOT NULL"
-    "   AND EXISTS (SELECT FROM event e WHERE e.organizer_id = g.id AND e.id > $1) LIMIT 1) LIMIT 1";
+    "(SELECT 'place', p.id, p.superseded_by FROM place p WHERE p.superseded_by IS NOT NULL AND p.id >= $1 AND (EXISTS ("
+    "   SELECT FROM event e WHERE e.place_id = p.id AND " BEHIND(
+        "p", "e.id") ") OR EXISTS ("
+                     "   SELECT FROM occurrence o WHERE o.place_id = p.id AND " BEHIND(
+                         "p", "o.event_id") ")) ORDER BY 2 LIMIT 1)"
+                                            " UNION ALL (SELECT 'organization', g.id, g.superseded_by FROM "
+                                            "organization g WHERE g.superseded_by IS NOT NULL"
+                                            "   AND g.id >= $1 AND EXISTS (SELECT FROM event e WHERE e.organizer_id = "
+                                            "g.id AND " BEHIND("g", "e.id") ")"
+                                                                            "   ORDER BY 2 LIMIT 1) ORDER BY 2 LIMIT 1";
 static const char AT_PLACE[] =
     "SELECT id FROM (SELECT id FROM event WHERE place_id = $1"
     " UNION SELECT event_id FROM occurrence WHERE place_id = $1) x WHERE id > $2 ORDER BY id LIMIT $3";
 static const char OF_ORGANIZER[] = "SELECT id FROM event WHERE organizer_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 
-Err events_store_still_named(Request *rq, Uuid after, int64_t limit, StillNamed *out, Uuid **out_events,
+Err events_store_still_named(Request *rq, const RepointedTo *behind, int64_t limit, StillNamed *out, Uuid **out_events,
                              size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows named = {0};
     CLEANUP(db_rows_done) DbRows rows = {0};
+    Uuid after = {{0}};
 
-    TRY(db_read(rq, STILL_NAMED, DB_ARGS(db_uuid(after)), &named));
+    TRY(db_read(rq, STILL_NAMED, DB_ARGS(db_uuid(behind->named), db_uuid(behind->event)), &named));
     *out = (StillNamed){.kind = ENTITY_PLACE};
     *out_count = 0;
     if (named.count == 0)
@@ -106,6 +121,8 @@ Err events_store_still_named(Request *rq, Uuid after, int64_t limit, StillNamed 
         out->kind = ENTITY_ORGANIZATION;
     out->from = db_get_uuid(&named, 0, 1);
     out->to = db_get_uuid(&named, 0, 2);
+    if (memcmp(&out->from, &behind->named, sizeof(out->from)) == 0)
+        after = behind->event;
     TRY(db_read(rq, out->kind == ENTITY_PLACE ? AT_PLACE : OF_ORGANIZER,
                 DB_ARGS(db_uuid(out->from), db_uuid(after), db_int64(limit)), &rows));
     read_uuids(rq->mem, &rows, out_events, out_count);
