@@ -5,6 +5,7 @@
 
 #include "services/events/fixture.h"
 #include "services/events/seed.h"
+#include "services/events/store_calendar.h"
 #include "services/events/store_exports.h"
 
 static const EventFilter ANY = {.from_us = WINDOW_FROM_US,
@@ -317,6 +318,43 @@ static void what_is_wrong_with_a_query_is_told(void **state)
 }
 
 /* Three at one start, which differ in their ends: each is on one page. */
+/* Between the two statements of a list an event becomes a draft and is written anew. */
+static void a_draft_has_no_card_for_those_who_saw_it_public(void **state)
+{
+    Fixture *f = *state;
+    EventList list = list_of(f, &ANY);
+    const ListRow *row = &list.rows[0];
+    char *event = uuid_text(f->schema.mem, row->event_id);
+    Request nobody = fixture_request(f, 0), viewer = fixture_request_of(f, 9, "events.admin.read");
+    int64_t as_listed = row->rendered, number;
+    CalendarRow *rows;
+    Slice card;
+    size_t count;
+
+    test_schema_script(&f->schema, arena_printf(f->schema.mem,
+                                                "UPDATE event SET lifecycle = 'draft', rendered = rendered + 1"
+                                                " WHERE id = '%1$s';"
+                                                "UPDATE occurrence SET listed = false WHERE event_id = '%1$s'",
+                                                event));
+    for (int i = 0; i < 3; i++) { /* nobody, before and after somebody who may has read it */
+        Request *rq = i == 1 ? &viewer : &nobody;
+        CardSlot slot = {row->event_id, &number, NULL, &card};
+
+        number = as_listed;
+        card = SLICE_LIT("");
+        assert_ok(events_store_cards(rq, &slot, 1));
+        assert_int_equal(card.len > 0, i == 1);
+        assert_ok(events_store_calendar_of(rq, &row->occurrence_id, 1, &rows, &count));
+        assert_int_equal(count, i == 1);
+    }
+    test_schema_script(
+        &f->schema, arena_printf(f->schema.mem,
+                                 "UPDATE event SET lifecycle = 'published', rendered = rendered + 1 WHERE id = '%1$s';"
+                                 "UPDATE occurrence SET listed = true WHERE event_id = '%1$s'",
+                                 event));
+    assert_int_equal(found(f, &ANY), 120);
+}
+
 static void occurrences_of_one_start_are_each_on_a_page(void **state)
 {
     Fixture *f = *state;
@@ -328,7 +366,8 @@ static void occurrences_of_one_start_are_each_on_a_page(void **state)
     test_schema_script(
         &f->schema,
         "INSERT INTO occurrence (id, event_id, start_at, end_at, timezone, place_id, listed, lifecycle, domain,"
-        " mode, locality) SELECT gen_random_uuid(), o.event_id, '2031-07-01', ('2031-07-01T0' || n || ':00:00Z')::timestamptz,"
+        " mode, locality) SELECT gen_random_uuid(), o.event_id, '2031-07-01', ('2031-07-01T0' || n || "
+        "':00:00Z')::timestamptz,"
         " o.timezone, o.place_id, true, 'published', o.domain, o.mode, o.locality"
         " FROM (SELECT * FROM occurrence WHERE place_id IS NOT NULL LIMIT 1) o, generate_series(1, 3) n");
     filter.from_us = seed_day(366);
@@ -385,6 +424,7 @@ int main(void)
         cmocka_unit_test(queries_are_read),
         cmocka_unit_test(what_is_wrong_with_a_query_is_told),
         cmocka_unit_test(an_export_shows_of_an_event_what_is_next),
+        cmocka_unit_test(a_draft_has_no_card_for_those_who_saw_it_public),
         cmocka_unit_test(occurrences_of_one_start_are_each_on_a_page), /* the last: it adds some */
     };
 

@@ -67,20 +67,26 @@ static void read_rows(Arena *mem, const DbRows *rows, CalendarRow **out, size_t 
         read_row(mem, rows, i, &(*out)[i]);
 }
 
-/* With cards that have been kept. */
+/* With cards that have been kept; without what may not be shown any more. */
 static Err read_shown(Request *rq, const DbRows *rows, CalendarRow **out, size_t *out_count)
 {
     CardSlot *slots = ARENA_ARRAY(rq->mem, CardSlot, rows->count + 1);
+    size_t shown = 0;
 
     read_rows(rq->mem, rows, out, out_count);
     for (size_t i = 0; i < *out_count; i++)
         slots[i] = (CardSlot){(*out)[i].event_id, &(*out)[i].rendered, NULL, &(*out)[i].card};
-    return events_store_cards(rq, slots, *out_count);
+    TRY(events_store_cards(rq, slots, *out_count));
+    for (size_t i = 0; i < *out_count; i++)
+        if ((*out)[i].card.len)
+            (*out)[shown++] = (*out)[i];
+    *out_count = shown;
+    return OK;
 }
 
 static const char BY_OCCURRENCE[] = COLUMNS(
     "NULL::text") " FROM unnest($1::text[]::uuid[]) WITH ORDINALITY AS k (id, n) JOIN occurrence o ON o.id = k.id" JOINS
-                  " ORDER BY k.n";
+                  " WHERE o.listed OR $2 ORDER BY k.n";
 
 Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count, CalendarRow **out, size_t *out_count)
 {
@@ -89,7 +95,7 @@ Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count,
 
     for (size_t i = 0; i < count; i++)
         ids[i] = slice(uuid_text(rq->mem, occurrences[i]));
-    TRY(db_read(rq, BY_OCCURRENCE, DB_ARGS(db_text_array(ids, count)), &rows));
+    TRY(db_read(rq, BY_OCCURRENCE, DB_ARGS(db_text_array(ids, count), db_bool(caller_sees_all(rq))), &rows));
     return read_shown(rq, &rows, out, out_count);
 }
 

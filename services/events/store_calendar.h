@@ -21,7 +21,8 @@ typedef struct CalendarRow {
     int64_t series_start_us, series_end_us;
 } CalendarRow;
 
-/* Of these occurrences, in this order; of all of an event's or of a series' events', by start. At most `limit`. */
+/* Of these occurrences, in this order, without those that the caller may not see (any more); of all of an event's or of
+ * a series' events', by start. At most `limit`. */
 Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count, CalendarRow **out,
                              size_t *out_count) MUST_CHECK;
 Err events_store_calendar_of_event(Request *rq, Uuid event, int64_t limit, CalendarRow **out,

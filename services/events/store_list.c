@@ -453,7 +453,8 @@ static void read_row(Arena *mem, const DbRows *rows, int i, bool bare, ListRow *
 /* --- cards ------------------------------------------------------------------------------------------------------- */
 /* An array that is a value: nothing is estimated by it, and the plan stays. */
 static const char CARDS[] =
-    "SELECT k.n, e.rendered, e.updated_at, e.card"
+    "SELECT k.n, e.rendered, e.updated_at, e.card, e.lifecycle NOT IN ('draft', 'pending_review')"
+    " AND e.deleted_at IS NULL AND e.takedown_at IS NULL"
     " FROM unnest((SELECT $1::text[]::uuid[])) WITH ORDINALITY AS k (id, n) JOIN event e ON e.id = k.id";
 
 static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
@@ -461,6 +462,7 @@ static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
     const Events *events = rq->service;
     CLEANUP(db_rows_done) DbRows rows = {0};
     Slice *ids = ARENA_ARRAY(rq->mem, Slice, count);
+    bool sees_all = caller_sees_all(rq);
 
     for (size_t i = 0; i < count; i++)
         ids[i] = slice(uuid_text(rq->mem, missing[i]->event_id));
@@ -468,6 +470,8 @@ static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
     for (int i = 0; i < rows.count; i++) {
         const CardSlot *slot = missing[db_get_int64(&rows, i, 0) - 1];
 
+        if (!sees_all && !db_get_bool(&rows, i, 4) && db_get_int64(&rows, i, 1) != *slot->rendered)
+            continue; /* it was another text that the caller may see */
         *slot->rendered = db_get_int64(&rows, i, 1);
         if (slot->updated_us)
             *slot->updated_us = db_get_time_us(&rows, i, 2);
@@ -477,7 +481,6 @@ static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
     return OK;
 }
 
-/* Rows of events never go, so that each has a card. */
 Err events_store_cards(Request *rq, const CardSlot *slots, size_t count)
 {
     const Events *events = rq->service;
@@ -494,13 +497,19 @@ Err events_store_cards(Request *rq, const CardSlot *slots, size_t count)
 static Err fill_cards(Request *rq, EventList *list)
 {
     CardSlot *slots = ARENA_ARRAY(rq->mem, CardSlot, list->count + 1);
+    size_t shown = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         ListRow *row = &list->rows[i];
 
         slots[i] = (CardSlot){row->event_id, &row->rendered, &row->updated_us, &row->card};
     }
-    return events_store_cards(rq, slots, list->count);
+    TRY(events_store_cards(rq, slots, list->count));
+    for (size_t i = 0; i < list->count; i++)
+        if (list->rows[i].card.len)
+            list->rows[shown++] = list->rows[i];
+    list->count = shown;
+    return OK;
 }
 
 static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *out)

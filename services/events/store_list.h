@@ -36,9 +36,10 @@ typedef struct CardSlot {
     Uuid event_id;
     int64_t *rendered;   /* that of the row; becomes the card's, which may be newer */
     int64_t *updated_us; /* the same; may be NULL */
-    Slice *card;
+    Slice *card;         /* empty before */
 } CardSlot;
-/* What has been kept (rendered.h), and the rest from the table. Of rq->mem. */
+/* What has been kept (rendered.h), and the rest from the table. Of rq->mem. Empty of an event that has been written
+ * anew since its row was read and is not public now, unless the caller sees all: leave it out. */
 Err events_store_cards(Request *rq, const CardSlot *slots, size_t count) MUST_CHECK;
 /* The cursor behind the list's last row; "" when there is none. */
 char *event_list_cursor(Arena *mem, const EventFilter *f, const EventList *list);
