@@ -350,6 +350,27 @@ static void a_calendar_cancels_nothing_of_others(void **state)
     assert_int_equal(test_schema_count(&f->schema, CANCELLED_ONES), 1);
 }
 
+#define MOVED(start)                                                                                                   \
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:relic\nSUMMARY:Relic hunt\nDESCRIPTION:In the attic\nLOCATION:Attic\n"         \
+    "DTSTART:" start "\nDURATION:PT2H\nRRULE:FREQ=WEEKLY;COUNT=2\nEND:VEVENT\nEND:VCALENDAR\n"
+
+/* What its source was called when it came. */
+static void an_entry_is_known_whatever_its_source_was_called(void **state)
+{
+    Fixture *f = *state;
+
+    f->schema.now_us = START_US;
+    assert_int_equal(import_as(f, EDITOR + 2, MOVED("20300201T180000Z"))->created, 1);
+    test_schema_script(&f->schema, "UPDATE source SET type = 'api' WHERE key_id = 'user:9' AND type = 'ical'");
+    assert_int_equal(import_as(f, EDITOR + 2, MOVED("20300202T190000Z"))->updated, 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM event WHERE name = 'Relic hunt'"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM occurrence o JOIN event e ON e.id = o.event_id"
+                                                   " WHERE e.name = 'Relic hunt' AND (o.start_at = "
+                                                   "'2030-02-02T19:00:00Z' OR o.start_at = '2030-02-09T19:00:00Z')"),
+                     2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM source WHERE key_id = 'user:9'"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_feed_of_a_thousand_is_written_at_once),
         cmocka_unit_test(a_calendar_read_in_again_changes_nothing_and_what_is_missing_is_cancelled),
         cmocka_unit_test(a_calendar_cancels_nothing_of_others),
+        cmocka_unit_test(an_entry_is_known_whatever_its_source_was_called),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);
