@@ -44,7 +44,7 @@ gateway_answer_FUZZ := services/gateway/answer_fuzz.c services/gateway/answer.c
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
 gateway_socket_FUZZ := services/gateway/socket_fuzz.c \
-	$(addprefix services/gateway/,socket.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
+	$(addprefix services/gateway/,socket.c address.c tally.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
 	stream_reader.c tables.c rates.c dialect.c)
 # The bus is the script's, and pauses are over at once.
 gateway_socket_FUZZ_LDFLAGS := -lwslay $(addprefix -Wl$(comma)--wrap=,bus_instance bus_publish_lossy loop_timer_set)
