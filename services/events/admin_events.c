@@ -193,8 +193,9 @@ Err events_v1_admin_update_event(Request *rq, const Events__V1__AdminUpdateEvent
     clear_where_empty(event->head.node, TERM_KEYWORDS, change.clears_keywords, in->n_keywords == 0);
     if (in->event_domain && in->event_domain[0])
         event->domain = in->event_domain;
+    event->domain_edited |= in->event_domain && in->event_domain[0];
     if (change.has_lifecycle)
-        event->head.lifecycle = change.lifecycle;
+        event_edit_status(event, change.lifecycle);
     TRY(event_check_public(event));
     return edit_finish(rq, &edit, "event.updated", out);
 }
@@ -215,7 +216,7 @@ static Err set_lifecycle(Request *rq, const char *id, Lifecycle lifecycle, const
     CLEANUP(edit_done) EventEdit edit = {0};
 
     TRY(edit_begin(rq, id, false, 0, &edit));
-    edit.event.head.lifecycle = lifecycle;
+    event_edit_status(&edit.event, lifecycle);
     TRY(event_check_public(&edit.event));
     if (lifecycle_is_public(lifecycle))
         TRY(close_reviews(&edit, "approved"));

@@ -2,6 +2,7 @@
 #include "services/events/admin_events.h"
 #include "services/events/audit.h"
 #include "services/events/reading.h"
+#include "services/events/rerender.h"
 #include "services/events/store_admin.h"
 #include "services/events/text.h"
 #include "services/events/urls.h"
@@ -309,6 +310,7 @@ static Err update_entity(Request *rq, const Edit *edit, Atrium__HttpBody *out)
         apply_point(rq->mem, held.head->node, edit->point);
     TRY(save_held(rq, &w, &held, edit->action, before, held.head->node));
     TRY(db_tx_commit(&tx));
+    rerender_at_once(rq, id);
     entity_settled(rq->service);
     return answer_document(rq, edit->kind, edit->id, out);
 }

@@ -38,17 +38,19 @@ static Err read_items(Request *rq, Slice body, Slice canonical, Slice **out, siz
     return *out_count ? OK : refuse(rq, "Batch is empty", "missing");
 }
 
-static OutboxRow job_row(Request *rq, Uuid batch)
+Err batch_hand_out(Request *rq, DbTx *tx, Uuid batch)
 {
     const Events *events = rq->service;
     Events__V1__BatchJob body = EVENTS__V1__BATCH_JOB__INIT;
+    OutboxRow row;
 
     body.batch_id = uuid_text(rq->mem, batch);
-    return (OutboxRow){.id = uuid_v7(events->ids),
-                       .key = body.batch_id,
-                       .subject = "job.events.batch",
-                       .ce_type = "atrium.events.batch",
-                       .payload = message_pack(rq->mem, &body.base)};
+    row = (OutboxRow){.id = uuid_v7(events->ids),
+                      .key = body.batch_id,
+                      .subject = "job.events.batch",
+                      .ce_type = "atrium.events.batch",
+                      .payload = message_pack(rq->mem, &body.base)};
+    return outbox_insert(tx, &row, false);
 }
 
 static Err answer_submitted(Request *rq, const BatchRow *row, Atrium__HttpBody *out)
@@ -77,7 +79,6 @@ Err events_v1_submit_batch(Request *rq, const Events__V1__SubmitEventRequest *in
     Slice canonical = submission_canonical(rq->mem, body);
     BatchRow row = {.id = ulid_next(events->ids), .by = submitter_of(rq)};
     Slice *items = NULL;
-    OutboxRow job;
     Replay replay;
     bool answered = false;
 
@@ -87,10 +88,9 @@ Err events_v1_submit_batch(Request *rq, const Events__V1__SubmitEventRequest *in
     if (answered)
         return OK;
     TRY(batch_store_insert(&tx, &row, items, clock_unix_us(rq->clock)));
-    job = job_row(rq, row.id);
-    TRY(outbox_insert(&tx, &job, false));
+    TRY(batch_hand_out(rq, &tx, row.id));
     TRY(answer_submitted(rq, &row, out));
-    TRY(replay_store(&tx, &replay, 202, out));
+    TRY(replay_store(rq, &tx, &replay, 202, out));
     TRY(db_tx_commit(&tx));
     outbox_nudge(events->outbox);
     return OK;

@@ -18,6 +18,8 @@ typedef struct BatchWorker {
     const Clock *clock;
     Log *log;
 } BatchWorker;
+/* Tells the workers of a batch that waits, with the transaction. */
+Err batch_hand_out(Request *rq, DbTx *tx, Uuid batch) MUST_CHECK;
 /* A JobHandler; its context is a BatchWorker. */
 Err batch_run(Job *job);
 

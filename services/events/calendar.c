@@ -435,44 +435,34 @@ static const char *next_link(Request *rq, const char *cursor)
     return strbuf_finish(&out, &whole) ? whole.ptr : NULL;
 }
 
-/* Without a limit, pages of the list until there are enough: calendar clients follow no links. */
-static Err collect_occurrences(Request *rq, EventFilter *f, bool limited, Uuid *out, size_t *out_count,
-                               const char **out_cursor)
+/* Without a limit a long list at once: calendar clients follow no links. */
+static Err collect_occurrences(Request *rq, EventFilter *f, Uuid **out, size_t *out_count, const char **out_cursor)
 {
-    size_t count = 0, max = limited ? (size_t)f->limit : CALENDAR_EVENTS_MAX;
     EventList list;
 
-    *out_cursor = "";
-    do {
-        TRY(events_store_list(rq, f, &list));
-        for (size_t i = 0; i < list.count && count < max; i++)
-            out[count++] = list.rows[i].occurrence_id;
-        *out_cursor = event_list_cursor(rq->mem, f, &list);
-        if (!list.more || !list.count || f->sort != SORT_START)
-            break;
-        f->has_cursor = true;
-        f->cursor_us = list.rows[list.count - 1].start_us;
-        f->cursor_id = list.rows[list.count - 1].event_id;
-    } while (count < max);
-    *out_count = count;
+    TRY(events_store_list(rq, f, &list));
+    *out = ARENA_ARRAY(rq->mem, Uuid, list.count + 1);
+    for (size_t i = 0; i < list.count; i++)
+        (*out)[i] = list.rows[i].occurrence_id;
+    *out_count = list.count;
+    *out_cursor = event_list_cursor(rq->mem, f, &list);
     return OK;
 }
 
 Err events_v1_get_calendar(Request *rq, const Events__V1__ListEventsRequest *in, Atrium__HttpBody *out)
 {
     const Events *events = rq->service;
-    bool limited = in->limit && in->limit[0];
-    Uuid *ids = ARENA_ARRAY(rq->mem, Uuid, CALENDAR_EVENTS_MAX + PAGE_MAX);
+    Uuid *ids;
     EventFilter filter;
     CalendarRow *rows;
     const char *cursor, *link;
     size_t count;
 
     TRY(filter_read(rq, in, &filter));
-    filter.expand = true;
-    if (!limited)
-        filter.limit = PAGE_MAX;
-    TRY(collect_occurrences(rq, &filter, limited, ids, &count, &cursor));
+    filter.expand = filter.bare = true;
+    if (!in->limit || !in->limit[0])
+        filter.limit = CALENDAR_EVENTS_MAX;
+    TRY(collect_occurrences(rq, &filter, &ids, &count, &cursor));
     TRY(events_store_calendar_of(rq, ids, count, &rows, &count));
     link = cursor[0] ? next_link(rq, cursor) : NULL;
     if (link)

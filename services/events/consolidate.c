@@ -146,13 +146,16 @@ static Err make_canonical(Request *rq, Consolidation *c, const Struct *event)
         submission_check(rq->mem, &rules, c->writer.now_us, submission, &faults, c->warnings);
     if (faults.count)
         return tell_faults(rq, &faults);
-    TRY(ingest_submission(
-        &c->writer,
-        &(Ingest){.submission = submission,
-                  .by = {.key_id = "", .user_id = rq->caller.user_id, .name = "administration", .admin = true},
-                  .warnings = c->warnings,
-                  .faults = &faults},
-        &c->outcome));
+    TRY(ingest_submission(&c->writer,
+                          &(Ingest){.submission = submission,
+                                    .by = {.key_id = "",
+                                           .user_id = rq->caller.user_id,
+                                           .name = "administration",
+                                           .source_type = "manual",
+                                           .admin = true},
+                                    .warnings = c->warnings,
+                                    .faults = &faults},
+                          &c->outcome));
     if (c->outcome.result == INGEST_FAULTY)
         return tell_faults(rq, &faults);
     if (c->outcome.result == INGEST_GONE || c->outcome.result == INGEST_REJECTED_BEFORE)

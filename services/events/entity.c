@@ -7,12 +7,11 @@
 #include "services/events/entity_feed.h"
 #include "services/events/feed.h"
 
-enum { RENDERED_AT_ONCE = 500 }; /* events whose documents a change of their place writes anew, a turn */
-
 struct EntityBefore {
     Slice doc, kept; /* kept: all that is of a row and not of the document, as a text to compare */
     Node *full;
     Lifecycle lifecycle;
+    Uuid place_id, organizer_id;
     bool deleted, withheld;
     size_t occurrence_count;
 };
@@ -83,6 +82,7 @@ static void keep_occurrence(StrBuf *out, const Occurrence *o)
     keep_number(out, o->recurrence_us);
     keep_number(out, o->status);
     keep_number(out, o->detached);
+    keep_number(out, o->said_us);
     keep_text(out, o->timezone);
     keep_text(out, o->virtual_url);
     keep_text(out, o->ticket_url);
@@ -116,6 +116,8 @@ static Slice kept_of_event(Arena *mem, const EventEntity *e)
     keep_number(&out, e->submitter_user);
     keep_number(&out, e->source_us);
     keep_number(&out, e->takedown_us);
+    keep_number(&out, e->status_edited);
+    keep_number(&out, e->domain_edited);
     for (size_t i = 0; i < e->flag_count; i++)
         keep_text(&out, e->flags[i]);
     for (size_t i = 0; i < e->occurrence_count; i++)
@@ -171,6 +173,8 @@ Err event_load(const EntityWriter *w, Uuid id, EventEntity *out)
     TRY(take_document(w->mem, ENTITY_EVENT, &e.head, doc));
     e.head.before->kept = kept_of_event(w->mem, &e);
     e.head.before->withheld = e.takedown_us != 0;
+    e.head.before->place_id = e.place_id;
+    e.head.before->organizer_id = e.organizer_id;
     e.head.before->occurrence_count = e.occurrence_count;
     *out = e;
     return OK;
@@ -232,6 +236,24 @@ void place_init(Arena *mem, PlaceEntity *out)
 void organization_init(Arena *mem, OrganizationEntity *out)
 {
     *out = (OrganizationEntity){.head = new_head(mem, CLASS_ORGANIZATION)};
+}
+
+void occurrence_set_edited(Occurrence *o, int64_t before_us)
+{
+    o->detached = true;
+    if (!o->said_us && !o->recurrence_us && o->start_us != before_us)
+        o->said_us = before_us;
+}
+
+/* That it is published says what waits for that, too: its source may still cancel it. */
+void event_edit_status(EventEntity *event, Lifecycle lifecycle)
+{
+    Lifecycle before = event->head.lifecycle;
+
+    if (lifecycle_is_public(lifecycle) && lifecycle != before &&
+        (lifecycle_is_public(before) || lifecycle != LIFECYCLE_PUBLISHED))
+        event->status_edited = true;
+    event->head.lifecycle = lifecycle;
 }
 
 void entity_delete(const EntityWriter *w, EntityHead *head, const char *reason, Uuid superseded_by)
@@ -371,15 +393,82 @@ static Err prepare_occurrences(const EntityWriter *w, EventEntity *event)
     return OK;
 }
 
-static Err put_together(const EntityWriter *w, const EventEntity *event, EventText *text, EventRefs *refs, Node **out)
+static bool is_shown(const EventEntity *event)
 {
-    Referred *list;
+    return lifecycle_is_public(event->head.lifecycle) && !event->head.deleted_us && !event->takedown_us;
+}
+
+static bool same_id(Uuid a, Uuid b)
+{
+    return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) == 0;
+}
+
+static void lead_on(Uuid *at, const Referred *gone)
+{
+    if (same_id(*at, gone->id))
+        *at = gone->superseded_by;
+}
+
+/* What was merged meanwhile leads on; true when something was. */
+static bool follow_merges(EventEntity *event, const EventRefs *refs)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < refs->count; i++) {
+        const Referred *r = &refs->list[i];
+
+        if (!r->gone || uuid_is_nil(r->superseded_by))
+            continue;
+        any = true;
+        if (r->kind == 'o')
+            lead_on(&event->organizer_id, r);
+        else
+            lead_on(&event->place_id, r);
+        for (size_t k = 0; r->kind == 'p' && k < event->occurrence_count; k++)
+            lead_on(&event->occurrences[k].place_id, r);
+    }
+    return any;
+}
+
+/* An event may stay where a place was that was deleted; nothing comes to be there. */
+static Err check_named(const EventEntity *event, const EventRefs *refs)
+{
+    const struct EntityBefore *before = event->head.before;
+
+    for (size_t i = 0; i < refs->count; i++) {
+        const Referred *r = &refs->list[i];
+        Uuid now = r->kind == 'o' ? event->organizer_id : event->place_id;
+
+        if (!r->gone || event->head.deleted_us || !same_id(now, r->id))
+            continue;
+        if (!before)
+            return err_make(&UNAVAILABLE, "what the event names was deleted just now");
+        if (!same_id(r->kind == 'o' ? before->organizer_id : before->place_id, r->id))
+            return err_make(&UNPROCESSABLE, "%s: it is deleted", r->kind == 'o' ? "organizer" : "location");
+    }
+    return OK;
+}
+
+static Err refer(const EntityWriter *w, const EventEntity *event, EventRefs *refs)
+{
     Uuid *places;
     size_t count = event_places(w->mem, event, &places);
+    Referred *list;
 
-    TRY(events_store_referred(w->tx, w->mem, places, count, event->organizer_id, event->series_id, &list,
-                              &refs->count));
+    TRY(events_store_referred(w->tx, w->mem,
+                              &(Referring){.places = places,
+                                           .place_count = count,
+                                           .organizer = event->organizer_id,
+                                           .series = event->series_id,
+                                           .publishes = is_shown(event)},
+                              &list, &refs->count));
     refs->list = list;
+    return OK;
+}
+
+static Err put_together(const EntityWriter *w, const EventEntity *event, EventText *text, EventRefs *refs, Node **out)
+{
+    TRY(refer(w, event, refs));
     *out = event_assemble(w->mem, w->events, event, refs, text);
     return graph_json(w->mem, *out, SHOWN_DETAIL, &text->doc) && graph_json(w->mem, *out, SHOWN_LISTS, &text->card)
                ? OK
@@ -405,7 +494,7 @@ static Err publish_named(const EntityWriter *w, const Referred *named)
 /* Of a public event everybody sees what it names, too: places before organisations, in the order of their ids. */
 static Err publish_all_named(const EntityWriter *w, const EventEntity *event, const EventRefs *refs)
 {
-    if (!lifecycle_is_public(event->head.lifecycle) || event->head.deleted_us || event->takedown_us)
+    if (!is_shown(event))
         return OK;
     for (size_t i = 0; i < refs->count; i++)
         if (refs->list[i].waits)
@@ -422,6 +511,9 @@ Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool
     TRY(prepare_occurrences(w, event));
     begin_saving(w, &s);
     TRY(put_together(w, event, &text, &refs, &s.full));
+    if (follow_merges(event, &refs))
+        TRY(put_together(w, event, &text, &refs, &s.full));
+    TRY(check_named(event, &refs));
     s.doc = text.doc;
     s.kept = kept_of_event(w->mem, event);
     if (out_changed)
@@ -439,33 +531,24 @@ Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool
 }
 
 /* --- places and organisations ------------------------------------------------------------------------------------ */
-/* Documents that name it are written anew. */
-static Err render_events(const EntityWriter *w, EntityKind kind, Uuid id)
+Err event_render(const EntityWriter *w, Uuid id, EntityKind because)
 {
-    Uuid after = {{0}}, *ids;
-    size_t count;
+    const Slice pointer = because == ENTITY_PLACE ? SLICE_LIT("/location") : SLICE_LIT("/organizer");
+    Saving s = {.kind = ENTITY_EVENT, .pointers = &pointer, .pointer_count = 1};
+    EventRefs refs = {.count = 0};
+    EventEntity event;
+    EventText text;
 
-    do {
-        TRY(events_store_naming(w->tx, w->mem, kind, id, after, RENDERED_AT_ONCE, &ids, &count));
-        for (size_t i = 0; i < count; i++) {
-            const Slice pointer = kind == ENTITY_PLACE ? SLICE_LIT("/location") : SLICE_LIT("/organizer");
-            Saving s = {.kind = ENTITY_EVENT, .pointers = &pointer, .pointer_count = 1};
-            EventRefs refs = {.count = 0};
-            EventEntity event;
-            EventText text;
-
-            TRY(event_load(w, ids[i], &event));
-            TRY(put_together(w, &event, &text, &refs, &s.full));
-            TRY(events_store_rerender(w->tx, &event, &text));
-            s.head = &event.head;
-            s.event = &event;
-            s.doc = text.doc;
-            TRY(tell_feed(w, &s));
-        }
-        if (count)
-            after = ids[count - 1];
-    } while (count == RENDERED_AT_ONCE);
-    return OK;
+    TRY(event_load(w, id, &event));
+    TRY(put_together(w, &event, &text, &refs, &s.full));
+    TRY(events_store_copy_places(w->tx, id));
+    if (slice_eq(text.doc, event.head.before->doc))
+        return OK; /* it is as new already */
+    TRY(events_store_rerender(w->tx, &event, &text));
+    s.head = &event.head;
+    s.event = &event;
+    s.doc = text.doc;
+    return tell_feed(w, &s);
 }
 
 /* Of what is shown of it in others' documents. */
@@ -483,7 +566,7 @@ static bool shows_elsewhere(const Saving *s)
 static Err finish_entity(const EntityWriter *w, const Saving *s, const char *note)
 {
     TRY(record(w, s, note));
-    return s->is_new || !shows_elsewhere(s) ? OK : render_events(w, s->kind, s->head->id);
+    return s->is_new || !shows_elsewhere(s) ? OK : events_store_want_render(w->tx, s->kind, s->head->id);
 }
 
 /* Of a place or organisation, before its row is written: what it is now, and whether that is anything new. */

@@ -7,7 +7,7 @@
  * of the change feed and the event on the bus.
  *
  * Locks are taken in the order of ids within a kind, events before places before organisations: who loads several loads
- * them so. */
+ * them so. Whoever changes a place or an organisation locks no event: documents follow in transactions of their own. */
 #pragma once
 #include "services/events/events.h"
 #include "services/events/node.h"
@@ -51,8 +51,12 @@ typedef struct Occurrence {
     OccurrenceStatus status;
     int64_t previous_start_us; /* of a rescheduled one */
     int64_t recurrence_us;     /* of one that a series made: where the rule has it */
-    bool detached;             /* edited by itself: the rule leaves it alone */
+    bool detached;             /* edited by itself: rule and sources leave it alone */
+    int64_t said_us;           /* where its source has it, when it was moved by hand */
 } Occurrence;
+
+/* It was changed by hand; `before_us`: where it was. Its source is heard of it no more. */
+void occurrence_set_edited(Occurrence *o, int64_t before_us);
 
 /* What all kinds have. */
 typedef struct EntityHead {
@@ -85,7 +89,8 @@ typedef struct EventEntity {
     int64_t submitter_user;
     int64_t source_us; /* when its source says that it was last changed; 0 unknown */
     int64_t takedown_us;
-    const char *const *flags; /* of quality */
+    bool status_edited, domain_edited; /* by administration: no submission changes them */
+    const char *const *flags;          /* of quality */
     size_t flag_count;
 } EventEntity;
 
@@ -127,12 +132,20 @@ void organization_init(Arena *mem, OrganizationEntity *out);
 /* Writes a new version, unless nothing differs; `out_changed` may be NULL. Afterwards id, version and times of the head
  * and ids of the occurrences are set. `note` goes into the history; "" none. An occurrence needs a place or a virtual
  * address, its own or the event's: OCCURRENCE_LOCATION_REQUIRED.
- * Of a place or organisation: documents of the events that name it are written anew, without a new version of theirs.
- */
+ * Of a place or organisation: documents of the events that name it are written anew after the commit (rerender.h),
+ * without a new version of theirs.
+ * Of an event: what it names is locked against changes to the end of the transaction. What was merged leads on; what
+ * is deleted cannot be named anew: UNPROCESSABLE, and of a new event UNAVAILABLE, since it was there a moment ago. */
 Err event_save(const EntityWriter *w, EventEntity *event, const char *note, bool *out_changed) MUST_CHECK;
 Err place_save(const EntityWriter *w, PlaceEntity *place, const char *note, bool *out_changed) MUST_CHECK;
 Err organization_save(const EntityWriter *w, OrganizationEntity *organization, const char *note,
                       bool *out_changed) MUST_CHECK;
+
+/* Administration says its status: one that was shown has another now, or one that comes has one of its own. */
+void event_edit_status(EventEntity *event, Lifecycle lifecycle);
+
+/* The document of an event is written anew for what it names; nothing when it says the same. */
+Err event_render(const EntityWriter *w, Uuid id, EntityKind because) MUST_CHECK;
 
 /* Before a save, of any kind: it is gone from then on, and a tombstone stands in its place; or it is there again.
  * `superseded_by` is nil for nothing. */

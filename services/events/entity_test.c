@@ -5,6 +5,7 @@
 
 #include "services/events/fixture.h"
 #include "services/events/reading.h"
+#include "services/events/rerender.h"
 
 typedef struct Work {
     Request rq;
@@ -143,13 +144,18 @@ static void events_show_the_new_name_of_their_place(void **state)
     Fixture *f = *state;
     Uuid place = make_place(f, "Old name"), id = make_event(f, place, "At a place");
     PlaceEntity entity;
+    Request turn;
     Work work;
+    bool more;
 
     begin(f, &work);
     assert_ok(place_load(&work.w, place, &entity));
     node_add_text(work.w.mem, entity.head.node, TERM_NAME, SLICE_LIT("New name"));
     assert_ok(place_save(&work.w, &entity, "", NULL));
     end(&work);
+    turn = fixture_request(f, 7);
+    assert_ok(rerender_turn(&turn, place, &more));
+    assert_false(more);
     assert_true(says(document(f, id), "\"name\":\"New name\""));
     assert_false(says(document(f, id), "\"name\":\"Old name\""));
 }

@@ -7,7 +7,10 @@
 #include "services/events/node.h"
 #include "services/events/rdf.h"
 #include "services/events/store_exports.h"
+#include "services/events/store_feed.h"
 #include "shared/bytes.h"
+
+#define DAY_US INT64_C(86400000000)
 
 enum { TURN_EVENTS = 100, TURN_MAX_BYTES = TURN_EVENTS * 2 * NODE_MAX_BYTES, GZIP_WINDOW = 15 + 16 };
 
@@ -27,7 +30,8 @@ typedef struct Export {
     bool gzip;
     Arena *mem;                   /* of a turn */
     Uuid after, after_occurrence; /* the second of calendars */
-    Slice rest;                   /* of the turn that is not sent yet */
+    int64_t day; /* Unix days: of what is to come, the next as of its beginning; so that the file changes once a day */
+    Slice rest;  /* of the turn that is not sent yet */
     RdfWriter rdf;
     bool begun, ended; /* the file's beginning, its end */
     z_stream z;
@@ -54,6 +58,7 @@ static void write_json(StrBuf *out, const ExportRow *row, Slice context)
     strbuf_append(out, slice_of(row->doc.ptr + 1, row->doc.len - 2)); /* within its braces */
     write_time(out, "startDate", row->start_us);
     write_time(out, "endDate", row->end_us);
+    write_time(out, "doorTime", row->door_us);
     strbuf_append_char(out, '}');
 }
 
@@ -108,7 +113,7 @@ static Err write_documents(Export *e, StrBuf *out, bool first)
     ExportRow *rows;
     size_t count;
 
-    TRY(exports_store_events(e->rq, e->mem, e->after, TURN_EVENTS, &rows, &count));
+    TRY(exports_store_events(e->rq, e->mem, e->day * DAY_US, e->after, TURN_EVENTS, &rows, &count));
     for (size_t i = 0; i < count; i++)
         write_row(e, out, &rows[i], first && i == 0);
     if (count)
@@ -222,7 +227,7 @@ static Err begin_export(BytesExchange *x)
     Request *rq = bytes_request(x);
     Export *e = ARENA_NEW(rq->mem, Export);
     Slice file = bytes_variable(x, "file");
-    int64_t count, rendered;
+    int64_t head;
     size_t form = 0;
 
     if (slice_ends_with(file, SLICE_LIT(".gz"))) {
@@ -234,16 +239,17 @@ static Err begin_export(BytesExchange *x)
     if (form == ARRAY_LEN(FORMS))
         return err_make(&NOT_FOUND, "there are events.ndjson, events.jsonld, events.ttl, events.nt and events.ics");
     e->form = (ExportForm)form;
-    TRY(exports_store_state(rq, &count, &rendered));
+    e->day = clock_unix_us(rq->clock) / DAY_US;
+    TRY(events_store_head(rq, &head));
     return bytes_answer_content(
-        x, &(BytesContent){.size = BYTES_UNKNOWN,
-                           .open = open_export,
-                           .data = e,
-                           .content_type = e->gzip ? "application/gzip" : FORMS[form].content_type,
-                           .etag = arena_printf(rq->mem, "%" PRId64 "-%" PRId64 "-%zu%s", count, rendered, form,
-                                                e->gzip ? "z" : ""),
-                           .cache_control = "public, max-age=0, must-revalidate",
-                           .disposition = bytes_disposition(rq->mem, true, bytes_variable(x, "file"))});
+        x, &(BytesContent){
+               .size = BYTES_UNKNOWN,
+               .open = open_export,
+               .data = e,
+               .content_type = e->gzip ? "application/gzip" : FORMS[form].content_type,
+               .etag = arena_printf(rq->mem, "%" PRId64 "-%" PRId64 "-%zu%s", head, e->day, form, e->gzip ? "z" : ""),
+               .cache_control = "public, max-age=0, must-revalidate",
+               .disposition = bytes_disposition(rq->mem, true, bytes_variable(x, "file"))});
 }
 
 const BytesHandler events_v1_export_events = {.begin = begin_export};

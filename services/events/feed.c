@@ -80,18 +80,19 @@ Err events_v1_watch_changes(Request *rq, const Events__V1__ChangesRequest *in, R
 {
     const Events *events = rq->service;
     const char *last = request_header(rq, "last-event-id");
-    int64_t head, position;
+    int64_t head, position = -1; /* from now on */
     FeedAsk ask;
 
     TRY(feed_ask_read(rq->mem, in, &ask));
-    TRY(events_store_head(rq, &head));
-    position = head;
     if (last && *last) {
         if (!feed_cursor_read(rq->mem, slice(last), &position))
             return err_make(&INVALID_ARGUMENT, "last-event-id: none of this feed");
     } else if (ask.given) {
         TRY(find_position(rq, &ask, &position));
     }
+    TRY(events_store_head(rq, &head)); /* after the position: what is numbered in between is no past */
+    if (position < 0)
+        position = head;
     if (position > head)
         return expired();
     return feed_watch(events->feed, rq, out, &ask.filter, position);

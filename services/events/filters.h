@@ -50,6 +50,7 @@ typedef struct EventFilter {
     ContextForm context;
     bool schedule_iris; /* days of schedules as IRIs */
     int64_t limit;
+    bool bare; /* ids and starts are enough: the events are not looked at where no filter is about them */
     /* Where the page before ended, of lists by start: nanoseconds in the cursor's text. */
     bool has_cursor;
     int64_t cursor_us; /* by relevance or distance: how many rows came before */

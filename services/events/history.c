@@ -197,6 +197,8 @@ static Occurrence occurrence_of(const EntityWriter *w, const EventEntity *event,
     read_place(w, node, &o.place_id, &o.virtual_url, &unused);
     if (memcmp(o.place_id.bytes, event->place_id.bytes, sizeof(o.place_id.bytes)) == 0)
         o.place_id = (Uuid){{0}}; /* the event's */
+    if (!now || now->start_us != o.start_us || now->end_us != o.end_us || now->status != o.status)
+        occurrence_set_edited(&o, now ? now->start_us : o.start_us);
     return o;
 }
 
@@ -207,6 +209,7 @@ static void go_back(const EntityWriter *w, EventEntity *event, const Node *then,
     const Node *organizer = node_node(then, TERM_ORGANIZER);
     size_t count = parts ? parts->count : 0;
     Occurrence *list = ARENA_ARRAY(w->mem, Occurrence, count + 1);
+    Lifecycle state;
 
     read_place(w, then, &event->place_id, &event->virtual_url, &event->virtual_name);
     event->organizer_id = (Uuid){{0}};
@@ -216,7 +219,8 @@ static void go_back(const EntityWriter *w, EventEntity *event, const Node *then,
         list[i] = occurrence_of(w, event, parts->values[i].node);
     event->occurrences = list;
     event->occurrence_count = count;
-    (void)lifecycle_parse(slice(lifecycle), &event->head.lifecycle); /* our own word */
+    if (lifecycle_parse(slice(lifecycle), &state)) /* always: it is our own word */
+        event_edit_status(event, state);
 }
 
 /* The old facts are administration's now: what sources said meanwhile does not come back by itself. */

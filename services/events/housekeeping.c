@@ -1,9 +1,12 @@
 /* housekeeping: see housekeeping.h. */
 #include "services/events/housekeeping.h"
 
+#include "services/events/batch.h"
 #include "services/events/merge.h"
 #include "services/events/provenance.h"
+#include "services/events/rerender.h"
 #include "services/events/review.h"
+#include "services/events/store_batch.h"
 #include "services/events/store_housekeeping.h"
 
 enum {
@@ -14,8 +17,10 @@ enum {
     HOUR_MS = 3600000,
     REJECTED_DAYS = 7,
     DECIDED_DAYS = 90,
-    BATCH_DAYS = 7
+    BATCH_DAYS = 7,
+    STRANDED_MINUTES = 15 /* longer than all deliveries of a job take */
 };
+#define MINUTE_US INT64_C(60000000)
 #define DAY_US INT64_C(86400000000)
 
 static Request request_of(const Housekeeping *h, Arena *mem)
@@ -36,6 +41,21 @@ static EntityWriter writer_of(Request *rq, DbTx *tx)
 
     w.actor = actor_service("housekeeping");
     return w;
+}
+
+/* What will be no better by trying again is told, and left as it is, so that it does not hold up the others. `out_left`
+ * may be NULL. */
+static Err go_on(const Housekeeping *h, const char *what, Uuid id, Err e, bool *out_left)
+{
+    char text[UUID_TEXT_BYTES];
+
+    if (!err_failed(e) || e.reason->retry)
+        return e;
+    uuid_format(id, text);
+    LOG_WARN(h->log, "housekeeping_left_out", "what", what, "id", text, "error", e.text);
+    if (out_left)
+        *out_left = true;
+    return OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- expired */
@@ -75,12 +95,13 @@ Err housekeeping_expire(Housekeeping *h, bool *out_more)
     size_t count;
     Uuid *ids;
 
-    TRY(events_store_begun(&rq, clock_unix_us(h->clock), BATCH, &ids, &count));
+    TRY(events_store_begun(&rq, clock_unix_us(h->clock), h->expired_to, BATCH, &ids, &count));
     for (size_t i = 0; i < count; i++)
-        TRY(expire_one(h, ids[i]));
+        TRY(go_on(h, "expired", ids[i], expire_one(h, ids[i]), NULL));
     if (count)
         entity_settled(h->events);
     *out_more = count == BATCH;
+    h->expired_to = *out_more ? ids[count - 1] : (Uuid){{0}};
     return OK;
 }
 
@@ -102,7 +123,7 @@ Err housekeeping_forget(Housekeeping *h, bool *out_more)
 }
 
 /* ---------------------------------------------------------------------------------------------------- trust */
-static Err decide_one(Housekeeping *h, Uuid id, Uuid source)
+static Err decide_one(Housekeeping *h, Uuid id)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(16384);
     CLEANUP(db_tx_done) DbTx tx = {0};
@@ -117,16 +138,16 @@ static Err decide_one(Housekeeping *h, Uuid id, Uuid source)
         TRY(provenance_decide(&w, &event));
         TRY(event_save(&w, &event, "trust of a source changed", NULL));
     }
-    TRY(events_store_trust_done(&tx, source, id));
     return db_tx_commit(&tx);
 }
 
-static Err finish_source(Request *rq, Uuid source)
+/* A nil `after`: all of it. */
+static Err trust_done_to(Request *rq, Uuid source, Uuid before, Uuid after)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
 
     TRY(db_tx_begin(rq, &tx));
-    TRY(events_store_trust_done(&tx, source, (Uuid){{0}}));
+    TRY(events_store_trust_done(&tx, source, before, after));
     return db_tx_commit(&tx);
 }
 
@@ -134,48 +155,84 @@ Err housekeeping_trust(Housekeeping *h, bool *out_more)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
     Request rq = request_of(h, mem);
-    Uuid source, *ids;
+    Uuid source, before, *ids;
     size_t count;
 
-    TRY(events_store_next_trust(&rq, BATCH, mem, &source, &ids, &count));
+    TRY(events_store_next_trust(&rq, BATCH, mem, &source, &before, &ids, &count));
     *out_more = !uuid_is_nil(source);
     if (uuid_is_nil(source))
         return OK;
     for (size_t i = 0; i < count; i++)
-        TRY(decide_one(h, ids[i], source));
-    if (count == 0)
-        return finish_source(&rq, source);
-    entity_settled(h->events);
+        TRY(go_on(h, "trust", ids[i], decide_one(h, ids[i]), NULL));
+    TRY(trust_done_to(&rq, source, before, count ? ids[count - 1] : (Uuid){{0}}));
+    if (count)
+        entity_settled(h->events);
     return OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- merged */
-static Err repoint(Housekeeping *h, EntityKind kind, bool *out_more)
+static Err repoint_one(Housekeeping *h, Uuid id, const StillNamed *named)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(16384);
     CLEANUP(db_tx_done) DbTx tx = {0};
     Request rq = request_of(h, mem);
     EntityWriter w;
-    Uuid from, to;
-    size_t count;
 
-    TRY(events_store_still_named(&rq, kind, &from, &to));
-    if (uuid_is_nil(from))
-        return OK;
     TRY(db_tx_begin(&rq, &tx));
     w = writer_of(&rq, &tx);
-    TRY(merge_repoint(&w, kind, from, to, &count));
-    TRY(db_tx_commit(&tx));
-    entity_settled(h->events);
-    *out_more = true;
+    TRY(merge_repoint_event(&w, id, named->kind, named->from, named->to));
+    return db_tx_commit(&tx);
+}
+
+/* By the events' ids: what is left out does not come again until all others have been looked at. */
+Err housekeeping_repoint(Housekeeping *h, bool *out_more)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
+    Request rq = request_of(h, mem);
+    bool left = false;
+    StillNamed named;
+    size_t count;
+    Uuid *ids;
+
+    TRY(events_store_still_named(&rq, h->repointed_to, BATCH, &named, &ids, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(go_on(h, "merged", ids[i], repoint_one(h, ids[i], &named), &left));
+    if (count)
+        entity_settled(h->events);
+    *out_more = count > 0;
+    if (left || !count)
+        h->repointed_to = count ? ids[count - 1] : (Uuid){{0}};
     return OK;
 }
 
-Err housekeeping_repoint(Housekeeping *h, bool *out_more)
+/* ---------------------------------------------------------------------------------------------------- renamed */
+Err housekeeping_render(Housekeeping *h, bool *out_more)
 {
-    *out_more = false;
-    TRY(repoint(h, ENTITY_PLACE, out_more));
-    return repoint(h, ENTITY_ORGANIZATION, out_more);
+    CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
+    Request rq = request_of(h, mem);
+
+    return rerender_turn(&rq, (Uuid){{0}}, out_more);
+}
+
+/* ---------------------------------------------------------------------------------------------------- given up */
+Err housekeeping_batches(Housekeeping *h, bool *out_more)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(8192);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    Request rq = request_of(h, mem);
+    int64_t now_us = clock_unix_us(h->clock);
+    size_t count;
+    Uuid *ids;
+
+    TRY(db_tx_begin(&rq, &tx));
+    TRY(batch_store_stranded(&tx, mem, now_us - STRANDED_MINUTES * MINUTE_US, now_us, BATCH, &ids, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(batch_hand_out(&rq, &tx, ids[i]));
+    TRY(db_tx_commit(&tx));
+    if (count)
+        outbox_nudge(h->events->outbox);
+    *out_more = count == BATCH;
+    return OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- the thread */
@@ -187,6 +244,16 @@ static Err turn_trust(SweeperTurn *turn)
 static Err turn_repoint(SweeperTurn *turn)
 {
     return housekeeping_repoint(turn->data, &turn->more);
+}
+
+static Err turn_render(SweeperTurn *turn)
+{
+    return housekeeping_render(turn->data, &turn->more);
+}
+
+static Err turn_batches(SweeperTurn *turn)
+{
+    return housekeeping_batches(turn->data, &turn->more);
 }
 
 static Err turn_expire(SweeperTurn *turn)
@@ -220,6 +287,8 @@ Sweeper *housekeeping_start(Housekeeping *h, Metrics *metrics)
         .data = h,
         .tasks = {{.what = "trust", .turn = turn_trust, .turns = turns},
                   {.what = "merged", .turn = turn_repoint, .turns = turns},
+                  {.what = "renamed", .turn = turn_render, .turns = turns},
+                  {.what = "batches", .turn = turn_batches, .turns = turns},
                   {.what = "expired", .turn = turn_expire, .turns = turns},
                   {.what = "decided", .turn = turn_forget, .turns = turns}},
         .failures = metrics_counter(metrics, "atrium_events_housekeeping_failures_total", "Those that failed.", ""),

@@ -4,6 +4,7 @@
 #include "services/events/admin_testing.h"
 #include "services/events/erase.h"
 #include "services/events/merge.h"
+#include "services/events/rerender.h"
 #include "services/events/review.h"
 
 static Housekeeping housekeeping(Fixture *f)
@@ -131,6 +132,108 @@ static void another_trust_decides_anew(void **state)
     assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM trust_change"), 0);
 }
 
+/* --- what fails, and what was left ------------------------------------------------------------------------------- */
+/* Nobody can read its document any more. */
+static void spoil(Fixture *f, Uuid event)
+{
+    test_schema_script(&f->schema, arena_printf(f->schema.mem, "UPDATE event SET doc = '{' WHERE id = '%s'",
+                                                uuid_text(f->schema.mem, event)));
+}
+
+static void a_spoilt_event_holds_up_no_other(void **state)
+{
+    Fixture *f = *state;
+    Uuid place = test_place(f, "Hall", "Ottawa"), from = test_place(f, "Old Hall", "Ottawa"),
+         first = test_source(f, "low", 5), second = test_source(f, "high", 5), bad = {{0}}, good = {{0}};
+    int64_t now = f->schema.now_us;
+    EventEntity event;
+
+    for (int i = 0; i < 2; i++) {
+        Uuid id = test_event(f, from, "Low", 1, LIFECYCLE_PENDING_REVIEW);
+
+        test_begin_saying(f, id, first, test_said(f, "Low", "", 0));
+        test_say(f, id, second, test_said(f, "High", "", 0));
+        *(i ? &good : &bad) = id;
+    }
+    spoil(f, bad); /* the older one: it comes first */
+    test_schema_script(&f->schema,
+                       arena_printf(f->schema.mem,
+                                    "UPDATE source SET trust = 9 WHERE id = '%1$s';"
+                                    "INSERT INTO trust_change (source_id) VALUES ('%1$s');"
+                                    "UPDATE place SET superseded_by = '%2$s', deleted_at = now() WHERE id = '%3$s'",
+                                    uuid_text(f->schema.mem, second), uuid_text(f->schema.mem, place),
+                                    uuid_text(f->schema.mem, from)));
+    run(f, housekeeping_trust);
+    assert_string_equal(test_event_text(f, good, TERM_NAME), "High");
+    run(f, housekeeping_repoint);
+    test_load_event(f, good, &event);
+    assert_memory_equal(&event.place_id, &place, sizeof(place));
+    f->schema.now_us += 2 * TEST_DAY_US;
+    run(f, housekeeping_expire);
+    f->schema.now_us = now;
+    test_load_event(f, good, &event);
+    assert_string_equal(event.head.deletion_reason, "expired");
+    test_schema_script(&f->schema, arena_printf(f->schema.mem,
+                                                "UPDATE event SET place_id = '%1$s' WHERE doc = '{'; "
+                                                "UPDATE occurrence SET place_id = '%1$s' WHERE place_id = '%2$s'",
+                                                uuid_text(f->schema.mem, place), uuid_text(f->schema.mem, from)));
+}
+
+/* More events than a turn has: the first are written anew at once, the others by housekeeping. */
+static void a_place_of_many_events_is_renamed(void **state)
+{
+    enum { MANY = 120 };
+    static const char OLD[] =
+        "SELECT count(*) FROM event WHERE doc LIKE '%%\"Tiny Hall\"%%' OR card LIKE '%%\"Tiny Hall\"%%'";
+    Fixture *f = *state;
+    Uuid place = test_place(f, "Tiny Hall", "Ottawa");
+    PlaceEntity entity;
+    Work work;
+    bool more;
+
+    for (int i = 0; i < MANY; i++)
+        (void)test_event(f, place, arena_printf(f->schema.mem, "Number %d", i), i + 1, LIFECYCLE_PUBLISHED);
+    work_begin(f, &work);
+    assert_ok(place_load(&work.w, place, &entity));
+    node_clear(entity.head.node, TERM_NAME);
+    node_add_text(work.w.mem, entity.head.node, TERM_NAME, SLICE_LIT("Great Hall"));
+    node_clear(entity.head.node, TERM_ADDRESS);
+    assert_ok(place_save(&work.w, &entity, "", NULL));
+    work_end(&work);
+    assert_int_equal(test_schema_count(&f->schema, OLD), MANY);
+    assert_ok(rerender_turn(&work.rq, place, &more));
+    assert_true(more);
+    assert_true(test_schema_count(&f->schema, OLD) > 0);
+    run(f, housekeeping_render);
+    assert_int_equal(test_schema_count(&f->schema, OLD), 0);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM rerender"), 0);
+    assert_int_equal(
+        test_schema_count(&f->schema,
+                          arena_printf(f->schema.mem,
+                                       "SELECT count(*) FROM occurrence WHERE place_id = '%s' AND locality = ''",
+                                       uuid_text(f->schema.mem, place))),
+        MANY);
+}
+
+static void a_batch_that_was_given_up_is_handed_out_again(void **state)
+{
+    static const char TOLD[] = "SELECT count(*) FROM outbox WHERE subject = 'job.events.batch'";
+    Fixture *f = *state;
+    int64_t told = test_schema_count(&f->schema, TOLD), now = f->schema.now_us;
+
+    test_schema_script(&f->schema,
+                       "INSERT INTO batch (id, item_count, submitter_name, submitted_at) VALUES (gen_random_uuid(), 1,"
+                       " 'agent', now() - interval '20 minutes'), (gen_random_uuid(), 1, 'agent', now())");
+    run(f, housekeeping_batches);
+    assert_int_equal(test_schema_count(&f->schema, TOLD), told + 1);
+    run(f, housekeeping_batches);
+    assert_int_equal(test_schema_count(&f->schema, TOLD), told + 1);
+    f->schema.now_us += INT64_C(1200) * 1000000;
+    run(f, housekeeping_batches);
+    f->schema.now_us = now;
+    assert_int_equal(test_schema_count(&f->schema, TOLD), told + 3);
+}
+
 static void an_erased_account_leaves_no_trace(void **state)
 {
     Fixture *f = *state;
@@ -179,9 +282,14 @@ static void an_erased_account_leaves_no_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_waited_too_long_expires),      cmocka_unit_test(decided_entries_are_forgotten_in_time),
-        cmocka_unit_test(events_of_a_merged_place_follow),   cmocka_unit_test(another_trust_decides_anew),
+        cmocka_unit_test(what_waited_too_long_expires),
+        cmocka_unit_test(decided_entries_are_forgotten_in_time),
+        cmocka_unit_test(events_of_a_merged_place_follow),
+        cmocka_unit_test(another_trust_decides_anew),
         cmocka_unit_test(an_erased_account_leaves_no_trace),
+        cmocka_unit_test(a_spoilt_event_holds_up_no_other),
+        cmocka_unit_test(a_place_of_many_events_is_renamed),
+        cmocka_unit_test(a_batch_that_was_given_up_is_handed_out_again),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);

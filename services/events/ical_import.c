@@ -194,9 +194,9 @@ static Err apply_rest(const Import *m, One *one, bool was_ours)
         return OK; /* or it is somebody else's, and was found by its content */
     for (size_t i = 0; i < one->in->override_count && !uuid_is_nil(event.series_id); i++)
         apply_override(&one->w, &event, &one->in->overrides[i]);
-    if (cancelled && lifecycle_is_public(event.head.lifecycle))
+    if (cancelled && !event.status_edited && lifecycle_is_public(event.head.lifecycle))
         event.head.lifecycle = LIFECYCLE_CANCELLED;
-    else if (!cancelled && was_ours && event.head.lifecycle == LIFECYCLE_CANCELLED)
+    else if (!cancelled && was_ours && !event.status_edited && event.head.lifecycle == LIFECYCLE_CANCELLED)
         event.head.lifecycle = LIFECYCLE_PUBLISHED;
     TRY(event_save(&one->w, &event, "from its calendar", &changed));
     one->changed |= changed;
@@ -345,8 +345,9 @@ static Err cancel_one(Import *m, const EntryKnown *known)
     TRY(db_tx_begin(&rq, &tx));
     w = entity_writer(&rq, &tx);
     TRY(event_load(&w, known->event, &event));
-    cancels = submitter_made(&m->by, &event) && !event.head.deleted_us && lifecycle_is_public(event.head.lifecycle) &&
-              event.head.lifecycle != LIFECYCLE_CANCELLED && !is_over(&event, w.now_us);
+    cancels = submitter_made(&m->by, &event) && !event.head.deleted_us && !event.status_edited &&
+              lifecycle_is_public(event.head.lifecycle) && event.head.lifecycle != LIFECYCLE_CANCELLED &&
+              !is_over(&event, w.now_us);
     if (cancels) {
         count(&m->out->cancelled, &m->out->has_cancelled);
         report(m, known->uid, arena_strdup(m->rq->mem, slice_cstr(mem, node_text(event.head.node, TERM_NAME))),
@@ -426,6 +427,7 @@ Err events_v1_import_calendar(Request *rq, const ImportRequest *in, ImportReply 
 {
     Import m = {.rq = rq, .events = rq->service, .in = in, .by = submitter_of(rq), .out = out, .etag = ""};
 
+    m.by.source_type = "ical";
     TRY(check(&m));
     TRY(import_store_calendar(rq, m.owner, m.name, &m.row));
     m.text = slice(in->calendar);

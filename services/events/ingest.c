@@ -69,6 +69,8 @@ static SourceKey source_key(const EntityWriter *w, const Ingest *in)
                                : host[0]       ? host
                                                : in->by.name,
                        .license = license_is_cc0(source->license) ? CC0_IRI : source->license,
+                       .type = in->by.source_type ? in->by.source_type : "api",
+                       .trust = in->by.source_trust ? in->by.source_trust : SOURCE_TRUST_DEFAULT,
                        .fresh = uuid_v7(w->events->ids)};
 }
 

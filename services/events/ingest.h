@@ -11,7 +11,9 @@
 typedef struct Submitter {
     const char *key_id; /* of the API key; "" none */
     int64_t user_id;
-    const char *name; /* what its source is called */
+    const char *name;        /* what its source is called */
+    const char *source_type; /* NULL: "api" */
+    int source_trust;        /* 1 to 10, of a source that is new; 0: the usual */
     bool admin;
 } Submitter;
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "services/events/ingest_parts.h"
+#include "services/events/store_series.h"
 
 /* --- occurrences ------------------------------------------------------------------------------------------------- */
 static int64_t time_us(const When *when)
@@ -45,6 +46,26 @@ static const Occurrence *at_start(const EventEntity *event, int64_t start_us)
     return NULL;
 }
 
+/* Edited by itself, wherever it is by now. */
+static bool is_edited(const EventEntity *event, int64_t start_us)
+{
+    for (size_t i = 0; i < event->occurrence_count; i++) {
+        const Occurrence *o = &event->occurrences[i];
+
+        if (o->detached && (o->start_us == start_us || o->said_us == start_us || o->recurrence_us == start_us))
+            return true;
+    }
+    return false;
+}
+
+static bool is_among(const int64_t *list, size_t count, int64_t start_us)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == start_us)
+            return true;
+    return false;
+}
+
 static int by_start(const void *a, const void *b)
 {
     const Occurrence *x = a, *y = b;
@@ -53,32 +74,35 @@ static int by_start(const void *a, const void *b)
 }
 
 /* The list that its source gives now. Those at a time that was there keep their identity; what was edited by itself
- * stays. */
-static void replace_occurrences(Ingesting *g, EventEntity *event)
+ * stays, and what was taken out by hand does not come back. */
+static Err replace_occurrences(Ingesting *g, EventEntity *event)
 {
     const Submission *s = g->in->submission;
     Occurrence *list = ARENA_ARRAY(g->w->mem, Occurrence, s->occurrence_count + event->occurrence_count + 1);
-    size_t count = 0;
+    size_t count = 0, taken_count;
+    int64_t *taken;
 
-    for (size_t i = 0; i < s->occurrence_count; i++) {
-        const Occurrence *old = at_start(event, s->occurrences[i].start.unix_us);
-        Occurrence fresh = occurrence_of(g, &s->occurrences[i]);
-
-        if (old)
-            fresh.id = old->id;
-        list[count++] = old && old->detached ? *old : fresh;
-    }
-    for (size_t i = 0; i < event->occurrence_count; i++) {
-        bool taken = false;
-
-        for (size_t j = 0; j < s->occurrence_count; j++)
-            taken |= s->occurrences[j].start.unix_us == event->occurrences[i].start_us;
-        if (event->occurrences[i].detached && !taken)
+    TRY(events_store_taken_occurrences(g->w->tx, g->w->mem, event->head.id, &taken, &taken_count));
+    for (size_t i = 0; i < event->occurrence_count; i++)
+        if (event->occurrences[i].detached)
             list[count++] = event->occurrences[i];
+    for (size_t i = 0; i < s->occurrence_count; i++) {
+        int64_t start_us = s->occurrences[i].start.unix_us;
+        const Occurrence *old = at_start(event, start_us);
+
+        if (is_edited(event, start_us) || is_among(taken, taken_count, start_us))
+            continue;
+        list[count] = occurrence_of(g, &s->occurrences[i]);
+        if (old)
+            list[count].id = old->id;
+        count++;
     }
+    if (count == 0)
+        return OK; /* an event keeps one */
     qsort(list, count, sizeof(*list), by_start);
     event->occurrences = list;
     event->occurrence_count = count;
+    return OK;
 }
 
 /* --- licences ---------------------------------------------------------------------------------------------------- */
@@ -188,10 +212,11 @@ Err ingest_update_event(Ingesting *g, EventEntity *event)
     const Submission *s = g->in->submission;
 
     if (s->occurrences_given || event->occurrence_count == 0)
-        replace_occurrences(g, event);
-    if (s->status[0] && lifecycle_is_public(event->head.lifecycle))
+        TRY(replace_occurrences(g, event));
+    if (s->status[0] && !event->status_edited && lifecycle_is_public(event->head.lifecycle))
         event->head.lifecycle = ingest_lifecycle(s);
-    event->domain = s->domain;
+    if (!event->domain_edited)
+        event->domain = s->domain;
     return apply_series(g, event);
 }
 

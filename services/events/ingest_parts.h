@@ -10,7 +10,8 @@
 
 enum {
     INGEST_HASH_BYTES = 32,
-    INGEST_MERGES_MAX = 5 /* that are followed from an event to what it became part of */
+    INGEST_MERGES_MAX = 5, /* that are followed from an event to what it became part of */
+    SOURCE_TRUST_DEFAULT = 5
 };
 
 /* One submission on its way. */

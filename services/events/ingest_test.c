@@ -1,6 +1,8 @@
 /* Which submissions are taken for the same: each layer exactly where it should (contract 8), on real tables. */
 #include "services/events/ingest.h"
 
+#include "atrium/events/v1/admin.service.h"
+#include "atrium/events/v1/calendars.service.h"
 #include "atrium/events/v1/submissions.service.h"
 #include "services/events/fixture.h"
 #include "shared/json.h"
@@ -212,6 +214,85 @@ static void what_is_not_public_is_not_named_to_others(void **state)
     assert_true(slice_find(reply, SLICE_LIT("\\\"Secret Supper Club\\\"")) > 0);
 }
 
+/* --- what administration edits ----------------------------------------------------------------------------------- */
+static const char THREE_DATES[] = ",\"eventDomain\":\"music\",\"eventStatus\":\"EventScheduled\",\"occurrences\":["
+                                  "{\"startDate\":\"2026-12-20T19:00:00Z\"},{\"startDate\":\"2026-12-21T19:00:00Z\"},"
+                                  "{\"startDate\":\"2026-12-22T19:00:00Z\"},{\"startDate\":\"2026-12-23T19:00:00Z\"}]";
+
+static Request administration(Fixture *f)
+{
+    Request rq = fixture_request(f, 9);
+
+    rq.caller.role = ROLE_ADMIN;
+    return rq;
+}
+
+static char *text_of(Fixture *f, const char *sql)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    assert_ok(db_read_with(f->schema.db, 5000, sql, DB_NO_ARGS, &rows));
+    assert_int_equal(rows.count, 1);
+    return db_get_cstr(f->schema.mem, &rows, 0, 0);
+}
+
+static char *occurrence_at(Fixture *f, const char *event, const char *start)
+{
+    return text_of(f, arena_printf(f->schema.mem,
+                                   "SELECT o.id::text FROM occurrence o JOIN event e ON e.id = o.event_id WHERE "
+                                   "e.name = '%s' AND o.start_at = '%s'",
+                                   event, start));
+}
+
+static void edit_occurrence(Fixture *f, const char *method, Events__V1__OccurrenceRequest *in)
+{
+    Request rq = administration(f);
+    Events__V1__OccurrenceReply out = EVENTS__V1__OCCURRENCE_REPLY__INIT;
+
+    assert_ok(rpc_call(&EVENTS_V1_CALENDAR_SERVICE, &rq, method, &in->base, &out.base));
+}
+
+/* Its source lists the same dates again: one was cancelled, one moved, one deleted, one is as it was. */
+static void no_submission_undoes_an_edit(void **state)
+{
+    Fixture *f = *state;
+    Events__V1__AdminUpdateEventRequest event = EVENTS__V1__ADMIN_UPDATE_EVENT_REQUEST__INIT;
+    Events__V1__OccurrenceRequest off = EVENTS__V1__OCCURRENCE_REQUEST__INIT, moved = off;
+    Events__V1__DeleteOccurrenceRequest gone = EVENTS__V1__DELETE_OCCURRENCE_REQUEST__INIT;
+    Events__V1__ShortEvent shown = EVENTS__V1__SHORT_EVENT__INIT;
+    Events__V1__OccurrenceGone nothing = EVENTS__V1__OCCURRENCE_GONE__INIT;
+    Request rq = administration(f);
+    Slice reply, uri;
+    int status;
+
+    reply = submit_as(f, AGENT, sourced(f, "Lantern Walk", "19", "edit-a", THREE_DATES), &status);
+    assert_int_equal(status, 201);
+    uri = json_find(reply, SLICE_LIT("@id"));
+    event.id = slice_cstr(f->schema.mem, slice_skip(uri, uri.len - 27));
+    event.id[26] = 0;
+    event.event_domain = "sports";
+    event.lifecycle_state = "cancelled";
+    assert_ok(rpc_call(&EVENTS_V1_ADMIN_SERVICE, &rq, "AdminUpdateEvent", &event.base, &shown.base));
+    off.id = moved.id = gone.id = event.id;
+    off.occurrence_id = occurrence_at(f, "Lantern Walk", "2026-12-20T19:00:00Z");
+    off.status = "cancelled";
+    off.ticket_url = "https://tickets.test/";
+    edit_occurrence(f, "UpdateOccurrence", &off);
+    moved.occurrence_id = occurrence_at(f, "Lantern Walk", "2026-12-21T19:00:00Z");
+    moved.start_time = "2026-12-21T21:00:00Z";
+    edit_occurrence(f, "UpdateOccurrence", &moved);
+    gone.occurrence_id = occurrence_at(f, "Lantern Walk", "2026-12-22T19:00:00Z");
+    rq = administration(f);
+    assert_ok(rpc_call(&EVENTS_V1_CALENDAR_SERVICE, &rq, "DeleteOccurrence", &gone.base, &nothing.base));
+    (void)submit_as(f, AGENT, sourced(f, "Lantern Walk", "19", "edit-a", THREE_DATES), &status);
+    assert_int_equal(status, 409);
+    assert_string_equal(text_of(f, "SELECT string_agg(to_char(o.start_at AT TIME ZONE 'UTC', 'DD HH24') || ' ' || "
+                                   "o.status || ' ' || o.ticket_url, ',' ORDER BY o.start_at) || e.lifecycle || "
+                                   "e.domain FROM occurrence o JOIN event e ON e.id = o.event_id WHERE e.name = "
+                                   "'Lantern Walk' GROUP BY e.id"),
+                        "20 19 cancelled https://tickets.test/,21 21 scheduled ,23 19 scheduled cancelledsports");
+}
+
 static int64_t named(Fixture *f, const char *lifecycle)
 {
     return test_schema_count(
@@ -273,6 +354,7 @@ int main(void)
         cmocka_unit_test(only_its_maker_publishes_what_waits),
         cmocka_unit_test(what_is_not_public_is_not_named_to_others),
         cmocka_unit_test(what_an_event_that_waits_names_waits_with_it),
+        cmocka_unit_test(no_submission_undoes_an_edit),
         cmocka_unit_test(licences_are_judged),
     };
 

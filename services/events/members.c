@@ -11,11 +11,16 @@ static Slice skip_space(Slice s)
 /* Length of the string that `s` begins with, both quotes included; 0 when it does not end. */
 static size_t string_length(Slice s)
 {
-    for (size_t i = 1; i < s.len; i++) {
-        if (s.ptr[i] == '\\')
-            i++;
-        else if (s.ptr[i] == '"')
-            return i + 1;
+    const char *quote = s.len ? memchr(s.ptr + 1, '"', s.len - 1) : NULL;
+
+    while (quote) {
+        size_t at = (size_t)(quote - s.ptr), from = at;
+
+        while (from > 1 && s.ptr[from - 1] == '\\')
+            from--;
+        if ((at - from) % 2 == 0) /* not one of an escape */
+            return at + 1;
+        quote = memchr(quote + 1, '"', s.len - at - 1);
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "services/events/audit.h"
 #include "services/events/facts.h"
 #include "services/events/members.h"
+#include "services/events/rerender.h"
 #include "services/events/store_admin.h"
 
 static bool same(Uuid a, Uuid b)
@@ -19,23 +20,29 @@ static void replace(Uuid *at, Uuid from, Uuid to)
         *at = to;
 }
 
-Err merge_repoint(const EntityWriter *w, EntityKind kind, Uuid from, Uuid to, size_t *out_count)
+Err merge_repoint_event(const EntityWriter *w, Uuid id, EntityKind kind, Uuid from, Uuid to)
+{
+    EventEntity event;
+
+    TRY(event_load(w, id, &event));
+    if (kind == ENTITY_ORGANIZATION)
+        replace(&event.organizer_id, from, to);
+    else
+        replace(&event.place_id, from, to);
+    for (size_t k = 0; kind == ENTITY_PLACE && k < event.occurrence_count; k++)
+        replace(&event.occurrences[k].place_id, from, to);
+    return event_save(w, &event, kind == ENTITY_PLACE ? "place merged" : "organiser merged", NULL);
+}
+
+/* Events that name `from`, a tombstone soon, are of `to` from now on: REPOINT_MAX of them. */
+static Err repoint(const EntityWriter *w, EntityKind kind, Uuid from, Uuid to)
 {
     Uuid *events;
+    size_t count;
 
-    TRY(events_store_users_of(w->tx, w->mem, kind, from, REPOINT_MAX, &events, out_count));
-    for (size_t i = 0; i < *out_count; i++) {
-        EventEntity event;
-
-        TRY(event_load(w, events[i], &event));
-        if (kind == ENTITY_ORGANIZATION)
-            replace(&event.organizer_id, from, to);
-        else
-            replace(&event.place_id, from, to);
-        for (size_t k = 0; kind == ENTITY_PLACE && k < event.occurrence_count; k++)
-            replace(&event.occurrences[k].place_id, from, to);
-        TRY(event_save(w, &event, kind == ENTITY_PLACE ? "place merged" : "organiser merged", NULL));
-    }
+    TRY(events_store_users_of(w->tx, w->mem, kind, from, REPOINT_MAX, &events, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(merge_repoint_event(w, events[i], kind, from, to));
     return OK;
 }
 
@@ -94,12 +101,11 @@ static void keep_public(EntityHead *keeps, const EntityHead *goes)
 Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out)
 {
     PlaceEntity keeps, goes;
-    size_t count;
 
     TRY(refuse_same(primary, duplicate));
     TRY(events_store_check_there(w->tx, ENTITY_PLACE, primary));
     TRY(events_store_check_there(w->tx, ENTITY_PLACE, duplicate));
-    TRY(merge_repoint(w, ENTITY_PLACE, duplicate, primary, &count)); /* events are locked first, by everybody */
+    TRY(repoint(w, ENTITY_PLACE, duplicate, primary)); /* events are locked first, by everybody */
     TRY(comes_first(primary, duplicate) ? place_load(w, primary, &keeps) : place_load(w, duplicate, &goes));
     TRY(comes_first(primary, duplicate) ? place_load(w, duplicate, &goes) : place_load(w, primary, &keeps));
     TRY(check_pair(&keeps.head, &goes.head, out));
@@ -110,7 +116,7 @@ Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *ou
     if (!keeps.timezone[0])
         keeps.timezone = goes.timezone;
     TRY(place_save(w, &keeps, "place.merged", NULL));
-    TRY(merge_repoint(w, ENTITY_PLACE, duplicate, primary, &count)); /* what came meanwhile */
+    TRY(repoint(w, ENTITY_PLACE, duplicate, primary)); /* what came meanwhile */
     TRY(events_store_forward(w->tx, ENTITY_PLACE, duplicate, primary, w->now_us));
     entity_delete(w, &goes.head, "merged", primary);
     return place_save(w, &goes, "place.merged", NULL);
@@ -119,12 +125,11 @@ Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *ou
 Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out)
 {
     OrganizationEntity keeps, goes;
-    size_t count;
 
     TRY(refuse_same(primary, duplicate));
     TRY(events_store_check_there(w->tx, ENTITY_ORGANIZATION, primary));
     TRY(events_store_check_there(w->tx, ENTITY_ORGANIZATION, duplicate));
-    TRY(merge_repoint(w, ENTITY_ORGANIZATION, duplicate, primary, &count)); /* events are locked first, by everybody */
+    TRY(repoint(w, ENTITY_ORGANIZATION, duplicate, primary)); /* events are locked first, by everybody */
     TRY(comes_first(primary, duplicate) ? organization_load(w, primary, &keeps)
                                         : organization_load(w, duplicate, &goes));
     TRY(comes_first(primary, duplicate) ? organization_load(w, duplicate, &goes)
@@ -135,7 +140,7 @@ Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Mer
     TRY(fill(w->mem, &keeps.head, &goes.head));
     keep_public(&keeps.head, &goes.head);
     TRY(organization_save(w, &keeps, "organization.merged", NULL));
-    TRY(merge_repoint(w, ENTITY_ORGANIZATION, duplicate, primary, &count)); /* what came meanwhile */
+    TRY(repoint(w, ENTITY_ORGANIZATION, duplicate, primary)); /* what came meanwhile */
     TRY(events_store_forward(w->tx, ENTITY_ORGANIZATION, duplicate, primary, w->now_us));
     entity_delete(w, &goes.head, "merged", primary);
     return organization_save(w, &goes, "organization.merged", NULL);
@@ -169,6 +174,7 @@ static Err answer_merge(Request *rq, EntityKind kind, const Events__V1__MergeReq
                                     .kind = kind,
                                     .target = duplicate}));
     TRY(db_tx_commit(&tx));
+    rerender_at_once(rq, merged.canonical);
     entity_settled(rq->service);
     out->status = arena_strdup(rq->mem, "merged");
     out->canonical_id = uuid_text(rq->mem, merged.canonical);

@@ -2,7 +2,7 @@
 #pragma once
 #include "services/events/entity.h"
 
-enum { REPOINT_MAX = 500 /* events that a merge changes itself; the rest follows (housekeeping.h) */ };
+enum { REPOINT_MAX = 100 /* events that a merge changes itself; the rest follows (housekeeping.h) */ };
 
 typedef struct Merged {
     Uuid canonical;
@@ -12,5 +12,5 @@ typedef struct Merged {
  * first. INVALID_ARGUMENT (the same one), NOT_FOUND, GONE. */
 Err merge_places(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out) MUST_CHECK;
 Err merge_organizations(const EntityWriter *w, Uuid primary, Uuid duplicate, Merged *out) MUST_CHECK;
-/* Events that name `from`, a tombstone, are of `to` from now on: REPOINT_MAX of them. */
-Err merge_repoint(const EntityWriter *w, EntityKind kind, Uuid from, Uuid to, size_t *out_count) MUST_CHECK;
+/* An event that names `from`, a tombstone, is of `to` from now on. */
+Err merge_repoint_event(const EntityWriter *w, Uuid id, EntityKind kind, Uuid from, Uuid to) MUST_CHECK;

@@ -224,7 +224,9 @@ Err events_v1_create_node(Request *rq, const Events__V1__FederationNode *in, Eve
     take(rq, in, &node);
     TRY(check(rq, &node));
     TRY(db_tx_begin(rq, &tx));
+    TRY(events_store_former_node(&tx, node.domain, &node.id));
     TRY(taken(&tx, events_store_insert_node(&tx, &node)));
+    TRY(events_store_trust_node(&tx, node.id, node.trust_level));
     TRY(db_tx_commit(&tx));
     tell(rq->mem, &node, out);
     request_set_header(rq, "Location", arena_printf(rq->mem, "/api/v1/admin/federation/nodes/%s", out->id));
@@ -261,6 +263,7 @@ Err events_v1_update_node(Request *rq, const Events__V1__FederationNode *in, Eve
     TRY(check(rq, &node));
     node.updated_us = clock_unix_us(rq->clock);
     TRY(taken(&tx, events_store_update_node(&tx, &node)));
+    TRY(events_store_trust_node(&tx, node.id, node.trust_level));
     TRY(db_tx_commit(&tx));
     tell(rq->mem, &node, out);
     return OK;

@@ -7,6 +7,7 @@
 #include "services/events/admin_events.h"
 #include "services/events/audit.h"
 #include "services/events/codes.h"
+#include "services/events/store_admin.h"
 #include "services/events/store_series.h"
 #include "services/events/urls.h"
 #include "services/events/when.h"
@@ -189,15 +190,12 @@ static Err check_times(const EventEntity *event, const Occurrence *o)
 
 static Err check_place(const EntityWriter *w, const Change *c)
 {
-    PlaceEntity place;
-    Err e;
+    bool there;
 
     if (uuid_is_nil(c->place))
         return OK;
-    e = place_load(w, c->place, &place);
-    if (e.reason == &NOT_FOUND || (!err_failed(e) && place.head.deleted_us))
-        return err_make(&UNPROCESSABLE, "venue_ulid: there is no such place");
-    return e;
+    TRY(events_store_place_is_there(w->tx, c->place, &there));
+    return there ? OK : err_make(&UNPROCESSABLE, "venue_ulid: there is no such place");
 }
 
 static Occurrence *find(EventEntity *event, const char *id)
@@ -292,7 +290,8 @@ Err events_v1_create_occurrence(Request *rq, const OccurrenceRequest *in, Events
                         .price_min = NAN,
                         .price_max = NAN,
                         .price_currency = "",
-                        .availability = ""};
+                        .availability = "",
+                        .detached = true};
     change_facts(&change, &made);
     change_times(&change, &made);
     list[event->occurrence_count++] = made;
@@ -332,19 +331,21 @@ Err events_v1_update_occurrence(Request *rq, const OccurrenceRequest *in, Events
     CLEANUP(edit_done) EventEdit edit = {0};
     Occurrence *o, changed;
     Change change;
+    int64_t before_us;
 
     TRY(read_change(rq, in, false, &change));
     TRY(edit_begin(rq, in->id, false, 0, &edit));
     o = find(&edit.event, in->occurrence_id);
     if (!o)
         return err_make(&NOT_FOUND, "the event has no such occurrence");
+    before_us = o->start_us;
     TRY(check_place(&edit.writer, &change));
     if (in->scope && strcmp(in->scope, "this") != 0)
         TRY(change_others(&edit.writer, &change, &edit.event, o));
     else {
         change_facts(&change, o);
         change_times(&change, o);
-        o->detached = o->recurrence_us != 0;
+        occurrence_set_edited(o, before_us);
         TRY(check_times(&edit.event, o));
     }
     changed = *o;
@@ -370,6 +371,8 @@ Err events_v1_delete_occurrence(Request *rq, const Events__V1__DeleteOccurrenceR
         return err_make(&LAST_OCCURRENCE, "it is the event's last one");
     if (o->recurrence_us && !uuid_is_nil(event->series_id))
         TRY(events_store_take_from_series(&edit.tx, event->series_id, o->recurrence_us));
+    else
+        TRY(events_store_take_occurrence(&edit.tx, event->head.id, o->said_us ? o->said_us : o->start_us));
     at = (size_t)(o - event->occurrences);
     memmove(o, o + 1, (event->occurrence_count - at - 1) * sizeof(*o));
     event->occurrence_count--;

@@ -214,7 +214,7 @@ static void take_dates(EventEntity *event, const Node *facts)
     int64_t start = date_of(facts, TERM_START_DATE), end = date_of(facts, TERM_END_DATE),
             door = date_of(facts, TERM_DOOR_TIME);
 
-    if (event->occurrence_count != 1)
+    if (event->occurrence_count != 1 || only->detached)
         return;
     if (start && only->end_us && !end && start != only->start_us)
         only->end_us += start - only->start_us; /* moved, and as long as before */

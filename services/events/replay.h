@@ -14,5 +14,6 @@ typedef struct Replay {
  * is its reply; status and headers are set. INVALID_ARGUMENT, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING. */
 Err replay_begin(Request *rq, DbTx *tx, const char *rpc, Slice canonical, Replay *replay, bool *out_answered,
                  Atrium__HttpBody *out) MUST_CHECK;
-/* Remembers the reply, before the commit; nothing without a key. */
-Err replay_store(DbTx *tx, const Replay *replay, int http_status, const Atrium__HttpBody *reply) MUST_CHECK;
+/* Remembers the reply with its Location and ETag, which are set already, before the commit; nothing without a key. */
+Err replay_store(Request *rq, DbTx *tx, const Replay *replay, int http_status,
+                 const Atrium__HttpBody *reply) MUST_CHECK;

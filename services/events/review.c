@@ -8,6 +8,7 @@
 #include "services/events/json_struct.h"
 #include "services/events/node.h"
 #include "services/events/provenance.h"
+#include "services/events/store_admin.h"
 #include "services/events/store_review.h"
 #include "services/events/text.h"
 
@@ -442,6 +443,7 @@ static Err correct_dates(Request *rq, Decision *d, const Correction *c)
 {
     const Events *events = rq->service;
     EventEntity *event = &d->event;
+    int64_t before_us;
 
     if (event->occurrence_count == 0) {
         event->occurrences = ARENA_NEW(rq->mem, Occurrence);
@@ -454,24 +456,24 @@ static Err correct_dates(Request *rq, Decision *d, const Correction *c)
                                              .availability = ""};
         event->occurrence_count = 1;
     }
+    before_us = event->occurrences[0].start_us;
     if (c->start_us)
         event->occurrences[0].start_us = c->start_us;
     if (c->end_us)
         event->occurrences[0].end_us = c->end_us;
+    if (c->start_us || c->end_us)
+        occurrence_set_edited(&event->occurrences[0], before_us);
     return OK;
 }
 
 static Err check_place(Decision *d, const Correction *c)
 {
-    PlaceEntity place;
-    Err e;
+    bool there;
 
     if (uuid_is_nil(c->place_id))
         return OK;
-    e = place_load(&d->writer, c->place_id, &place);
-    if (e.reason == &NOT_FOUND || (!err_failed(e) && place.head.deleted_us))
-        return err_make(&INVALID_ARGUMENT, "corrections.location: no place of ours");
-    return e;
+    TRY(events_store_place_is_there(&d->tx, c->place_id, &there));
+    return there ? OK : err_make(&INVALID_ARGUMENT, "corrections.location: no place of ours");
 }
 
 Err events_v1_fix_review(Request *rq, const Events__V1__FixReviewRequest *in, Events__V1__Review *out)

@@ -198,6 +198,17 @@ Err events_store_check_there(DbTx *tx, EntityKind kind, Uuid id)
     return rows.count ? OK : err_make(&NOT_FOUND, "there is no such %s", entity_word(kind));
 }
 
+static const char PLACE_IS_THERE[] = "SELECT FROM place WHERE id = $1 AND deleted_at IS NULL FOR SHARE";
+
+Err events_store_place_is_there(DbTx *tx, Uuid id, bool *out)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, PLACE_IS_THERE, DB_ARGS(db_uuid(id)), &rows));
+    *out = rows.count > 0;
+    return OK;
+}
+
 #define IS_USED(column)                                                                                                \
     "SELECT EXISTS (SELECT FROM occurrence o JOIN event e ON e.id = o.event_id WHERE o." column " = $1"                \
     " AND coalesce(o.end_at, o.start_at) >= $2 AND e.deleted_at IS NULL)"
@@ -214,9 +225,12 @@ Err events_store_is_used(DbTx *tx, EntityKind kind, Uuid id, int64_t now_us, boo
     return OK;
 }
 
-static const char USERS_OF_PLACE[] = "SELECT id FROM event WHERE place_id = $1"
-                                     " UNION SELECT event_id FROM occurrence WHERE place_id = $1 ORDER BY 1 LIMIT $2";
-static const char USERS_OF_ORGANIZATION[] = "SELECT id FROM event WHERE organizer_id = $1 ORDER BY 1 LIMIT $2";
+static const char USERS_OF_PLACE[] =
+    "SELECT id FROM event WHERE id IN (SELECT id FROM event WHERE place_id = $1"
+    " UNION SELECT event_id FROM occurrence WHERE place_id = $1 ORDER BY 1 LIMIT $2) ORDER BY id FOR NO KEY UPDATE";
+static const char USERS_OF_ORGANIZATION[] =
+    "SELECT id FROM event WHERE id IN (SELECT id FROM event WHERE organizer_id = $1 ORDER BY 1 LIMIT $2) ORDER BY id"
+    " FOR NO KEY UPDATE";
 
 Err events_store_users_of(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, int64_t limit, Uuid **out, size_t *out_count)
 {

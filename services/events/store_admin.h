@@ -62,9 +62,11 @@ typedef struct AdminEntityRow {
 Err events_store_admin_entity(Request *rq, EntityKind kind, Uuid id, AdminEntityRow *out) MUST_CHECK;
 /* NOT_FOUND unless there is one, deleted or not. Locks nothing. */
 Err events_store_check_there(DbTx *tx, EntityKind kind, Uuid id) MUST_CHECK;
+/* Is there such a place, not deleted? Then it stays so to the end of the transaction; others may check it, too. */
+Err events_store_place_is_there(DbTx *tx, Uuid id, bool *out) MUST_CHECK;
 /* Is there an event that is not over and names it? */
 Err events_store_is_used(DbTx *tx, EntityKind kind, Uuid id, int64_t now_us, bool *out) MUST_CHECK;
-/* Events that name it, by id; deleted ones, too. */
+/* Events that name it, by id; deleted ones, too. Locked. */
 Err events_store_users_of(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, int64_t limit, Uuid **out,
                           size_t *out_count) MUST_CHECK;
 /* What was named `from`, or merged into it before, is `to`. */

@@ -104,3 +104,20 @@ Err batch_store_complete(DbTx *tx, Uuid id, int64_t now_us, bool *out_done)
     *out_done = rows > 0;
     return OK;
 }
+
+static const char STRANDED[] =
+    "UPDATE batch SET handed_at = $2 WHERE id IN (SELECT id FROM batch WHERE completed_at IS NULL"
+    "  AND coalesce(handed_at, submitted_at) < $1 ORDER BY submitted_at LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING id";
+
+Err batch_store_stranded(DbTx *tx, Arena *mem, int64_t before_us, int64_t now_us, int64_t limit, Uuid **out,
+                         size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, STRANDED, DB_ARGS(db_time_us(before_us), db_time_us(now_us), db_int64(limit)), &rows));
+    *out = ARENA_ARRAY(mem, Uuid, rows.count + 1);
+    for (int i = 0; i < rows.count; i++)
+        (*out)[i] = db_get_uuid(&rows, i, 0);
+    *out_count = (size_t)rows.count;
+    return OK;
+}

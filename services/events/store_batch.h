@@ -29,5 +29,9 @@ Err batch_store_completed(Request *rq, Uuid id, bool *out) MUST_CHECK;
 Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload,
                      Submitter *out_by) MUST_CHECK;
 Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item) MUST_CHECK;
+/* Batches that wait since `before_us` and were handed to a worker no later: `limit` of them, marked as handed out now.
+ */
+Err batch_store_stranded(DbTx *tx, Arena *mem, int64_t before_us, int64_t now_us, int64_t limit, Uuid **out,
+                         size_t *out_count) MUST_CHECK;
 /* Completed, if no item waits any more. */
 Err batch_store_complete(DbTx *tx, Uuid id, int64_t now_us, bool *out_done) MUST_CHECK;

@@ -1,12 +1,14 @@
 /* store_calendar: see store_calendar.h. */
 #include "services/events/store_calendar.h"
 
+#include "services/events/store_list.h"
+
 /* A series is told of only with the event that it makes: the first one that has it. */
-#define COLUMNS                                                                                                        \
+#define COLUMNS(card)                                                                                                  \
     "SELECT o.event_id, o.id, CASE WHEN s.extended_at IS NOT NULL AND e.id = (SELECT f.id FROM event f WHERE"          \
     "  f.series_id = s.id AND f.deleted_at IS NULL ORDER BY f.id LIMIT 1) THEN s.id END,"                              \
     " o.start_at, o.end_at, o.recurrence_at, o.detached, o.timezone, o.status, e.lifecycle, e.version, e.rendered,"    \
-    " e.created_at, e.updated_at, e.name, e.description, array_to_string(e.keywords, E'\\x01'), e.card, p.name,"       \
+    " e.created_at, e.updated_at, e.name, e.description, array_to_string(e.keywords, E'\\x01'), " card ", p.name,"     \
     " p.street_address, p.locality, p.region, p.postal_code, p.country, p.latitude, p.longitude,"                      \
     " CASE WHEN o.virtual_url <> '' THEN o.virtual_url WHEN o.place_id IS NULL THEN e.virtual_url ELSE '' END,"        \
     " g.name, g.email, g.url, s.rrule, s.added, s.taken, s.timezone, s.starts_at, s.ends_at"
@@ -16,7 +18,7 @@
 
 static void read_row(Arena *mem, const DbRows *rows, int i, CalendarRow *out)
 {
-    Slice card = db_get_text(rows, i, 17);
+    Slice card = db_get_text(rows, i, 17); /* of all; else it is filled in */
 
     *out = (CalendarRow){.event_id = db_get_uuid(rows, i, 0),
                          .occurrence_id = db_get_uuid(rows, i, 1),
@@ -65,9 +67,20 @@ static void read_rows(Arena *mem, const DbRows *rows, CalendarRow **out, size_t 
         read_row(mem, rows, i, &(*out)[i]);
 }
 
-static const char BY_OCCURRENCE[] =
-    COLUMNS " FROM unnest($1::text[]::uuid[]) WITH ORDINALITY AS k (id, n) JOIN occurrence o ON o.id = k.id" JOINS
-            " ORDER BY k.n";
+/* With cards that have been kept. */
+static Err read_shown(Request *rq, const DbRows *rows, CalendarRow **out, size_t *out_count)
+{
+    CardSlot *slots = ARENA_ARRAY(rq->mem, CardSlot, rows->count + 1);
+
+    read_rows(rq->mem, rows, out, out_count);
+    for (size_t i = 0; i < *out_count; i++)
+        slots[i] = (CardSlot){(*out)[i].event_id, &(*out)[i].rendered, NULL, &(*out)[i].card};
+    return events_store_cards(rq, slots, *out_count);
+}
+
+static const char BY_OCCURRENCE[] = COLUMNS(
+    "NULL::text") " FROM unnest($1::text[]::uuid[]) WITH ORDINALITY AS k (id, n) JOIN occurrence o ON o.id = k.id" JOINS
+                  " ORDER BY k.n";
 
 Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count, CalendarRow **out, size_t *out_count)
 {
@@ -77,24 +90,23 @@ Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count,
     for (size_t i = 0; i < count; i++)
         ids[i] = slice(uuid_text(rq->mem, occurrences[i]));
     TRY(db_read(rq, BY_OCCURRENCE, DB_ARGS(db_text_array(ids, count)), &rows));
-    read_rows(rq->mem, &rows, out, out_count);
-    return OK;
+    return read_shown(rq, &rows, out, out_count);
 }
 
 static const char BY_EVENT[] =
-    COLUMNS " FROM occurrence o" JOINS " WHERE o.event_id = $1 ORDER BY o.start_at, o.id LIMIT $2";
+    COLUMNS("NULL::text") " FROM occurrence o" JOINS " WHERE o.event_id = $1 ORDER BY o.start_at, o.id LIMIT $2";
 
 Err events_store_calendar_of_event(Request *rq, Uuid event, int64_t limit, CalendarRow **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, BY_EVENT, DB_ARGS(db_uuid(event), db_int64(limit)), &rows));
-    read_rows(rq->mem, &rows, out, out_count);
-    return OK;
+    return read_shown(rq, &rows, out, out_count);
 }
 
-static const char BY_SERIES[] = COLUMNS " FROM occurrence o" JOINS " WHERE e.series_id = $1 AND o.listed"
-                                        " AND o.start_at >= $2 ORDER BY o.start_at, o.event_id, o.id LIMIT $3";
+static const char BY_SERIES[] =
+    COLUMNS("NULL::text") " FROM occurrence o" JOINS " WHERE e.series_id = $1 AND o.listed"
+                          " AND o.start_at >= $2 ORDER BY o.start_at, o.event_id, o.id LIMIT $3";
 
 Err events_store_calendar_of_series(Request *rq, Uuid series, int64_t from_us, int64_t limit, CalendarRow **out,
                                     size_t *out_count)
@@ -102,12 +114,11 @@ Err events_store_calendar_of_series(Request *rq, Uuid series, int64_t from_us, i
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, BY_SERIES, DB_ARGS(db_uuid(series), db_time_us(from_us), db_int64(limit)), &rows));
-    read_rows(rq->mem, &rows, out, out_count);
-    return OK;
+    return read_shown(rq, &rows, out, out_count);
 }
 
-static const char OF_ALL[] = COLUMNS " FROM occurrence o" JOINS " WHERE o.listed AND o.event_id >= $1"
-                                     " AND (o.event_id, o.id) > ($1, $2) ORDER BY o.event_id, o.id LIMIT $3";
+static const char OF_ALL[] = COLUMNS("e.card") " FROM occurrence o" JOINS " WHERE o.listed AND o.event_id >= $1"
+                                               " AND (o.event_id, o.id) > ($1, $2) ORDER BY o.event_id, o.id LIMIT $3";
 
 Err events_store_calendar_of_all(Request *rq, Arena *mem, Uuid after_event, Uuid after, int64_t limit,
                                  CalendarRow **out, size_t *out_count)

@@ -87,8 +87,8 @@ Err events_store_lock_organization(DbTx *tx, Arena *mem, Uuid id, OrganizationEn
 
 static const char OCCURRENCES[] =
     "SELECT id, start_at, end_at, door_at, timezone, CASE WHEN own_place THEN place_id END, virtual_url, ticket_url,"
-    " price_min, price_max, price_currency, availability, status, previous_start_at, recurrence_at, detached"
-    " FROM occurrence WHERE event_id = $1 ORDER BY start_at, id";
+    " price_min, price_max, price_currency, availability, status, previous_start_at, recurrence_at, detached,"
+    " said_at FROM occurrence WHERE event_id = $1 ORDER BY start_at, id";
 
 static Err read_occurrences(DbTx *tx, Arena *mem, EventEntity *out)
 {
@@ -116,6 +116,7 @@ static Err read_occurrences(DbTx *tx, Arena *mem, EventEntity *out)
             .previous_start_us = db_get_time_us(&rows, i, 13),
             .recurrence_us = db_get_time_us(&rows, i, 14),
             .detached = db_get_bool(&rows, i, 15),
+            .said_us = db_get_time_us(&rows, i, 16),
         };
         if (!occurrence_status_parse(db_get_text(&rows, i, 12), &o->status))
             return err_make(&INTERNAL, "a status of a version to come");
@@ -126,7 +127,7 @@ static Err read_occurrences(DbTx *tx, Arena *mem, EventEntity *out)
 static const char LOCK_EVENT[] =
     "SELECT " HEAD_COLUMNS ", domain, place_id, organizer_id, series_id, virtual_url, virtual_name, license_url,"
     " license_status, dedup_hash, origin_node, submitter_key, submitter_user, source_us, takedown_at,"
-    " array_to_string(flags, ' ')"
+    " array_to_string(flags, ' '), 'status' = ANY (edited), 'domain' = ANY (edited)"
     " FROM event WHERE id = $1 FOR NO KEY UPDATE";
 
 static void read_flags(Arena *mem, Slice text, EventEntity *out)
@@ -170,27 +171,35 @@ Err events_store_lock_event(DbTx *tx, Arena *mem, Uuid id, EventEntity *out, Sli
     out->source_us = db_get_int64(&rows, 0, at + 12);
     out->takedown_us = db_get_time_us(&rows, 0, at + 13);
     read_flags(mem, slice(db_get_cstr(mem, &rows, 0, at + 14)), out);
+    out->status_edited = db_get_bool(&rows, 0, at + 15);
+    out->domain_edited = db_get_bool(&rows, 0, at + 16);
     return read_occurrences(tx, mem, out);
 }
 
+/* What waits is locked for its change first: two who had it shared would wait for each other. */
+#define WAITING(table, condition)                                                                                      \
+    "(SELECT count(*) FROM (SELECT FROM " table " WHERE " condition " AND lifecycle = 'pending_review' AND $4"         \
+    " ORDER BY id FOR NO KEY UPDATE) w) >= 0"
+#define REFERRED_TO(table, kind, zone, condition)                                                                      \
+    "SELECT * FROM (SELECT '" kind "', id, doc, " zone ", lifecycle = 'pending_review', deleted_at IS NOT NULL,"       \
+    " superseded_by FROM " table " WHERE " condition " AND " WAITING(table, condition) " ORDER BY id FOR SHARE) " kind
 /* (SELECT …): an array's length is guessed, and the plan stays. */
-static const char REFERRED[] =
-    "SELECT 'p', id, doc, timezone, lifecycle = 'pending_review' FROM place"
-    " WHERE id = ANY ((SELECT $1::text[]::uuid[])::uuid[])"
-    " UNION ALL SELECT 'o', id, doc, '', lifecycle = 'pending_review' FROM organization WHERE id = $2"
-    " UNION ALL SELECT 's', id, name, '', false FROM series WHERE id = $3"
-    " ORDER BY 1 DESC, 2";
+#define THESE_PLACES "id = ANY ((SELECT $1::text[]::uuid[])::uuid[])"
+static const char REFERRED[] = REFERRED_TO("place", "p", "timezone", THESE_PLACES) " UNION ALL " REFERRED_TO(
+    "organization", "o", "''", "id = $2") " UNION ALL SELECT 's', id, name, '', false, false, NULL FROM series"
+                                          " WHERE id = $3 ORDER BY 1 DESC, 2";
 
-Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
-                          Referred **out, size_t *out_count)
+Err events_store_referred(DbTx *tx, Arena *mem, const Referring *from, Referred **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
-    Slice *ids = ARENA_ARRAY(mem, Slice, place_count + 1);
+    Slice *ids = ARENA_ARRAY(mem, Slice, from->place_count + 1);
     Referred *list;
 
-    for (size_t i = 0; i < place_count; i++)
-        ids[i] = slice(uuid_text(mem, places[i]));
-    TRY(db_query(tx, REFERRED, DB_ARGS(db_text_array(ids, place_count), uuid_or_null(organizer), uuid_or_null(series)),
+    for (size_t i = 0; i < from->place_count; i++)
+        ids[i] = slice(uuid_text(mem, from->places[i]));
+    TRY(db_query(tx, REFERRED,
+                 DB_ARGS(db_text_array(ids, from->place_count), uuid_or_null(from->organizer),
+                         uuid_or_null(from->series), db_bool(from->publishes)),
                  &rows));
     list = ARENA_ARRAY(mem, Referred, rows.count + 1);
     for (int i = 0; i < rows.count; i++)
@@ -198,7 +207,9 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place
                              .id = db_get_uuid(&rows, i, 1),
                              .doc = copied(mem, db_get_text(&rows, i, 2)),
                              .zone = db_get_cstr(mem, &rows, i, 3),
-                             .waits = db_get_bool(&rows, i, 4)};
+                             .waits = db_get_bool(&rows, i, 4),
+                             .gone = db_get_bool(&rows, i, 5),
+                             .superseded_by = uuid_at(&rows, i, 6)};
     *out = list;
     *out_count = (size_t)rows.count;
     return OK;
@@ -209,7 +220,7 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place
     "version, lifecycle, name, name_norm, description, domain, mode, place_id, virtual_url, virtual_name, "            \
     "organizer_id, series_id, keywords, license_url, license_status, confidence, flags, dedup_hash, federation_uri, "  \
     "origin_node, submitter_key, submitter_user, source_us, occurrence_count, first_start, last_end, price_min, doc, " \
-    "card, words, haystack, updated_at, deleted_at, deletion_reason, superseded_by, takedown_at"
+    "card, words, haystack, updated_at, deleted_at, deletion_reason, superseded_by, takedown_at, edited"
 /* Names weigh more than keywords, those more than the description, and that more than where and by whom. */
 #define WORDS(name, keywords, description, others)                                                                     \
     "setweight(to_tsvector('simple', fold(" name ")), 'A') ||"                                                         \
@@ -220,7 +231,7 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place
     "$2, $3, $4::text, name_norm($4::text), $5::text, $6, $7, $8, $9, $10, $11, $12, $13::text[], $14, $15, $16, "     \
     "$17::text[], $18, $19, $20, $21, $22, $23, $24::int, $25, $26, $27, $28, $29, " WORDS(                            \
         "$4::text", "$13::text[]", "$5::text", "$30::text") ", fold($4::text || E'\\n' || $5::text), $31, $32, $33, "  \
-                                                            "$34, $35"
+                                                            "$34, $35, $37::text[]"
 
 static const char INSERT_EVENT[] = "INSERT INTO event (id, " EVENT_COLUMNS ", created_at, published_at)"
                                    " VALUES ($1, " EVENT_VALUES ", $31, CASE WHEN $36 THEN $31 END)";
@@ -246,6 +257,18 @@ static DbValue flags_of(Arena *mem, const EventEntity *event)
     return db_text_array(flags, event->flag_count);
 }
 
+static DbValue edited_of(Arena *mem, const EventEntity *event)
+{
+    Slice *words = ARENA_ARRAY(mem, Slice, 2);
+    size_t count = 0;
+
+    if (event->status_edited)
+        words[count++] = SLICE_LIT("status");
+    if (event->domain_edited)
+        words[count++] = SLICE_LIT("domain");
+    return db_text_array(words, count);
+}
+
 Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, const EventText *text, bool is_new)
 {
     const EntityHead *h = &event->head;
@@ -265,7 +288,8 @@ Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, con
                 db_time_us_or_null(last_end_us(event)), number_or_null(text->price_min), db_text(text->doc),
                 db_text(text->card), db_text(slice(text->others)), db_time_us(h->updated_us),
                 db_time_us_or_null(h->deleted_us), db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by),
-                db_time_us_or_null(event->takedown_us), db_bool(lifecycle_is_public(h->lifecycle))));
+                db_time_us_or_null(event->takedown_us), db_bool(lifecycle_is_public(h->lifecycle)),
+                edited_of(mem, event)));
 }
 
 static const char RERENDER[] = "UPDATE event SET doc = $2, card = $3, rendered = rendered + 1, words = " WORDS(
@@ -316,6 +340,7 @@ static void write_occurrence(StrBuf *out, const EventEntity *event, const Occurr
     write_time(out, "door_at", o->door_us);
     write_time(out, "previous_start_at", o->previous_start_us);
     write_time(out, "recurrence_at", o->recurrence_us);
+    write_time(out, "said_at", o->said_us);
     write_member(out, "timezone", slice(o->timezone));
     write_member(out, "virtual_url", slice(virtual_url));
     write_member(out, "ticket_url", slice(o->ticket_url));
@@ -331,24 +356,26 @@ static const char DROP_OCCURRENCES[] =
     "DELETE FROM occurrence WHERE event_id = $1 AND NOT id = ANY ($2::text[]::uuid[])";
 #define OCCURRENCE_OWN                                                                                                 \
     "start_at, end_at, timezone, door_at, place_id, own_place, virtual_url, ticket_url, price_min, price_max, "        \
-    "price_currency, availability, status, previous_start_at, recurrence_at, detached"
+    "price_currency, availability, status, previous_start_at, recurrence_at, detached, said_at"
 #define OCCURRENCE_COPIES                                                                                              \
     "listed, lifecycle, earlier_at, domain, organizer_id, mode, keywords, locality, latitude, longitude, asked_price"
 static const char WRITE_OCCURRENCES[] =
     "INSERT INTO occurrence AS o (id, event_id, " OCCURRENCE_OWN ", " OCCURRENCE_COPIES ")"
     " SELECT x.id, $1, x.start_at, x.end_at, x.timezone, x.door_at, x.place_id, x.own_place, x.virtual_url,"
     "  x.ticket_url, x.price_min, x.price_max, x.price_currency, x.availability, x.status, x.previous_start_at,"
-    "  x.recurrence_at, x.detached, $3, $4, lag(x.start_at, 1, '-infinity') OVER (ORDER BY x.start_at, x.id), $5, $6,"
+    "  x.recurrence_at, x.detached, x.said_at, $3, $4, lag(x.start_at, 1, '-infinity') OVER (ORDER BY x.start_at, "
+    "x.id), $5, $6,"
     "  $7, $8::text[], coalesce(fold(p.locality), ''), p.latitude, p.longitude, coalesce(x.price_min, $9)"
     " FROM jsonb_to_recordset($2::text::jsonb) AS x (id uuid, start_at timestamptz, end_at timestamptz, timezone text,"
     "  door_at timestamptz, place_id uuid, own_place boolean, virtual_url text, ticket_url text,"
     "  price_min double precision, price_max double precision, price_currency text, availability text, status text,"
-    "  previous_start_at timestamptz, recurrence_at timestamptz, detached boolean)"
+    "  previous_start_at timestamptz, recurrence_at timestamptz, detached boolean, said_at timestamptz)"
     " LEFT JOIN place p ON p.id = x.place_id"
     " ON CONFLICT (id) DO UPDATE SET (" OCCURRENCE_OWN ", " OCCURRENCE_COPIES ") = ROW("
     "  excluded.start_at, excluded.end_at, excluded.timezone, excluded.door_at, excluded.place_id, excluded.own_place,"
     "  excluded.virtual_url, excluded.ticket_url, excluded.price_min, excluded.price_max, excluded.price_currency,"
     "  excluded.availability, excluded.status, excluded.previous_start_at, excluded.recurrence_at, excluded.detached,"
+    "  excluded.said_at,"
     "  excluded.listed, excluded.lifecycle, excluded.earlier_at, excluded.domain, excluded.organizer_id, excluded.mode,"
     "  excluded.keywords, excluded.locality, excluded.latitude, excluded.longitude, excluded.asked_price)"
     " WHERE o.event_id = excluded.event_id";
@@ -393,10 +420,6 @@ static const char INSERT_PLACE[] =
     "INSERT INTO place (id, " PLACE_COLUMNS ", created_at) VALUES ($1, " PLACE_VALUES ", $20)";
 static const char UPDATE_PLACE[] =
     "UPDATE place SET (" PLACE_COLUMNS ", rendered) = ROW(" PLACE_VALUES ", rendered + 1) WHERE id = $1";
-/* Where events are listed by where they are. */
-static const char MOVE_OCCURRENCES[] =
-    "UPDATE occurrence SET locality = fold($2::text), latitude = $3, longitude = $4"
-    " WHERE place_id = $1 AND (locality, latitude, longitude) IS DISTINCT FROM (fold($2::text), $3, $4)";
 
 Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityText *t, bool is_new)
 {
@@ -404,18 +427,15 @@ Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityTex
     DbValue latitude = t->located ? db_double(t->latitude) : db_null();
     DbValue longitude = t->located ? db_double(t->longitude) : db_null();
 
-    TRY(db_exec(tx, is_new ? INSERT_PLACE : UPDATE_PLACE,
-                DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
-                        db_text(slice(t->name)), db_text(slice(t->description)), db_text(slice(t->street)),
-                        db_text(slice(t->locality)), db_text(slice(t->region)), db_text(slice(t->postal_code)),
-                        db_text(slice(t->country)), latitude, longitude, db_text(slice(t->telephone)),
-                        db_text(slice(t->email)), db_text(slice(t->url)), db_text(slice(place->timezone)),
-                        db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
-                        db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
-                        db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by))));
-    return is_new ? OK
-                  : db_exec(tx, MOVE_OCCURRENCES,
-                            DB_ARGS(db_uuid(h->id), db_text(slice(t->locality)), latitude, longitude));
+    return db_exec(tx, is_new ? INSERT_PLACE : UPDATE_PLACE,
+                   DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
+                           db_text(slice(t->name)), db_text(slice(t->description)), db_text(slice(t->street)),
+                           db_text(slice(t->locality)), db_text(slice(t->region)), db_text(slice(t->postal_code)),
+                           db_text(slice(t->country)), latitude, longitude, db_text(slice(t->telephone)),
+                           db_text(slice(t->email)), db_text(slice(t->url)), db_text(slice(place->timezone)),
+                           db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
+                           db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
+                           db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by)));
 }
 
 #define ORGANIZATION_COLUMNS                                                                                           \
@@ -445,26 +465,22 @@ Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organiza
                            uuid_or_null(h->superseded_by)));
 }
 
-static const char AT_PLACE[] =
-    "SELECT id FROM ("
-    " SELECT id FROM event WHERE place_id = $1"
-    " UNION SELECT event_id FROM occurrence WHERE place_id = $1) x WHERE id > $2 ORDER BY id LIMIT $3";
-static const char OF_ORGANIZER[] = "SELECT id FROM event WHERE organizer_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+/* Where events are listed by where they are. */
+static const char COPY_PLACES[] =
+    "UPDATE occurrence o SET locality = fold(p.locality), latitude = p.latitude, longitude = p.longitude FROM place p"
+    " WHERE o.event_id = $1 AND p.id = o.place_id AND (o.locality, o.latitude, o.longitude)"
+    " IS DISTINCT FROM (fold(p.locality), p.latitude, p.longitude)";
 
-Err events_store_naming(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, Uuid after, int64_t limit, Uuid **out,
-                        size_t *out_count)
+Err events_store_copy_places(DbTx *tx, Uuid event)
 {
-    CLEANUP(db_rows_done) DbRows rows = {0};
-    Uuid *list;
+    return db_exec(tx, COPY_PLACES, DB_ARGS(db_uuid(event)));
+}
 
-    TRY(db_query(tx, kind == ENTITY_PLACE ? AT_PLACE : OF_ORGANIZER,
-                 DB_ARGS(db_uuid(id), db_uuid(after), db_int64(limit)), &rows));
-    list = ARENA_ARRAY(mem, Uuid, rows.count + 1);
-    for (int i = 0; i < rows.count; i++)
-        list[i] = db_get_uuid(&rows, i, 0);
-    *out = list;
-    *out_count = (size_t)rows.count;
-    return OK;
+static const char WANT_RENDER[] = "INSERT INTO rerender (kind, entity_id) VALUES ($1, $2)";
+
+Err events_store_want_render(DbTx *tx, EntityKind kind, Uuid id)
+{
+    return db_exec(tx, WANT_RENDER, DB_ARGS(db_text(slice(entity_word(kind))), db_uuid(id)));
 }
 
 /* --- history ----------------------------------------------------------------------------------------------------- */

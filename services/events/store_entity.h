@@ -15,9 +15,17 @@ typedef struct Referred {
     Slice doc;        /* a series: its name */
     const char *zone; /* of a place; "" not known */
     bool waits;       /* for a public event that names it */
+    bool gone;        /* deleted, or merged: then it has another id to lead to */
+    Uuid superseded_by;
 } Referred;
-Err events_store_referred(DbTx *tx, Arena *mem, const Uuid *places, size_t place_count, Uuid organizer, Uuid series,
-                          Referred **out, size_t *out_count) MUST_CHECK;
+typedef struct Referring {
+    const Uuid *places;
+    size_t place_count;
+    Uuid organizer, series; /* nil: none */
+    bool publishes;         /* what waits is about to be changed: it is locked for that at once */
+} Referring;
+/* Places and organisations stay as they are until the transaction ends. */
+Err events_store_referred(DbTx *tx, Arena *mem, const Referring *from, Referred **out, size_t *out_count) MUST_CHECK;
 
 /* What is put together for a row besides the entity's own members. */
 typedef struct EventText {
@@ -46,9 +54,10 @@ typedef struct EntityText {
 Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityText *text, bool is_new) MUST_CHECK;
 Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organization, const EntityText *text,
                                     bool is_new) MUST_CHECK;
-/* Events whose documents name it, by id: `limit` of them behind `after`. */
-Err events_store_naming(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, Uuid after, int64_t limit, Uuid **out,
-                        size_t *out_count) MUST_CHECK;
+/* Where an event's occurrences are listed, by what their places say now. */
+Err events_store_copy_places(DbTx *tx, Uuid event) MUST_CHECK;
+/* Documents that name it are to be written anew (rerender.h). */
+Err events_store_want_render(DbTx *tx, EntityKind kind, Uuid id) MUST_CHECK;
 /* The document was written anew, in the same version. */
 Err events_store_rerender(DbTx *tx, const EventEntity *event, const EventText *text) MUST_CHECK;
 

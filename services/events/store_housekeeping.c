@@ -11,13 +11,14 @@ static void read_uuids(Arena *mem, const DbRows *rows, Uuid **out, size_t *out_c
 
 static const char BEGUN[] =
     "SELECT e.id FROM event e WHERE e.lifecycle = 'pending_review' AND e.deleted_at IS NULL AND e.first_start < $1"
-    " AND NOT EXISTS (SELECT FROM occurrence o WHERE o.event_id = e.id AND o.start_at >= $1) ORDER BY e.id LIMIT $2";
+    " AND NOT EXISTS (SELECT FROM occurrence o WHERE o.event_id = e.id AND o.start_at >= $1) AND e.id > $3 ORDER BY "
+    "e.id LIMIT $2";
 
-Err events_store_begun(Request *rq, int64_t now_us, int64_t limit, Uuid **out, size_t *out_count)
+Err events_store_begun(Request *rq, int64_t now_us, Uuid after, int64_t limit, Uuid **out, size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, BEGUN, DB_ARGS(db_time_us(now_us), db_int64(limit)), &rows));
+    TRY(db_read(rq, BEGUN, DB_ARGS(db_time_us(now_us), db_int64(limit), db_uuid(after)), &rows));
     read_uuids(rq->mem, &rows, out, out_count);
     return OK;
 }
@@ -50,49 +51,64 @@ static const char NEXT_TRUST[] =
     " AND o.entity_id > $2 AND EXISTS (SELECT FROM observation p WHERE p.entity_id = o.entity_id"
     "   AND p.source_id <> $1 AND p.superseded_at IS NULL) ORDER BY o.entity_id LIMIT $3";
 
-Err events_store_next_trust(Request *rq, int64_t limit, Arena *mem, Uuid *out_source, Uuid **out, size_t *out_count)
+Err events_store_next_trust(Request *rq, int64_t limit, Arena *mem, Uuid *out_source, Uuid *out_after, Uuid **out,
+                            size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows source = {0};
     CLEANUP(db_rows_done) DbRows rows = {0};
 
     TRY(db_read(rq, NEXT_SOURCE, DB_NO_ARGS, &source));
-    *out_source = (Uuid){{0}};
+    *out_source = *out_after = (Uuid){{0}};
     *out_count = 0;
     if (source.count == 0)
         return OK;
     *out_source = db_get_uuid(&source, 0, 0);
-    TRY(db_read(rq, NEXT_TRUST, DB_ARGS(db_uuid(*out_source), db_uuid(db_get_uuid(&source, 0, 1)), db_int64(limit)),
-                &rows));
+    *out_after = db_get_uuid(&source, 0, 1);
+    TRY(db_read(rq, NEXT_TRUST, DB_ARGS(db_uuid(*out_source), db_uuid(*out_after), db_int64(limit)), &rows));
     read_uuids(mem, &rows, out, out_count);
     return OK;
 }
 
-static const char TRUST_IS_DONE[] = "DELETE FROM trust_change WHERE source_id = $1";
-static const char TRUST_GOES_ON[] = "UPDATE trust_change SET after_id = $2 WHERE source_id = $1";
+static const char TRUST_IS_DONE[] = "DELETE FROM trust_change WHERE source_id = $1 AND after_id = $2";
+static const char TRUST_GOES_ON[] = "UPDATE trust_change SET after_id = $3 WHERE source_id = $1 AND after_id = $2";
 
-Err events_store_trust_done(DbTx *tx, Uuid source, Uuid after)
+Err events_store_trust_done(DbTx *tx, Uuid source, Uuid before, Uuid after)
 {
-    return uuid_is_nil(after) ? db_exec(tx, TRUST_IS_DONE, DB_ARGS(db_uuid(source)))
-                              : db_exec(tx, TRUST_GOES_ON, DB_ARGS(db_uuid(source), db_uuid(after)));
+    return uuid_is_nil(after) ? db_exec(tx, TRUST_IS_DONE, DB_ARGS(db_uuid(source), db_uuid(before)))
+                              : db_exec(tx, TRUST_GOES_ON, DB_ARGS(db_uuid(source), db_uuid(before), db_uuid(after)));
 }
 
 /* --- merged ---------------------------------------------------------------------------------------------------------
  */
-static const char NAMED_PLACE[] =
-    "SELECT p.id, p.superseded_by FROM place p WHERE p.superseded_by IS NOT NULL AND (EXISTS ("
-    "  SELECT FROM event e WHERE e.place_id = p.id) OR EXISTS (SELECT FROM occurrence o WHERE o.place_id = p.id))"
-    " LIMIT 1";
-static const char NAMED_ORGANIZATION[] =
-    "SELECT g.id, g.superseded_by FROM organization g WHERE g.superseded_by IS NOT NULL AND EXISTS ("
-    "  SELECT FROM event e WHERE e.organizer_id = g.id) LIMIT 1";
+static const char STILL_NAMED[] =
+    "(SELECT 'place', p.id, p.superseded_by FROM place p WHERE p.superseded_by IS NOT NULL AND (EXISTS ("
+    "   SELECT FROM event e WHERE e.place_id = p.id AND e.id > $1) OR EXISTS ("
+    "   SELECT FROM occurrence o WHERE o.place_id = p.id AND o.event_id > $1)) LIMIT 1)"
+    " UNION ALL (SELECT 'organization', g.id, g.superseded_by FROM organization g WHERE g.superseded_by IS NOT NULL"
+    "   AND EXISTS (SELECT FROM event e WHERE e.organizer_id = g.id AND e.id > $1) LIMIT 1) LIMIT 1";
+static const char AT_PLACE[] =
+    "SELECT id FROM (SELECT id FROM event WHERE place_id = $1"
+    " UNION SELECT event_id FROM occurrence WHERE place_id = $1) x WHERE id > $2 ORDER BY id LIMIT $3";
+static const char OF_ORGANIZER[] = "SELECT id FROM event WHERE organizer_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 
-Err events_store_still_named(Request *rq, EntityKind kind, Uuid *out_from, Uuid *out_to)
+Err events_store_still_named(Request *rq, Uuid after, int64_t limit, StillNamed *out, Uuid **out_events,
+                             size_t *out_count)
 {
+    CLEANUP(db_rows_done) DbRows named = {0};
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, kind == ENTITY_PLACE ? NAMED_PLACE : NAMED_ORGANIZATION, DB_NO_ARGS, &rows));
-    *out_from = rows.count ? db_get_uuid(&rows, 0, 0) : (Uuid){{0}};
-    *out_to = rows.count ? db_get_uuid(&rows, 0, 1) : (Uuid){{0}};
+    TRY(db_read(rq, STILL_NAMED, DB_ARGS(db_uuid(after)), &named));
+    *out = (StillNamed){.kind = ENTITY_PLACE};
+    *out_count = 0;
+    if (named.count == 0)
+        return OK;
+    if (slice_eq_cstr(db_get_text(&named, 0, 0), "organization"))
+        out->kind = ENTITY_ORGANIZATION;
+    out->from = db_get_uuid(&named, 0, 1);
+    out->to = db_get_uuid(&named, 0, 2);
+    TRY(db_read(rq, out->kind == ENTITY_PLACE ? AT_PLACE : OF_ORGANIZER,
+                DB_ARGS(db_uuid(out->from), db_uuid(after), db_int64(limit)), &rows));
+    read_uuids(rq->mem, &rows, out_events, out_count);
     return OK;
 }
 

@@ -25,9 +25,9 @@ Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count)
 /* --- the source, and what is known of it ------------------------------------------------------------------------- */
 /* The source's row is looked for first: an upsert of one that is there would lock it for everybody. */
 static const char SOURCE[] =
-    "WITH known AS (SELECT id FROM source WHERE key_id = $1 AND host = $2 AND type = 'api'), "
-    "made AS (INSERT INTO source (id, key_id, host, name, type, base_url, license, created_at) "
-    "  SELECT $3, $1, $2, $4, 'api', $2, $5, $6 WHERE NOT EXISTS (SELECT FROM known) "
+    "WITH known AS (SELECT id FROM source WHERE key_id = $1 AND host = $2 AND type = $8), "
+    "made AS (INSERT INTO source (id, key_id, host, name, type, trust, base_url, license, created_at) "
+    "  SELECT $3, $1, $2, $4, $8, $9::int8::int, $2, $5, $6 WHERE NOT EXISTS (SELECT FROM known) "
     "  ON CONFLICT (key_id, host, type) DO UPDATE SET name = source.name RETURNING id), "
     "src AS (SELECT id FROM known UNION ALL SELECT id FROM made) "
     "SELECT src.id, "
@@ -44,7 +44,7 @@ Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, in
     TRY(db_query(tx, SOURCE,
                  DB_ARGS(db_text(slice(key->key_id)), db_text(slice(key->host)), db_uuid(key->fresh),
                          db_text(slice(key->name)), db_text(slice(key->license)), db_time_us(now_us),
-                         db_text(slice(event_id))),
+                         db_text(slice(event_id)), db_text(slice(key->type)), db_int64(key->trust)),
                  &rows));
     if (rows.count != 1)
         return err_make(&INTERNAL, "the source was not found");

@@ -17,7 +17,9 @@ typedef struct SourceKey {
     const char *key_id; /* of the API key, or of the user: "user:17" */
     const char *host;   /* scheme and host; "" none */
     const char *name, *license;
-    Uuid fresh; /* its id, when it is new */
+    const char *type; /* "api", "ical", "federation", "manual" */
+    int trust;        /* of a new one */
+    Uuid fresh;       /* its id, when it is new */
 } SourceKey;
 
 /* Finds or makes the source, and the event that it knows by `event_id` ("" none): what is there before what is gone. */

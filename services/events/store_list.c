@@ -304,11 +304,23 @@ static void write_earliest(Query *q, int from)
     strbuf_append_char(&q->text, ')');
 }
 
+/* What lists filter by is copied into the occurrence, but for these. */
+static bool looks_at_events(const Query *q)
+{
+    const EventFilter *f = q->f;
+
+    return q->whole || f->q[0] || f->since_us || f->shows_all || (f->sees_all && f->state[0]) ||
+           f->sort == SORT_RELEVANCE || (!q->facet && !f->bare);
+}
+
 static void write_where(Query *q)
 {
     int from = arg(q, db_time_us(q->f->from_us));
 
-    strbuf_append_cstr(&q->text, " FROM occurrence o JOIN event e ON e.id = o.event_id WHERE ");
+    strbuf_append_cstr(&q->text, " FROM occurrence o");
+    if (looks_at_events(q))
+        strbuf_append_cstr(&q->text, " JOIN event e ON e.id = o.event_id");
+    strbuf_append_cstr(&q->text, " WHERE ");
     write_visibility(q);
     strbuf_printf(&q->text, " AND o.start_at >= (SELECT $%d)", from);
     if (q->f->to_us != WINDOW_TO_US || q->whole)
@@ -322,7 +334,7 @@ static void write_where(Query *q)
 /* So that there are few shapes: the next of these. */
 static int64_t page_room(int64_t limit)
 {
-    static const int64_t ROOMS[] = {11, 51, 101, PAGE_MAX + 1};
+    static const int64_t ROOMS[] = {11, 51, 101, PAGE_MAX + 1, LIST_MAX + 1};
     size_t i = 0;
 
     while (ROOMS[i] < limit + 1)
@@ -375,7 +387,9 @@ static void write_page(Query *q)
         write_distance(q, "o");
     else
         strbuf_append_cstr(&q->text, "NULL::float8");
-    strbuf_append_cstr(&q->text, ", o.latitude, o.longitude, o.timezone, e.updated_at, e.rendered");
+    strbuf_append_cstr(&q->text, ", o.latitude, o.longitude, o.timezone");
+    if (!f->bare)
+        strbuf_append_cstr(&q->text, ", e.updated_at, e.rendered");
     write_where(q);
     write_order(q);
 }
@@ -404,7 +418,7 @@ static Slice copied(Arena *mem, Slice text)
     return slice_of(arena_memdup(mem, text.ptr, text.len), text.len);
 }
 
-static void read_row(Arena *mem, const DbRows *rows, int i, ListRow *out)
+static void read_row(Arena *mem, const DbRows *rows, int i, bool bare, ListRow *out)
 {
     *out = (ListRow){
         .event_id = db_get_uuid(rows, i, 0),
@@ -416,55 +430,64 @@ static void read_row(Arena *mem, const DbRows *rows, int i, ListRow *out)
         .latitude = db_get_double(rows, i, 5),
         .longitude = db_get_double(rows, i, 6),
         .timezone = db_get_cstr(mem, rows, i, 7),
-        .updated_us = db_get_time_us(rows, i, 8),
-        .rendered = db_get_int64(rows, i, 9),
     };
+    if (bare)
+        return;
+    out->updated_us = db_get_time_us(rows, i, 8);
+    out->rendered = db_get_int64(rows, i, 9);
 }
 
 /* --- cards ------------------------------------------------------------------------------------------------------- */
 /* An array that is a value: nothing is estimated by it, and the plan stays. */
-static const char CARDS[] = "SELECT id, rendered, updated_at, card FROM event"
-                            " WHERE id = ANY ((SELECT $1::text[]::uuid[])::uuid[])";
+static const char CARDS[] =
+    "SELECT k.n, e.rendered, e.updated_at, e.card"
+    " FROM unnest((SELECT $1::text[]::uuid[])) WITH ORDINALITY AS k (id, n) JOIN event e ON e.id = k.id";
 
-/* As they are by now, which may be newer than the rows. */
-static Err read_cards(Request *rq, const Slice *ids, size_t id_count, EventList *list)
+static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
 {
     const Events *events = rq->service;
     CLEANUP(db_rows_done) DbRows rows = {0};
+    Slice *ids = ARENA_ARRAY(rq->mem, Slice, count);
 
-    TRY(db_read(rq, CARDS, DB_ARGS(db_text_array(ids, id_count)), &rows));
+    for (size_t i = 0; i < count; i++)
+        ids[i] = slice(uuid_text(rq->mem, missing[i]->event_id));
+    TRY(db_read(rq, CARDS, DB_ARGS(db_text_array(ids, count)), &rows));
     for (int i = 0; i < rows.count; i++) {
-        Uuid id = db_get_uuid(&rows, i, 0);
-        int64_t rendered = db_get_int64(&rows, i, 1);
-        Slice card = copied(rq->mem, db_get_text(&rows, i, 3));
+        const CardSlot *slot = missing[db_get_int64(&rows, i, 0) - 1];
 
-        rendered_keep(events->rendered, RENDERED_CARD, id, rendered, card);
-        for (size_t k = 0; k < list->count; k++) {
-            if (memcmp(list->rows[k].event_id.bytes, id.bytes, sizeof(id.bytes)) != 0)
-                continue;
-            list->rows[k].rendered = rendered;
-            list->rows[k].updated_us = db_get_time_us(&rows, i, 2);
-            list->rows[k].card = card;
-        }
+        *slot->rendered = db_get_int64(&rows, i, 1);
+        if (slot->updated_us)
+            *slot->updated_us = db_get_time_us(&rows, i, 2);
+        *slot->card = copied(rq->mem, db_get_text(&rows, i, 3));
+        rendered_keep(events->rendered, RENDERED_CARD, slot->event_id, *slot->rendered, *slot->card);
     }
     return OK;
 }
 
-/* What has been kept of what the rows name, and the rest from the table. Rows of events never go, so that each has one.
- */
-static Err fill_cards(Request *rq, EventList *list)
+/* Rows of events never go, so that each has a card. */
+Err events_store_cards(Request *rq, const CardSlot *slots, size_t count)
 {
     const Events *events = rq->service;
-    Slice *ids = ARENA_ARRAY(rq->mem, Slice, list->count + 1);
-    size_t missing = 0;
+    const CardSlot **missing = ARENA_ARRAY(rq->mem, const CardSlot *, count + 1);
+    size_t missing_count = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (rendered_find(events->rendered, rq->mem, RENDERED_CARD, slots[i].event_id, slots[i].card) !=
+            *slots[i].rendered)
+            missing[missing_count++] = &slots[i];
+    return missing_count ? read_cards(rq, missing, missing_count) : OK;
+}
+
+static Err fill_cards(Request *rq, EventList *list)
+{
+    CardSlot *slots = ARENA_ARRAY(rq->mem, CardSlot, list->count + 1);
 
     for (size_t i = 0; i < list->count; i++) {
         ListRow *row = &list->rows[i];
 
-        if (rendered_find(events->rendered, rq->mem, RENDERED_CARD, row->event_id, &row->card) != row->rendered)
-            ids[missing++] = slice(uuid_text(rq->mem, row->event_id));
+        slots[i] = (CardSlot){row->event_id, &row->rendered, &row->updated_us, &row->card};
     }
-    return missing ? read_cards(rq, ids, missing, list) : OK;
+    return events_store_cards(rq, slots, list->count);
 }
 
 static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *out)
@@ -481,8 +504,8 @@ static Err read_page(Request *rq, const EventFilter *f, bool fuzzy, EventList *o
     out->fuzzy = fuzzy;
     out->rows = ARENA_ARRAY(rq->mem, ListRow, out->count + 1);
     for (size_t i = 0; i < out->count; i++)
-        read_row(rq->mem, &rows, (int)i, &out->rows[i]);
-    return fill_cards(rq, out);
+        read_row(rq->mem, &rows, (int)i, f->bare, &out->rows[i]);
+    return f->bare ? OK : fill_cards(rq, out);
 }
 
 Err events_store_list(Request *rq, const EventFilter *f, EventList *out)

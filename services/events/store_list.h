@@ -27,8 +27,19 @@ typedef struct EventList {
     bool more;  /* there are further ones behind the last */
     bool fuzzy; /* nothing has the words: these have similar ones in their names */
 } EventList;
-/* In the order of f->sort; f->limit of them behind the cursor. Of rq->mem. */
+enum { LIST_MAX = 1000 }; /* rows at once, for calendars; of lists PAGE_MAX */
+/* In the order of f->sort; f->limit of them behind the cursor. Of rq->mem. Where f->bare, without card, rendered and
+ * updated_us. */
 Err events_store_list(Request *rq, const EventFilter *f, EventList *out) MUST_CHECK;
+/* Where a card goes. */
+typedef struct CardSlot {
+    Uuid event_id;
+    int64_t *rendered;   /* that of the row; becomes the card's, which may be newer */
+    int64_t *updated_us; /* the same; may be NULL */
+    Slice *card;
+} CardSlot;
+/* What has been kept (rendered.h), and the rest from the table. Of rq->mem. */
+Err events_store_cards(Request *rq, const CardSlot *slots, size_t count) MUST_CHECK;
 /* The cursor behind the list's last row; "" when there is none. */
 char *event_list_cursor(Arena *mem, const EventFilter *f, const EventList *list);
 

@@ -69,7 +69,9 @@ Err events_store_update_node(DbTx *tx, const NodeRow *node)
     return db_exec(tx, UPDATE_NODE, DB_ARGS(db_uuid(node->id), db_time_us(node->updated_us), NODE_ARGS(node)));
 }
 
-static const char DELETE_NODE[] = "DELETE FROM federation_node WHERE id = $1";
+static const char DELETE_NODE[] = "WITH gone AS (DELETE FROM federation_node WHERE id = $1 RETURNING id, domain)"
+                                  " INSERT INTO federation_domain (domain, node_id) SELECT domain, id FROM gone"
+                                  " ON CONFLICT (domain) DO UPDATE SET node_id = excluded.node_id";
 
 Err events_store_delete_node(DbTx *tx, Uuid id, bool *out_found)
 {
@@ -78,6 +80,30 @@ Err events_store_delete_node(DbTx *tx, Uuid id, bool *out_found)
     TRY(db_exec_count(tx, DELETE_NODE, DB_ARGS(db_uuid(id)), &count));
     *out_found = count > 0;
     return OK;
+}
+
+static const char FORMER_NODE[] = "SELECT node_id FROM federation_domain d WHERE domain = $1"
+                                  " AND NOT EXISTS (SELECT FROM federation_node n WHERE n.id = d.node_id)";
+
+Err events_store_former_node(DbTx *tx, const char *domain, Uuid *id)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, FORMER_NODE, DB_ARGS(db_text(slice(domain))), &rows));
+    if (rows.count)
+        *id = db_get_uuid(&rows, 0, 0);
+    return OK;
+}
+
+static const char TRUST_NODE[] =
+    "WITH changed AS (UPDATE source SET trust = $2::int8::int WHERE key_id = $1::uuid::text AND type = 'federation'"
+    "   AND trust <> $2 RETURNING id)"
+    " INSERT INTO trust_change (source_id) SELECT id FROM changed"
+    " ON CONFLICT (source_id) DO UPDATE SET after_id = '00000000-0000-0000-0000-000000000000'";
+
+Err events_store_trust_node(DbTx *tx, Uuid id, int64_t trust)
+{
+    return db_exec(tx, TRUST_NODE, DB_ARGS(db_uuid(id), db_int64(trust)));
 }
 
 static const char FIND_NODE[] = "SELECT " NODE_COLUMNS " FROM federation_node WHERE id = $1";
@@ -127,7 +153,11 @@ Err events_store_nodes(Request *rq, const char *status, Uuid after, int64_t limi
     return OK;
 }
 
-static const char FIND_COPY[] = "SELECT event_id, modified_at FROM federation_copy WHERE uri = $1";
+/* Copies go with their node; what came from it stays, and is known by its address. */
+static const char FIND_COPY[] =
+    "(SELECT event_id, modified_at FROM federation_copy WHERE uri = $1) UNION ALL"
+    " (SELECT id, timestamptz 'epoch' + source_us * interval '1 microsecond' FROM event WHERE federation_uri = $1)"
+    " LIMIT 1";
 
 Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out)
 {
@@ -142,10 +172,11 @@ Err events_store_copy(DbTx *tx, const char *uri, CopyRow *out)
     return OK;
 }
 
-/* Changes of this transaction: the first was recorded before anybody knew where the event is from. */
+/* Changes of this transaction alone: the first was recorded before anybody knew where the event is from. */
 static const char PUT_COPY[] =
     "WITH node AS (UPDATE federation_node SET last_sync_at = $5, last_success_at = $5, online = true WHERE id = $2),"
-    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL AND $6)"
+    " told AS (UPDATE change SET federation_uri = $1 WHERE entity_id = $3 AND sequence IS NULL AND $6"
+    "   AND xmin = pg_current_xact_id()::xid)"
     " INSERT INTO federation_copy (uri, node_id, event_id, modified_at, received_at) VALUES ($1, $2, $3, $4, $5)"
     " ON CONFLICT (uri) DO UPDATE SET node_id = excluded.node_id, event_id = excluded.event_id,"
     " modified_at = excluded.modified_at, received_at = excluded.received_at";

@@ -19,7 +19,12 @@ typedef struct NodeRow {
 /* CONFLICT by db_violated(tx, "federation_node_domain_key"). */
 Err events_store_insert_node(DbTx *tx, const NodeRow *node) MUST_CHECK;
 Err events_store_update_node(DbTx *tx, const NodeRow *node) MUST_CHECK;
+/* Its id is kept for its domain. */
 Err events_store_delete_node(DbTx *tx, Uuid id, bool *out_found) MUST_CHECK;
+/* The id that a deleted node of this domain had; else `*id` stays. */
+Err events_store_former_node(DbTx *tx, const char *domain, Uuid *id) MUST_CHECK;
+/* The node's source is trusted so; where that is another trust, its events are decided anew. */
+Err events_store_trust_node(DbTx *tx, Uuid id, int64_t trust) MUST_CHECK;
 /* With a transaction: locked. A nil id in `out`: there is none. Borrowed from rq->mem. */
 Err events_store_node(Request *rq, DbTx *tx, Uuid id, NodeRow *out) MUST_CHECK;
 Err events_store_node_by_domain(DbTx *tx, Arena *mem, const char *domain, NodeRow *out) MUST_CHECK;

@@ -1,6 +1,8 @@
 /* store_series: see store_series.h. */
 #include "services/events/store_series.h"
 
+enum { TAKEN_MAX = 1000 /* dates of one event that are looked at: the latest */ };
+
 #define COLUMNS                                                                                                        \
     "s.id, s.source_id, s.external_key, s.name, s.rrule, s.added, s.taken, s.timezone, s.starts_at, s.ends_at, "       \
     "s.door_at"
@@ -83,5 +85,28 @@ Err events_store_due_series(Request *rq, int64_t before_us, int64_t limit, Serie
                                    .door_us = db_get_time_us(&rows, i, 10)};
         (*out_events)[i] = db_get_uuid(&rows, i, 11);
     }
+    return OK;
+}
+
+static const char TAKE_OCCURRENCE[] =
+    "INSERT INTO occurrence_taken (event_id, start_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+Err events_store_take_occurrence(DbTx *tx, Uuid event, int64_t start_us)
+{
+    return db_exec(tx, TAKE_OCCURRENCE, DB_ARGS(db_uuid(event), db_time_us(start_us)));
+}
+
+static const char TAKEN_OCCURRENCES[] =
+    "SELECT start_at FROM occurrence_taken WHERE event_id = $1 ORDER BY start_at DESC LIMIT $2";
+
+Err events_store_taken_occurrences(DbTx *tx, Arena *mem, Uuid event, int64_t **out, size_t *out_count)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, TAKEN_OCCURRENCES, DB_ARGS(db_uuid(event), db_int64(TAKEN_MAX)), &rows));
+    *out = ARENA_ARRAY(mem, int64_t, rows.count + 1);
+    *out_count = (size_t)rows.count;
+    for (int i = 0; i < rows.count; i++)
+        (*out)[i] = db_get_time_us(&rows, i, 0);
     return OK;
 }

@@ -204,7 +204,7 @@ static Err submit(Request *rq, DbTx *tx, Ingest *in, Slice body, bool dry_run, A
     if (dry_run)
         return answer_dry_run(rq, in->submission, &outcome, in->warnings, out);
     TRY(answer(rq, in->submission, &outcome, in->warnings, out));
-    TRY(replay_store(tx, &replay, outcome_status(&outcome), out));
+    TRY(replay_store(rq, tx, &replay, outcome_status(&outcome), out));
     TRY(db_tx_commit(tx));
     entity_settled(rq->service);
     return OK;

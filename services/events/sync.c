@@ -8,6 +8,7 @@
 #include "services/events/batch.h"
 #include "services/events/ingest.h"
 #include "services/events/reading.h"
+#include "services/events/replay.h"
 #include "services/events/store_nodes.h"
 #include "services/events/submissions.h"
 #include "services/events/text.h"
@@ -256,14 +257,16 @@ static Err take(Request *rq, const EntityWriter *w, const Incoming *in, IngestOu
     if (faults->count)
         return refuse_faults(rq, faults);
     /* One source for each node, whatever its keys. */
-    TRY(ingest_submission(
-        w,
-        &(Ingest){
-            .submission = s,
-            .by = {.key_id = uuid_text(rq->mem, in->node.id), .user_id = rq->caller.user_id, .name = in->node.name},
-            .warnings = warnings,
-            .faults = faults},
-        out));
+    TRY(ingest_submission(w,
+                          &(Ingest){.submission = s,
+                                    .by = {.key_id = uuid_text(rq->mem, in->node.id),
+                                           .user_id = rq->caller.user_id,
+                                           .name = in->node.name,
+                                           .source_type = "federation",
+                                           .source_trust = (int)in->node.trust_level},
+                                    .warnings = warnings,
+                                    .faults = faults},
+                          out));
     if (out->result == INGEST_FAULTY)
         return refuse_faults(rq, faults);
     return out->result == INGEST_GONE || out->result == INGEST_REJECTED_BEFORE
@@ -435,10 +438,9 @@ static void sync_each(Request *rq, const Slice *items, size_t count, StrBuf *out
     rq->reply.violation_count = 0;
 }
 
-Err events_v1_sync_events(Request *rq, const Events__V1__SyncRequest *in, Atrium__HttpBody *out)
+static Err sync_all(Request *rq, Slice body, Atrium__HttpBody *out)
 {
     CLEANUP(free_json_at) json_t *item = NULL;
-    Slice body = in->body && in->body->has_data ? slice_of(in->body->data.data, in->body->data.len) : SLICE_LIT("");
     StrBuf text = strbuf_new(rq->mem, REPLY_MAX_BYTES);
     Slice *items;
     Synced synced;
@@ -455,4 +457,30 @@ Err events_v1_sync_events(Request *rq, const Events__V1__SyncRequest *in, Atrium
         request_set_status(rq, 200);
     }
     return answer_body(&text, "application/ld+json", out);
+}
+
+/* Each event has a transaction of its own, so that the key has one before and one after them: who repeats a request
+ * that was cut off in between sends what is here already, and changes nothing. */
+Err events_v1_sync_events(Request *rq, const Events__V1__SyncRequest *in, Atrium__HttpBody *out)
+{
+    CLEANUP(db_tx_done) DbTx before = {0};
+    CLEANUP(db_tx_done) DbTx after = {0};
+    Slice body = in->body && in->body->has_data ? slice_of(in->body->data.data, in->body->data.len) : SLICE_LIT("");
+    bool answered = false;
+    Replay replay;
+
+    if (!request_header(rq, "idempotency-key"))
+        return sync_all(rq, body, out);
+    TRY(db_tx_begin(rq, &before));
+    TRY(replay_begin(rq, &before, "SyncEvents", body, &replay, &answered, out));
+    db_tx_done(&before);
+    if (answered)
+        return OK;
+    TRY(sync_all(rq, body, out));
+    TRY(db_tx_begin(rq, &after));
+    TRY(replay_begin(rq, &after, "SyncEvents", body, &replay, &answered, out));
+    if (answered)
+        return OK; /* the same request, beside this one, was first */
+    TRY(replay_store(rq, &after, &replay, rq->reply.http_status, out));
+    return db_tx_commit(&after);
 }

@@ -187,7 +187,7 @@ static const TypeTables *make_types(Arena *mem)
     return types;
 }
 
-static Slice input_of(Arena *mem, const TypeTables *types, const char *body, const char *field, const char *kind,
+static Fault fault_of(Arena *mem, const TypeTables *types, const char *body, const char *field, const char *kind,
                       int part)
 {
     static const RouteVariable VALUES[] = {{{"limit", 5}, {"a\"b", 3}}};
@@ -201,7 +201,35 @@ static Slice input_of(Arena *mem, const TypeTables *types, const char *body, con
     v.field = arena_strdup(mem, field);
     v.kind = arena_strdup(mem, kind);
     SET(&v, part, (Atrium__Part)part);
-    return faults_of_violations(mem, &source, list, 1)[0].input;
+    return faults_of_violations(mem, &source, list, 1)[0];
+}
+
+static Slice input_of(Arena *mem, const TypeTables *types, const char *body, const char *field, const char *kind,
+                      int part)
+{
+    return fault_of(mem, types, body, field, kind, part).input;
+}
+
+/* Names are those of the body, or of JSON where it has none. */
+static void fields_are_named_as_the_body_names_them(void **state)
+{
+    static const struct {
+        const char *body, *field, *named;
+    } CASES[] = {
+        {"{\"innerPart\":{\"word\":1}}", "inner_part.word", "innerPart.word"},
+        {"{}", "inner_part.word", "innerPart.word"},
+        {"{\"inner_part\":{}}", "inner_part.word", "inner_part.word"},
+        {"{}", "inner_part", "innerPart"},
+        {"{}", "no_field.of_it", "no_field.of_it"},
+        {"{}", "", ""},
+    };
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    const TypeTables *types = make_types(mem);
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        assert_string_equal(fault_of(mem, types, CASES[i].body, CASES[i].field, "missing", ATRIUM__PART__BODY).field,
+                            CASES[i].named);
 }
 
 static void inputs_are_shown_unless_secret(void **state)
@@ -288,6 +316,7 @@ int main(void)
         cmocka_unit_test(details_become_members),
         cmocka_unit_test(a_title_among_the_details_is_the_title),
         cmocka_unit_test(inputs_are_shown_unless_secret),
+        cmocka_unit_test(fields_are_named_as_the_body_names_them),
         cmocka_unit_test(long_inputs_are_cut),
         cmocka_unit_test(structs_become_json),
     };

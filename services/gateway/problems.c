@@ -158,21 +158,59 @@ static Slice quoted(Arena *mem, Slice text)
     return strbuf_slice(&out);
 }
 
-static Slice body_input(Arena *mem, const FaultSource *source, Slice field, bool missing)
+/* A violation's field within the body, whose message it is of. */
+typedef struct BodyField {
+    const MessageType *type;
+    Slice path; /* of proto names, as the service has them */
+} BodyField;
+
+/* Where the body is a field of the request, services name that first. */
+static BodyField body_field(const FaultSource *source, Slice field)
+{
+    Slice prefix = slice(source->body_prefix);
+    const FieldType *whole;
+
+    if (!prefix.len || !slice_starts_with(field, prefix) || (field.len > prefix.len && field.ptr[prefix.len] != '.'))
+        return (BodyField){.type = source->type, .path = field};
+    whole = message_type_by_name(source->type, prefix, false);
+    return (BodyField){.type = whole ? whole->message : NULL,
+                       .path = slice_skip(field, MIN(prefix.len + 1, field.len))};
+}
+
+/* Names as JSON has them; the proto's where the body uses that one. What is no field's name stays as it is. */
+static const char *wire_path(Arena *mem, const FaultSource *source, const BodyField *at)
+{
+    StrBuf out = strbuf_new(mem, 1024);
+    const MessageType *type = at->type;
+    Slice word, rest = at->path;
+
+    while (rest.len) {
+        const FieldType *field;
+        size_t before;
+
+        (void)slice_cut(rest, '.', &word, &rest); /* false is the last word */
+        field = type ? message_type_by_name(type, word, false) : NULL;
+        if (out.len)
+            strbuf_append_char(&out, '.');
+        before = out.len;
+        strbuf_append(&out, word);
+        if (field && json_find(source->body, strbuf_slice(&out)).len == 0) {
+            strbuf_truncate(&out, before);
+            strbuf_append(&out, field->json_name);
+        }
+        if (field)
+            type = field->message;
+    }
+    return slice_cstr(mem, strbuf_slice(&out));
+}
+
+static Slice body_input(Arena *mem, const FaultSource *source, const BodyField *at, bool missing)
 {
     StrBuf path = strbuf_new(mem, 1024);
-    const MessageType *type = source->type;
-    size_t prefix = strlen(source->body_prefix);
 
-    if (prefix && slice_starts_with(field, slice(source->body_prefix))) {
-        const FieldType *whole = message_type_by_name(type, slice(source->body_prefix), false);
-
-        type = whole ? whole->message : NULL;
-        field = slice_skip(field, MIN(prefix + 1, field.len));
-    }
-    if (missing || field.len == 0) /* the whole object is shown instead */
-        return has_secrets(type) || source->body.len == 0 ? SLICE_LIT("{}") : fault_input(mem, source->body);
-    if (!member_path(type, field, source->body, &path))
+    if (missing || at->path.len == 0) /* the whole object is shown instead */
+        return has_secrets(at->type) || source->body.len == 0 ? SLICE_LIT("{}") : fault_input(mem, source->body);
+    if (!member_path(at->type, at->path, source->body, &path))
         return SLICE_LIT("");
     return fault_input(mem, json_find(source->body, strbuf_slice(&path)));
 }
@@ -199,10 +237,14 @@ Fault *faults_of_violations(Arena *mem, const FaultSource *source, Atrium__Viola
                             .text = v->text ? v->text : "",
                             .context = struct_to_json(mem, v->context),
                             .offset = v->offset};
-        if (v->part == ATRIUM__PART__BODY)
-            faults[i].input = body_input(mem, source, field, strcmp(faults[i].kind, "missing") == 0);
-        else
+        if (v->part == ATRIUM__PART__BODY) {
+            const BodyField at = body_field(source, field);
+
+            faults[i].field = wire_path(mem, source, &at);
+            faults[i].input = body_input(mem, source, &at, strcmp(faults[i].kind, "missing") == 0);
+        } else {
             faults[i].input = value_input(mem, source, field);
+        }
     }
     return faults;
 }

@@ -301,7 +301,7 @@ def test_outside_servers_leave_none_in_the_chart(tmp_path):
     ({**OUTSIDE, "postgres": {"enabled": False}}, "postgres.host is needed"),
     ({**OUTSIDE, "nats": {"enabled": False}}, "nats.url is needed"),
     ({**TRIAL, "replicas": 3}, "replicas"),
-    ({**TRIAL, "services": {"chat": {"replicas": 1}}}, "chat"),
+    ({**TRIAL, "services": {"chatter": {"replicas": 1}}}, "chatter"),
     ({**TRIAL, "services": {"auth": {"replicas": "two"}}}, "replicas"),
     ({**TRIAL, "services": {"auth": {"settings": {"lower": "x"}}}}, "settings"),
     ({**TRIAL, "image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),

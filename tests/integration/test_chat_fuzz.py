@@ -27,7 +27,7 @@ WORDS = ["op", "d", "s", "t", "token", "session_id", "seq", "status", "online", 
 
 @pytest.fixture(scope="module")
 def own():
-    stack = Stack(gateways=1)
+    stack = Stack(gateways=2)
     try:
         yield stack.up()
     finally:
@@ -188,14 +188,20 @@ def test_anything_said_breaks_nothing(own, clients):
     people = [Person(Api(own.url)) for _ in range(3)]
     witness = clients.connect(own.url, people[0].token)
     dm = people[0].dm(people[1])
-    session = witness.session
-    until, said, sockets, codes = time.monotonic() + SECONDS, 0, 0, {}
+    sessions = {person.id: [witness.session] for person in people}  # to resume: the witness's, and what was left behind
+    until, said, sockets, codes, resumed = time.monotonic() + SECONDS, 0, 0, {}, 0
     while time.monotonic() < until:
         person = rng.choice(people)
-        raw = Raw(own.url)
+        raw = Raw(rng.choice([own.url, own.url2]))
         sockets += 1
-        if rng.random() < 0.5:
+        session = rng.choice(sessions[person.id][-5:])
+        way = rng.random()
+        if way < 0.5:
             raw.write(TEXT, json.dumps({"op": 2, "d": {"token": person.token}}).encode())
+            raw.read(rng.choice([0, 0.05]))
+        elif way < 0.7:
+            raw.write(TEXT, json.dumps({"op": 6, "d": {"token": person.token, "session_id": session,
+                                                       "seq": rng.choice([1, 1, 1, 2, 50])}}).encode())
             raw.read(rng.choice([0, 0.05]))
         for _ in range(rng.randrange(12)):
             write_somehow(rng, raw, some_frame(rng, person, session))
@@ -203,10 +209,14 @@ def test_anything_said_breaks_nothing(own, clients):
             raw.read(rng.choice([0, 0, 0.02]))
         raw.read(0.05)
         judge(raw, person)
+        told = {frame["t"]: frame["d"] for frame in raw.frames if frame["op"] == 0}
+        resumed += "RESUMED" in told
+        if "READY" in told:
+            sessions[person.id].append(told["READY"]["session_id"])
         codes[raw.code] = codes.get(raw.code, 0) + 1
         raw.close()
-    print(f"{said} frames on {sockets} sockets; closed with {codes}")
-    assert sockets > SECONDS and len(codes) > 3
+    print(f"{said} frames on {sockets} sockets, {resumed} resumed; closed with {codes}")
+    assert sockets > SECONDS and len(codes) > 3 and resumed
     # Everybody else has noticed nothing.
     since = witness.mark()
     message = people[1].say(dm, "still there?")

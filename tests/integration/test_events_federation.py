@@ -73,8 +73,9 @@ def test_all_that_is_wrong_is_told_at_once(commons):
     answer = commons.api.post(NODES, {"NodeDomain": "no host", "BaseURL": "gopher://x", "TrustLevel": 11}, commons.admin)
     assert answer.status_code == 400 and answer.json()["type"].endswith("/validation-error")
     pointers = {e["pointer"] for e in answer.json()["errors"]}
-    assert pointers >= {"/node_domain", "/node_name", "/base_url", "/trust_level", "/federation_status",
-                        "/sync_direction"}
+    assert pointers == {"/NodeDomain", "/NodeName", "/BaseURL", "/TrustLevel", "/FederationStatus", "/SyncDirection"}
+    answer = commons.api.post(NODES, {"node_domain": "no host"}, commons.admin)  # as the body says it
+    assert {"/node_domain", "/NodeName"} <= {e["pointer"] for e in answer.json()["errors"]}
 
 
 @pytest.mark.parametrize("fields", [
@@ -116,8 +117,8 @@ class Peer:
 
     def __init__(self, commons, **fields):
         self.api, self.admin = commons.api, commons.admin
-        self.key, key_id = commons.new_key(rate_limit_tier="federation")
-        self.node = make(commons, KeyIDs=[key_id], **fields)
+        self.key, self.key_id = commons.new_key(rate_limit_tier="federation")
+        self.node = make(commons, KeyIDs=[self.key_id], **fields)
 
     def event(self, **fields):
         return {"@context": "https://schema.org", "@id": f"{self.node['BaseURL']}/events/{unique()}", **happening(), **fields}
@@ -249,3 +250,47 @@ def test_many_at_once_each_by_itself(peer):
     mixed = b'[%s,{"a" 1},%s]' % tuple(json.dumps(e).encode() for e in (good, {**other, "x": [1] * 150000}))
     each = peer.api.call("POST", SYNC, peer.key, data=mixed, headers={"Content-Type": "application/ld+json"})
     assert [i.get("status", 0) for i in each.json()["items"]] == [0, 400, 400]
+
+
+def test_a_node_is_trusted_as_it_is_registered(commons):
+    peer = Peer(commons, TrustLevel=3)
+    body = peer.event()
+    ulid = peer.send(body).json()["localId"]
+
+    def trust():
+        shown = commons.api.get(f"/api/v1/events/{ulid}", params={"include_provenance": "true"}).json()
+        source = shown["_provenance"]["/name"]["source"]
+        return source["type"], source["trustLevel"]
+
+    assert trust() == ("federation", 3)
+    path = f"{NODES}/{peer.node['ID']}"
+    assert commons.api.call("PUT", path, commons.admin, json={"TrustLevel": 8}).status_code == 200
+    assert trust() == ("federation", 8)
+
+
+def test_a_node_that_is_registered_again_is_the_one_it_was(commons):
+    peer = Peer(commons)
+    body = peer.event()
+    first = peer.send(body)
+    assert first.status_code == 201
+    old = peer.node
+    assert commons.api.call("DELETE", f"{NODES}/{old['ID']}", commons.admin).status_code == 204
+    assert peer.send(body).status_code == 403
+    again = make(commons, **{k: old[k] for k in ("NodeDomain", "BaseURL")}, KeyIDs=[peer.key_id])
+    assert again["ID"] == old["ID"]
+    changed = peer.send({**body, "name": body["name"] + " moved", "startDate": "2031-05-05T19:00:00Z"})
+    assert changed.status_code == 200 and changed.json()["localId"] == first.json()["localId"], changed.text
+    assert peer.public(first.json()["localId"]).json()["name"].endswith("moved")
+
+
+def test_a_request_of_a_node_is_answered_once(peer):
+    key = {"Idempotency-Key": unique()}
+    body = peer.event()
+    first = peer.api.post(SYNC, body, peer.key, headers=key)
+    again = peer.api.post(SYNC, body, peer.key, headers=key)
+    assert first.status_code == 201
+    assert again.status_code == 409 and again.headers["Idempotency-Replayed"] == "true" and again.json() == first.json()
+    other = peer.api.post(SYNC, peer.event(), peer.key, headers=key)
+    assert other.status_code == 409 and "Idempotency-Replayed" not in other.headers
+    several = peer.api.post(SYNC, [body, peer.event()], peer.key, headers={"Idempotency-Key": unique()})
+    assert several.status_code == 200

@@ -9,6 +9,7 @@ import icalendar
 import pytest
 
 from api import PASSWORD, Api
+from polling import poll
 
 EVENTS, PLACES = "/api/v1/events", "/api/v1/places"
 
@@ -165,6 +166,10 @@ def test_drafts_and_what_is_gone(api, key, events, town):
     assert gone.json()["eventStatus"] == "https://schema.org/EventCancelled" and "name" in gone.json()
 
 
+def is_known(api, path):
+    return api.get(path, headers={"If-None-Match": api.get(path).headers["ETag"]}).status_code == 304
+
+
 def test_everything_in_one_file(api, events):
     lines = [json.loads(line) for line in api.get("/api/v1/exports/events.ndjson").text.splitlines()]
     assert {e["@id"].rsplit("/", 1)[1] for e in lines} >= set(events[:3])
@@ -173,8 +178,34 @@ def test_everything_in_one_file(api, events):
     assert len(json.loads(gzip.decompress(packed.content))["@graph"]) == len(lines)
     first = api.get("/api/v1/exports/events.ttl")
     assert first.text.startswith("@prefix")
-    assert api.get("/api/v1/exports/events.ttl", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert poll(lambda: is_known(api, "/api/v1/exports/events.ttl")), "its tag is the position of the feed"
     assert api.get("/api/v1/exports/events.exe").status_code == 404
+
+
+def test_an_export_is_another_when_one_went_and_one_came(api, key, events, town):
+    def publish(number):
+        answer = api.post(EVENTS, {"name": f"Export {number} {town}", "description": "x", "isAccessibleForFree": True,
+                                   "startDate": f"2027-0{number}-01T20:00:00Z", "doorTime": f"2027-0{number}-01T19:00:00Z",
+                                   "location": {"name": secrets.token_hex(12), "addressLocality": town}}, key)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["@id"].rsplit("/", 1)[1]
+
+    def tag_of_the_export():
+        return api.get("/api/v1/exports/events.ndjson", headers={"Range": "bytes=0-0"}).headers["ETag"]
+
+    def settled():  # until what was written last has its number
+        tags = [tag_of_the_export()]
+        poll(lambda: tags.append(tag_of_the_export()) or tags[-1] == tags[-2])
+        return tags[-1]
+
+    first = publish(1)
+    before = settled()
+    assert api.call("DELETE", f"/api/v1/admin/events/{first}", key).status_code == 204
+    second = publish(2)
+    assert poll(lambda: tag_of_the_export() != before)
+    lines = {e["@id"].rsplit("/", 1)[1]: e
+             for e in map(json.loads, api.get("/api/v1/exports/events.ndjson").text.splitlines())}
+    assert first not in lines and lines[second]["doorTime"] == "2027-02-01T19:00:00Z"
 
 
 def test_everything_as_one_calendar(api, key, town, events):
@@ -196,7 +227,7 @@ def test_everything_as_one_calendar(api, key, town, events):
     assert {u.split("-")[0] for u in uids} >= set(events[:3]) and not any(u.startswith(events[4]) for u in uids)
     single = icalendar.Calendar.from_ical(api.get(f"{EVENTS}/{ulid}/ics").content).walk("VEVENT")
     assert {str(e["UID"]) for e in single} <= set(uids), "the same names as elsewhere"
-    assert api.get("/api/v1/exports/events.ics", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert poll(lambda: is_known(api, "/api/v1/exports/events.ics")), "its tag is the position of the feed"
     assert gzip.decompress(api.get("/api/v1/exports/events.ics.gz").content) == first.content
 
 

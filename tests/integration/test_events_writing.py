@@ -146,6 +146,7 @@ def test_a_repeated_key_is_answered_with_the_first_reply(api, agent, admin, uniq
     again = api.call("POST", EVENTS, agent, json=dict(reversed(event(unique).items())), headers=key)
     assert again.status_code == 409 and again.headers["Idempotency-Replayed"] == "true"
     assert again.json() == first.json()
+    assert [again.headers[name] for name in ("Location", "ETag")] == [first.headers[name] for name in ("Location", "ETag")]
     other = hand_in(api, agent, event(unique, description="other"), headers=key)
     assert other.status_code == 409 and other.json()["type"].endswith("/conflict")
     elsewhere = hand_in(api, new_key(api, admin), event(unique, name=f"Another {unique}"), headers=key)
