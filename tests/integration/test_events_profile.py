@@ -99,6 +99,7 @@ def test_heads_that_every_answer_has(own, path):
     assert answer.headers["X-Request-ID"] == "mine-7"
     assert answer.headers["X-Frame-Options"] == "DENY" and answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src")
     assert own.get(path).headers["X-Request-ID"] != own.get(path).headers["X-Request-ID"]
 
 
