@@ -24,14 +24,14 @@ def own(stack):
 
 
 # Section 2 of the contract: path, who may, methods. Who: "-" anybody, "key" an agent's key, "admin". What is "should" and "later"
-# there and not here (geocoding, scraping) is not routed.
+# there and not here (scraping) is not routed.
 ULID, UUID = "01ARZ3NDEKTSV4RRFFQ69G5FAV", "00000000-0000-7000-8000-000000000000"
 ROUTES = [(path, dict(methods)) for path, *methods in [
     ("/api/v1/events", ("GET", "-"), ("POST", "key")), (f"/api/v1/events/{ULID}", ("GET", "-")), ("/api/v1/events.ics", ("GET", "-")),
     (f"/api/v1/events/{ULID}/ics", ("GET", "-")), ("/api/v1/places", ("GET", "-")), (f"/api/v1/places/{ULID}", ("GET", "-")),
     ("/api/v1/organizations", ("GET", "-")), (f"/api/v1/organizations/{ULID}", ("GET", "-")),
     (f"/api/v1/batch-status/{ULID}", ("GET", "-")), ("/api/v1/feeds/changes", ("GET", "-")), ("/api/v1/stats", ("GET", "-")),
-    ("/api/v1/openapi.json", ("GET", "-")), ("/api/v1/openapi.yaml", ("GET", "-")), ("/api/docs", ("GET", "-")),
+    ("/api/v1/geocode", ("GET", "-")), ("/api/v1/reverse-geocode", ("GET", "-")), ("/api/v1/openapi.json", ("GET", "-")), ("/api/v1/openapi.yaml", ("GET", "-")), ("/api/docs", ("GET", "-")),
     ("/api/v1/accept-invitation", ("POST", "-")), (f"/events/{ULID}", ("GET", "-")), (f"/places/{ULID}", ("GET", "-")),
     (f"/organizations/{ULID}", ("GET", "-")), ("/.well-known/sel-profile", ("GET", "-")), ("/robots.txt", ("GET", "-")),
     ("/sitemap.xml", ("GET", "-")), ("/llms.txt", ("GET", "-")), ("/", ("GET", "-")), ("/health", ("GET", "-")),
