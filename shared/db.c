@@ -526,6 +526,17 @@ Err db_write(Request *rq, const char *sql, DbArgs args, DbRows *out)
     return e;
 }
 
+Err db_write_together(Request *rq, DbOrder order, const char *sql, DbArgs args, DbRows *out)
+{
+    PGresult *result = NULL;
+
+    if (rq->outer_tx || !rq->db || !rq->db->writes || !fiber_current())
+        return db_write(rq, sql, args, out);
+    TRY(db_batch_write(rq->db->writes, request_deadline_ms(rq), order, sql, args, &result));
+    take_rows(result, out);
+    return OK;
+}
+
 bool db_violated(const DbTx *tx, const char *constraint)
 {
     return tx->conn && strcmp(tx->conn->violated, constraint) == 0;

@@ -1,9 +1,10 @@
-/* db_batch: the reads of fibers, gathered. What the fibers of one loop ask for in a turn leaves as one batch (a
- * pipeline with one sync at its end), and what they ask for while that is out goes with the next: one write, one read
- * and one wake-up of the server for many requests, and a few connections for all of them.
+/* db_batch: the reads of fibers, gathered; and the single statements that write. What the fibers of one loop ask for in
+ * a turn leaves as one batch (a pipeline with one sync at its end), and what they ask for while that is out goes with
+ * the next: one write, one read and one wake-up of the server for many requests, and a few connections for all of them.
  *
- * A batch is one transaction to PostgreSQL. So its connections are read-only, and what a failure took down with it is
- * sent again. Everything here runs in the loop's thread. */
+ * A batch is one transaction to PostgreSQL. So what reads goes over connections that only read, and what a failure took
+ * down with it is sent again. Of writes that is all of the batch: nothing of it was kept. They are sent in the order of
+ * what they lock, so that two batches never wait for each other. Everything here runs in the loop's thread. */
 #include <sys/epoll.h>
 
 #include "atrium/reasons.atrium.h"
@@ -26,6 +27,7 @@ typedef struct Read {
     const char *sql;
     const DbParams *params;
     int64_t deadline_ms;
+    DbOrder order; /* of a write */
     PGresult *result, *failed;
     Err err;
     int tries;
@@ -52,6 +54,7 @@ typedef struct BatchConn {
 
 struct DbBatch {
     Db *db;
+    bool writes;
     Loop *loop;
     LoopTimer *timer;
     Fibers *fibers; /* that connect */
@@ -133,23 +136,45 @@ static void want_write(BatchConn *c)
         drop(c);
 }
 
-static void send_batch(BatchConn *c)
+static int by_order(const void *a, const void *b)
 {
-    DbBatch *b = c->batch;
-    int64_t now_ms = db_now_ms();
-    bool sent = true;
+    const DbOrder *x = &(*(Read *const *)a)->order, *y = &(*(Read *const *)b)->order;
 
-    while (b->waiting.first && c->sent.count < BATCH_MAX) {
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    return (x->second > y->second) - (x->second < y->second);
+}
+
+/* What goes with the next batch, BATCH_MAX at most. */
+static size_t take_waiting(DbBatch *b, Read *list[BATCH_MAX])
+{
+    int64_t now_ms = db_now_ms();
+    size_t count = 0;
+
+    while (b->waiting.first && count < BATCH_MAX) {
         Read *read = list_take(&b->waiting);
 
         /* Sent, it would only have its batch cancelled, and use up the tries of all in it. */
-        if (read->deadline_ms <= now_ms) {
+        if (read->deadline_ms <= now_ms)
             finish(read, db_fail_too_late(b->db, read->sql));
-            continue;
-        }
-        read->aborted = false;
-        list_append(&c->sent, read);
-        sent = sent && db_conn_send_read(&c->conn, read->sql, read->params, &read->preparing);
+        else
+            list[count++] = read;
+    }
+    if (b->writes)
+        qsort(list, count, sizeof *list, by_order);
+    return count;
+}
+
+static void send_batch(BatchConn *c)
+{
+    Read *list[BATCH_MAX];
+    size_t count = take_waiting(c->batch, list);
+    bool sent = true;
+
+    for (size_t i = 0; i < count; i++) {
+        list[i]->aborted = false;
+        list_append(&c->sent, list[i]);
+        sent = sent && db_conn_send_read(&c->conn, list[i]->sql, list[i]->params, &list[i]->preparing);
     }
     if (!c->sent.first)
         return;
@@ -198,11 +223,27 @@ static bool statements_full(const BatchConn *c)
     return full;
 }
 
+/* Of a batch of writes in which one failed, nothing was kept. */
+static void undo_writes(BatchConn *c)
+{
+    bool failed = false;
+
+    for (const Read *read = c->sent.first; read; read = read->next)
+        failed |= read->failed || read->aborted;
+    for (Read *read = c->sent.first; failed && read; read = read->next) {
+        PQclear(read->result);
+        read->result = NULL;
+        read->aborted = true;
+    }
+}
+
 /* The sync came: the batch is over. */
 static void end_batch(BatchConn *c)
 {
     DbBatch *b = c->batch;
 
+    if (b->writes)
+        undo_writes(c);
     while (c->sent.first) {
         Read *read = list_take(&c->sent);
 
@@ -340,7 +381,7 @@ static void connect_now(void *data)
     int64_t deadline_ms = db_now_ms() + BATCH_CONNECT_MS;
 
     c->connected = db_conn_connect(&c->conn, deadline_ms);
-    if (!err_failed(c->connected))
+    if (!err_failed(c->connected) && !c->batch->writes)
         c->connected = db_conn_run(&c->conn, deadline_ms, READ_ONLY, DB_NO_ARGS, NULL);
     if (!err_failed(c->connected) && !PQenterPipelineMode(c->conn.pg))
         c->connected = err_make(&UNAVAILABLE, "the database is not available");
@@ -410,40 +451,53 @@ static void flush(void *data)
 }
 
 /* --- what db.c calls --------------------------------------------------------------------------------------------- */
-Err db_batch_read(DbBatch *b, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
+static Err ask(DbBatch *b, Read *read, DbArgs args, PGresult **out)
 {
     int64_t start_us = clock_monotonic_us(&SYSTEM_CLOCK);
-    Read read = {.fiber = fiber_current(), .sql = sql, .deadline_ms = deadline_ms};
     DbParams params;
 
-    if (start_us / 1000 >= deadline_ms)
+    if (start_us / 1000 >= read->deadline_ms)
         return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
     db_params_init(&params, args);
-    read.params = &params;
-    list_append(&b->waiting, &read);
+    read->params = &params;
+    list_append(&b->waiting, read);
     flush_soon(b);
     if (!b->looking) {
         loop_timer_set(b->timer, BATCH_LOOK_MS, BATCH_LOOK_MS);
         b->looking = true;
     }
-    while (!read.done)
+    while (!read->done)
         (void)fiber_park(-1); /* deadlines are looked at here, for all */
     db_params_done(&params);
     if (b->db->seconds)
         histogram_observe(b->db->seconds, (double)(clock_monotonic_us(&SYSTEM_CLOCK) - start_us) / 1e6);
-    if (err_failed(read.err))
-        PQclear(read.result);
+    if (err_failed(read->err))
+        PQclear(read->result);
     else
-        *out = read.result;
-    return read.err;
+        *out = read->result;
+    return read->err;
 }
 
-void db_batch_open(Db *db, Loop *loop)
+Err db_batch_read(DbBatch *b, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
+{
+    Read read = {.fiber = fiber_current(), .sql = sql, .deadline_ms = deadline_ms};
+
+    return ask(b, &read, args, out);
+}
+
+Err db_batch_write(DbBatch *b, int64_t deadline_ms, DbOrder order, const char *sql, DbArgs args, PGresult **out)
+{
+    Read write = {.fiber = fiber_current(), .sql = sql, .deadline_ms = deadline_ms, .order = order};
+
+    return ask(b, &write, args, out);
+}
+
+static DbBatch *open_batch(Db *db, Loop *loop, bool writes)
 {
     DbBatch *b = xcalloc(1, sizeof *b);
 
-    assert(!db->batch);
     b->db = db;
+    b->writes = writes;
     b->loop = loop;
     b->timer = loop_timer_new(loop, look, b);
     b->fibers = fibers_new(loop, BATCH_CONNECTIONS);
@@ -453,18 +507,28 @@ void db_batch_open(Db *db, Loop *loop)
         b->conns[i].conn.db = db;
         list_clear(&b->conns[i].sent);
     }
-    db->batch = b;
+    return b;
+}
+
+void db_batch_open(Db *db, Loop *loop)
+{
+    assert(!db->batch);
+    db->batch = open_batch(db, loop, false);
+    db->writes = open_batch(db, loop, true);
+}
+
+static bool is_connecting(const DbBatch *b)
+{
+    return b && fibers_running(b->fibers) > 0;
 }
 
 bool db_batch_connecting(const Db *db)
 {
-    return db->batch && fibers_running(db->batch->fibers) > 0;
+    return is_connecting(db->batch) || is_connecting(db->writes);
 }
 
-void db_batch_close(Db *db)
+static void close_batch(DbBatch *b)
 {
-    DbBatch *b = db->batch;
-
     if (!b)
         return;
     assert(!b->waiting.first);
@@ -474,6 +538,11 @@ void db_batch_close(Db *db)
     loop_unpost(b->loop, flush, b);
     loop_timer_free(b->timer);
     fibers_free(b->fibers);
-    db->batch = NULL;
     free(b);
+}
+
+void db_batch_close(Db *db)
+{
+    close_batch(MOVE(db->batch));
+    close_batch(MOVE(db->writes));
 }

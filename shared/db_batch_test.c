@@ -4,7 +4,9 @@
 #include "atrium/reasons.atrium.h"
 #include "shared/clock.h"
 #include "shared/db_testing.h"
+#include "shared/db_together.h"
 #include "shared/fiber.h"
+#include "shared/rpc.h"
 
 enum { MANY = 200, TURN_MS = 20 };
 
@@ -20,7 +22,7 @@ typedef struct Job {
     const char *sql;
     int64_t argument, timeout_ms, value;
     int64_t took_ms;
-    bool tx;
+    bool tx, write; /* write: with others, ordered by its argument, the greatest first */
     Err err;
 } Job;
 
@@ -61,8 +63,13 @@ static Err run_statement(Job *job)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
     CLEANUP(db_tx_done) DbTx tx = {0};
+    Request rq = {.db = job->world->db,
+                  .clock = &SYSTEM_CLOCK,
+                  .deadline_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + job->timeout_ms};
 
-    if (job->tx) {
+    if (job->write) {
+        TRY(db_write_together(&rq, (DbOrder){0, -job->argument}, job->sql, DB_ARGS(db_int64(job->argument)), &rows));
+    } else if (job->tx) {
         TRY(db_tx_begin_with(job->world->db, job->timeout_ms, &tx));
         TRY(db_query(&tx, job->sql, DB_ARGS(db_int64(job->argument)), &rows));
         TRY(db_tx_commit(&tx));
@@ -88,7 +95,8 @@ static void start(World *w, Job *job, const char *sql, int64_t argument)
                  .sql = sql,
                  .argument = argument,
                  .timeout_ms = job->timeout_ms ? job->timeout_ms : 5000,
-                 .tx = job->tx};
+                 .tx = job->tx,
+                 .write = job->write};
     assert_true(fibers_start(w->fibers, run_job, job));
 }
 
@@ -288,6 +296,57 @@ static void batches_only_read(void **state)
     assert_ok(reading.err);
 }
 
+static int64_t ask_number(World *w, const char *sql)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    CLEANUP(db_tx_done) DbTx tx = {0};
+
+    assert_ok(db_tx_begin_with(w->db, 5000, &tx));
+    assert_ok(db_query(&tx, sql, DB_NO_ARGS, &rows));
+    return db_get_int64(&rows, 0, 0);
+}
+
+static void writes_that_meet_are_one_transaction_in_their_order(void **state)
+{
+    World *w = *state;
+    Job jobs[MANY] = {0};
+
+    testing_run_script(w->db, "DROP TABLE IF EXISTS db_batch_write; CREATE TABLE db_batch_write"
+                              " (n bigserial, id bigint, tx bigint DEFAULT txid_current())");
+    for (int i = 0; i < MANY; i++) {
+        jobs[i].write = true;
+        start(w, &jobs[i], "INSERT INTO db_batch_write (id) VALUES ($1) RETURNING id", i);
+    }
+    turn_until_idle(w);
+    for (int i = 0; i < MANY; i++) {
+        assert_ok(jobs[i].err);
+        assert_int_equal(jobs[i].value, i);
+    }
+    assert_int_equal(ask_number(w, "SELECT count(DISTINCT id) FROM db_batch_write"), MANY);
+    assert_int_equal(ask_number(w, "SELECT count(*) FROM db_batch_write"), MANY);
+    assert_true(ask_number(w, "SELECT count(DISTINCT tx) FROM db_batch_write") <= MANY / 8);
+    assert_int_equal(ask_number(w, "SELECT count(*) FROM db_batch_write a JOIN db_batch_write b"
+                                   " ON a.tx = b.tx AND a.n < b.n AND a.id < b.id"),
+                     0);
+}
+
+static void a_write_that_fails_takes_no_other_with_it(void **state)
+{
+    World *w = *state;
+    Job jobs[MANY] = {0};
+
+    testing_run_script(w->db, "DROP TABLE IF EXISTS db_batch_write; CREATE TABLE db_batch_write (id bigint)");
+    for (int i = 0; i < MANY; i++) {
+        jobs[i].write = true; /* four of them divide by zero */
+        start(w, &jobs[i], "INSERT INTO db_batch_write SELECT $1::bigint + 0 / ($1::bigint % 50) RETURNING id", i);
+    }
+    turn_until_idle(w);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(err_failed(jobs[i].err), i % 50 == 0);
+    assert_int_equal(ask_number(w, "SELECT count(*) FROM db_batch_write"), MANY - 4);
+    assert_int_equal(ask_number(w, "SELECT count(DISTINCT id) FROM db_batch_write"), MANY - 4);
+}
+
 static void transactions_take_turns_on_the_pool(void **state)
 {
     World *w = *state; /* its pool has one connection */
@@ -353,6 +412,8 @@ int main(void)
         CASE(a_connection_that_ends_is_made_anew),
         CASE(an_idle_connection_that_ends_costs_no_request),
         CASE(batches_only_read),
+        CASE(writes_that_meet_are_one_transaction_in_their_order),
+        CASE(a_write_that_fails_takes_no_other_with_it),
         CASE(transactions_take_turns_on_the_pool),
         CASE(a_transaction_that_waits_too_long_for_a_connection_fails),
         cmocka_unit_test(a_server_that_is_away_is_said_at_once),

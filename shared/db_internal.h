@@ -6,7 +6,7 @@
 #include <libpq-fe.h>
 #include <pthread.h>
 
-#include "shared/db.h"
+#include "shared/db_together.h"
 #include "shared/fiber.h"
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
@@ -73,7 +73,7 @@ struct Db {
     Gauge *busy, *idle;
     Metrics *metrics;
     _Atomic int64_t last_success_ms;
-    DbBatch *batch; /* NULL: no fibers */
+    DbBatch *batch, *writes; /* of reads, and of db_write_together; NULL: no fibers */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t given_back;
@@ -105,3 +105,4 @@ void db_conn_cancel_behind(DbConn *conn);
 
 /* One read, from a fiber of the batch's loop. */
 Err db_batch_read(DbBatch *batch, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out);
+Err db_batch_write(DbBatch *batch, int64_t deadline_ms, DbOrder order, const char *sql, DbArgs args, PGresult **out);

@@ -3,6 +3,7 @@
 
 #include "services/chat/attachments.h"
 #include "services/chat/store.h"
+#include "shared/db_together.h"
 
 /* --- rows ------------------------------------------------------------------------------------------------------------
  */
@@ -286,11 +287,12 @@ Err chat_store_post_plain(Request *rq, const Chat__V1__Message *message, const O
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_write(rq, POST_PLAIN,
-                 DB_ARGS(db_int64(message->channel_id), message->has_guild_id ? db_int64(message->guild_id) : db_null(),
-                         db_int64(message->author_id), db_int64(message->id), db_text(slice(message->content)),
-                         OUTBOX_ARGS(announce)),
-                 &rows));
+    TRY(db_write_together(rq, (DbOrder){message->guild_id, message->channel_id}, POST_PLAIN,
+                          DB_ARGS(db_int64(message->channel_id),
+                                  message->has_guild_id ? db_int64(message->guild_id) : db_null(),
+                                  db_int64(message->author_id), db_int64(message->id), db_text(slice(message->content)),
+                                  OUTBOX_ARGS(announce)),
+                          &rows));
     *out_done = db_get_bool(&rows, 0, 0);
     return OK;
 }

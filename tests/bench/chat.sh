@@ -41,22 +41,28 @@ section_chat() {
     history=/api/v1/channels/${chat_ids[0]}/messages members="/api/v1/guilds/$chat_guild/members?limit=100"
     for id in "${chat_ids[@]:1}" "${chat_ids[0]}"; do kinds+=("/api/v1/channels/$id/messages=201"); done
     load chat_warm -k -c "$chat_channels" -d 1 -H "Authorization: Bearer $token" -b "$said" "$port" "${kinds[@]}"
+    reference_open
     for ((round = 1; round <= rounds; round++)); do
         progress "chat, round $round of $rounds"
+        reference_round
         closed_loop chat_history "$connections" "$seconds" "$url$history" gateway chat nats postgresql
         closed_loop chat_me "$connections" "$seconds" "$url$me"
         closed_loop chat_members "$connections" "$seconds" "$url$members"
         load chat_post -k -c "$chat_channels" -d "$seconds" -H "Authorization: Bearer $token" -b "$said" "$port" \
             "${kinds[@]}"
     done
+    reference_close
     goal "chat: posts at $chat_channels connections to $chat_channels channels (a second)" "$(median chat_post.rate)" \
         2500 'a >= 2500' a="$(median chat_post.rate)"
+    scaled_goal "chat: the same" chat_post 2500
     note "chat: a post, p99 (ms)" "$(median chat_post.p99)"
     goal "chat: history of 50 messages (requests a second)" "$(median chat_history.rate)" 6000 'a >= 6000' \
         a="$(median chat_history.rate)"
+    scaled_goal "chat: the same" chat_history 6000
     note "chat: history, CPU of gateway, chat, nats, PostgreSQL (us)" \
         "$(median chat_history.gateway) $(median chat_history.chat) $(median chat_history.nats) $(median chat_history.postgresql)"
     goal "chat: GET $me (requests a second)" "$(median chat_me.rate)" 20000 'a >= 20000' a="$(median chat_me.rate)"
+    scaled_goal "chat: the same" chat_me 20000
     goal "chat: 100 of $chat_members members, the slowest 1 in 100 (ms)" "$(median chat_members.p99)" "< 500" 'a < 500' \
         a="$(median chat_members.p99)"
 }
