@@ -5,6 +5,7 @@
 
 #include "atrium/reasons.atrium.h"
 #include "shared/db_internal.h"
+#include "shared/db_later.h"
 #include "shared/rpc.h"
 
 enum {
@@ -425,6 +426,8 @@ void db_tx_done(DbTx *tx)
     if (!tx->open || !conn)
         return;
     if (tx->joined) {
+        if (conn->joined_savepoint)
+            (void)db_conn_settle(conn, deadline_ms); /* it is undone, whatever became of it */
         if (conn->joined_savepoint && !conn->broken)
             e = db_conn_run(conn, deadline_ms, "ROLLBACK TO SAVEPOINT joined", DB_NO_ARGS, NULL);
         conn->join_pending = conn->joined_savepoint = false;
@@ -433,6 +436,7 @@ void db_tx_done(DbTx *tx)
         *tx = (DbTx){.db = tx->db, .rq = tx->rq};
         return;
     }
+    (void)db_conn_settle(conn, deadline_ms); /* the same */
     if (conn->in_tx && !conn->broken && err_failed(db_conn_run(conn, deadline_ms, "ROLLBACK", DB_NO_ARGS, NULL)))
         conn->broken = true;
     end(tx);
@@ -459,6 +463,17 @@ Err db_exec(DbTx *tx, const char *sql, DbArgs args)
 {
     assert(tx->open);
     return db_conn_run(tx->conn, tx->conn->deadline_ms, sql, args, NULL);
+}
+
+Err db_exec_later(DbTx *tx, const char *sql, DbArgs args)
+{
+    assert(tx->open);
+    return db_conn_run_later(tx->conn, tx->conn->deadline_ms, sql, args);
+}
+
+Err db_settle(DbTx *tx)
+{
+    return db_conn_settle(tx->conn, tx->conn->deadline_ms);
 }
 
 Err db_exec_count(DbTx *tx, const char *sql, DbArgs args, int64_t *out_rows)
@@ -545,8 +560,8 @@ bool db_violated(const DbTx *tx, const char *constraint)
 Err db_savepoint(DbTx *tx)
 {
     if (tx->conn->savepoint) /* or they would nest, deeper each time */
-        TRY(db_exec(tx, "RELEASE SAVEPOINT point", DB_NO_ARGS));
-    TRY(db_exec(tx, "SAVEPOINT point", DB_NO_ARGS));
+        TRY(db_exec_later(tx, "RELEASE SAVEPOINT point", DB_NO_ARGS));
+    TRY(db_exec_later(tx, "SAVEPOINT point", DB_NO_ARGS));
     tx->conn->savepoint = true;
     return OK;
 }

@@ -16,6 +16,7 @@ enum {
     CONNECT_TIMEOUT_MS = 3000,
     PAUSE_FIRST_MS = 100, /* after a failed connection attempt; doubles */
     PAUSE_MAX_MS = 2000,
+    LATER_MAX = 64,        /* statements that are sent without waiting */
     CANCEL_GRACE_MS = 1000 /* for a cancelled statement to say so, before the connection is given up */
 };
 
@@ -171,6 +172,7 @@ void db_conn_disconnect(DbConn *conn)
     PQfinish(conn->pg);
     conn->pg = NULL;
     conn->broken = conn->in_tx = conn->begin_pending = conn->join_pending = conn->joined_savepoint = false;
+    conn->later = 0;
     forget_statements(conn);
 }
 
@@ -507,22 +509,66 @@ static Err send_with_pending(DbConn *conn, int64_t deadline_ms, const DbStatemen
     return OK;
 }
 
+/* After collect(). */
+static void leave_pipeline(DbConn *conn, const Outcome *o)
+{
+    if (o->wait == WAIT_DONE && PQstatus(conn->pg) == CONNECTION_OK && !PQexitPipelineMode(conn->pg))
+        conn->broken = true;
+}
+
+Err db_conn_settle(DbConn *conn, int64_t deadline_ms)
+{
+    static const char SENT[] = "what was sent before";
+    CLEANUP(outcome_done) Outcome o = {0};
+    int commands = conn->later;
+
+    if (commands == 0)
+        return OK;
+    conn->later = 0;
+    if (conn->broken || !PQpipelineSync(conn->pg))
+        return fail(conn, &LOST, "", PQerrorMessage(conn->pg), SENT);
+    collect(conn, deadline_ms, commands, true, &o);
+    leave_pipeline(conn, &o);
+    return outcome_err(conn, &o, SENT);
+}
+
+/* Behind statements whose answers come first. */
+static Err send_behind(DbConn *conn, const DbStatement *s, const DbParams *params, int *out_commands)
+{
+    *out_commands = conn->later + 1;
+    conn->later = 0;
+    return send_statement(conn, s, params) && PQpipelineSync(conn->pg)
+               ? OK
+               : fail(conn, &LOST, "", PQerrorMessage(conn->pg), s->sql);
+}
+
+/* Can it be sent behind others? Preparing, and what is pending, waits for answers. */
+static bool can_follow(DbConn *conn, const char *sql, const DbParams *params)
+{
+    return !conn->begin_pending && !conn->join_pending && find_statement(conn, sql, params)->sql;
+}
+
 static Err exchange(DbConn *conn, int64_t deadline_ms, const char *sql, const DbParams *params, PGresult **out)
 {
     CLEANUP(outcome_done) Outcome o = {0};
-    bool pipeline = conn->begin_pending || conn->join_pending;
     DbStatement *s = NULL;
     int commands = 1;
+    bool pipeline;
 
+    if (!can_follow(conn, sql, params))
+        TRY(db_conn_settle(conn, deadline_ms));
+    pipeline = conn->begin_pending || conn->join_pending || conn->later;
     TRY(prepare(conn, deadline_ms, sql, params, &s));
     assert(s);
-    if (pipeline)
+    if (conn->later)
+        TRY(send_behind(conn, s, params, &commands));
+    else if (pipeline)
         TRY(send_with_pending(conn, deadline_ms, s, params, &commands));
     else if (!send_statement(conn, s, params))
         return fail(conn, &LOST, "", PQerrorMessage(conn->pg), sql);
     collect(conn, deadline_ms, commands, pipeline, &o);
-    if (pipeline && o.wait == WAIT_DONE && PQstatus(conn->pg) == CONNECTION_OK && !PQexitPipelineMode(conn->pg))
-        conn->broken = true;
+    if (pipeline)
+        leave_pipeline(conn, &o);
     TRY(outcome_err(conn, &o, sql));
     if (out)
         *out = MOVE(o.result);
@@ -543,21 +589,48 @@ static Err drop_statements(DbConn *conn, int64_t deadline_ms)
     return OK;
 }
 
+static Err check_usable(DbConn *conn, int64_t now_ms, int64_t deadline_ms)
+{
+    conn->violated[0] = '\0';
+    if (!conn->pg || conn->broken || PQstatus(conn->pg) != CONNECTION_OK) {
+        conn->broken = true;
+        return err_make(&UNAVAILABLE, "the database connection was lost");
+    }
+    if (now_ms >= deadline_ms)
+        return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
+    return OK;
+}
+
+Err db_conn_run_later(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args)
+{
+    DbParams params;
+    Err e = OK;
+
+    TRY(check_usable(conn, db_now_ms(), deadline_ms));
+    db_params_init(&params, args);
+    if (!can_follow(conn, sql, &params) || conn->later == LATER_MAX) {
+        db_params_done(&params);
+        return db_conn_run(conn, deadline_ms, sql, args, NULL);
+    }
+    if (PQenterPipelineMode(conn->pg) && send_statement(conn, find_statement(conn, sql, &params), &params))
+        conn->later++;
+    else
+        e = fail(conn, &LOST, "", PQerrorMessage(conn->pg), sql);
+    db_params_done(&params);
+    return e;
+}
+
 Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out)
 {
     int64_t start_us = clock_monotonic_us(&SYSTEM_CLOCK);
     DbParams params;
     Err e;
 
-    conn->violated[0] = '\0';
-    if (!conn->pg || conn->broken || PQstatus(conn->pg) != CONNECTION_OK) {
-        conn->broken = true;
-        return err_make(&UNAVAILABLE, "the database connection was lost");
-    }
-    if (start_us / 1000 >= deadline_ms)
-        return err_make(&DEADLINE_EXCEEDED, "no time left for the database");
-    if (conn->statement_count >= DB_STATEMENTS_MAX - 4)
+    TRY(check_usable(conn, start_us / 1000, deadline_ms));
+    if (conn->statement_count >= DB_STATEMENTS_MAX - 4) {
+        TRY(db_conn_settle(conn, deadline_ms));
         TRY(drop_statements(conn, deadline_ms));
+    }
     db_params_init(&params, args);
     e = exchange(conn, deadline_ms, sql, &params, out);
     db_params_done(&params);
@@ -576,6 +649,7 @@ Err db_conn_script(DbConn *conn, int64_t timeout_ms, Arena *mem, const char *scr
     Err e;
 
     conn->violated[0] = '\0';
+    TRY(db_conn_settle(conn, deadline_ms));
     if (conn->begin_pending || conn->join_pending)
         TRY(db_conn_run(conn, deadline_ms, "SELECT", DB_NO_ARGS, NULL));
     if (!conn->pg || conn->broken || !PQsendQuery(conn->pg, script)) {

@@ -49,6 +49,7 @@ struct DbConn {
     /* Sent together with the next statement, which saves their round trips. */
     bool begin_pending, join_pending;
     bool in_tx, joined_savepoint, savepoint;
+    int later; /* statements that were sent and not answered yet (db_later.h); above 0 in pipeline mode */
     int64_t deadline_ms; /* of the transaction, monotonic */
     char violated[64];   /* constraint of the last failed statement */
     int statement_count;
@@ -90,6 +91,11 @@ Err db_conn_connect(DbConn *conn, int64_t deadline_ms);
 void db_conn_disconnect(DbConn *conn);
 /* One statement, after whatever is pending on the connection. `out` may be NULL. */
 Err db_conn_run(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args, PGresult **out);
+
+/* The same without waiting for the answer, which comes with that of the next one; or at once, where it cannot wait. */
+Err db_conn_run_later(DbConn *conn, int64_t deadline_ms, const char *sql, DbArgs args);
+/* Waits for the answers of all that was sent. The first failure of them. */
+Err db_conn_settle(DbConn *conn, int64_t deadline_ms);
 
 /* For db_batch.c, whose connections are in pipeline mode: queues one statement, prepared before where it is new. False:
  * the connection is lost. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "atrium/reasons.atrium.h"
+#include "shared/db_later.h"
 #include "shared/db_testing.h"
 #include "shared/rpc.h"
 
@@ -239,6 +240,78 @@ static void a_savepoint_saves_the_transaction(void **state)
     assert_ok(db_exec(&tx, INSERT, DB_ARGS(db_int64(2), db_text(SLICE_LIT("b")))));
     assert_ok(db_tx_commit(&tx));
     assert_int_equal(read_number(db, COUNT), 2);
+}
+
+/* --- statements that are sent with the next one -------------------------------------------------------------------
+ */
+static DbArgs person(int64_t id, const char *name, DbValue out[2])
+{
+    out[0] = db_int64(id);
+    out[1] = db_text_or_null(name);
+    return (DbArgs){out, 2};
+}
+
+static void what_is_sent_later_runs_before_what_comes_next(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
+    (void)state;
+
+    for (int round = 0; round < 2; round++) { /* the second time all of it is prepared */
+        CLEANUP(db_tx_done) DbTx tx = {0};
+        CLEANUP(db_rows_done) DbRows rows = {0};
+        DbValue values[2];
+
+        assert_ok(db_tx_begin_with(db, 5000, &tx));
+        for (int64_t i = 0; i < 100; i++) /* more than are kept */
+            assert_ok(db_exec_later(&tx, INSERT, person(round * 1000 + i, NULL, values)));
+        assert_ok(db_query(&tx, COUNT, DB_NO_ARGS, &rows));
+        assert_int_equal(db_get_int64(&rows, 0, 0), 100 + 101 * round);
+        assert_ok(db_exec_later(&tx, INSERT, person(round * 1000 + 500, NULL, values)));
+        assert_ok(db_tx_commit(&tx));
+        assert_int_equal(read_number(db, COUNT), 101 * (round + 1));
+    }
+}
+
+static void what_fails_later_fails_the_next_one(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
+    (void)state;
+
+    for (int round = 0; round < 3; round++) {
+        CLEANUP(db_tx_done) DbTx tx = {0};
+        CLEANUP(db_rows_done) DbRows rows = {0};
+        DbValue values[2];
+
+        assert_ok(db_tx_begin_with(db, 5000, &tx));
+        assert_ok(db_exec(&tx, INSERT, person(1, "a", values)));
+        assert_ok(db_exec_later(&tx, INSERT, person(1, "b", values)));
+        assert_ok(db_exec_later(&tx, INSERT, person(2, "c", values)));
+        if (round == 0)
+            assert_reason(db_query(&tx, COUNT, DB_NO_ARGS, &rows), &CONFLICT);
+        else if (round == 1)
+            assert_reason(db_tx_commit(&tx), &CONFLICT);
+        /* else nobody asks any more */
+    }
+    assert_int_equal(read_number(db, COUNT), 0);
+}
+
+static void a_savepoint_undoes_what_was_sent_later(void **state)
+{
+    CLEANUP(db_free_at) Db *db = open_pool(1, 1000, NULL);
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    DbValue values[2];
+    (void)state;
+
+    assert_ok(db_tx_begin_with(db, 5000, &tx));
+    assert_ok(db_exec(&tx, INSERT, person(1, "a", values)));
+    for (int64_t i = 2; i < 5; i++) {
+        assert_ok(db_savepoint(&tx));
+        assert_ok(db_exec_later(&tx, INSERT, person(i, "b", values)));
+        assert_ok(db_savepoint_rollback(&tx));
+    }
+    assert_ok(db_exec_later(&tx, INSERT, person(9, "c", values)));
+    assert_ok(db_tx_commit(&tx));
+    assert_int_equal(read_number(db, "SELECT sum(id)::bigint FROM person"), 10);
 }
 
 static Request request_on(Db *db, int64_t timeout_ms)
@@ -650,6 +723,9 @@ int main(void)
         cmocka_unit_test_setup(violations_are_told_by_name, empty_tables),
         cmocka_unit_test_setup(a_deferred_violation_shows_at_commit, empty_tables),
         cmocka_unit_test_setup(a_savepoint_saves_the_transaction, empty_tables),
+        cmocka_unit_test_setup(what_is_sent_later_runs_before_what_comes_next, empty_tables),
+        cmocka_unit_test_setup(what_fails_later_fails_the_next_one, empty_tables),
+        cmocka_unit_test_setup(a_savepoint_undoes_what_was_sent_later, empty_tables),
         cmocka_unit_test_setup(a_joined_transaction_commits_with_the_outer_one, empty_tables),
         cmocka_unit_test_setup(a_slow_statement_is_cancelled_at_the_deadline, empty_tables),
         cmocka_unit_test_setup(a_statement_may_be_a_transaction_of_its_own, empty_tables),

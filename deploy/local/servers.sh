@@ -54,8 +54,8 @@ pg_start() {
     ((${#pg_socket} < 85)) || pg_socket=''
     process_start "$name" "${pg_as[@]}" "$pg_bin/postgres" -D "$home/data" \
         -c listen_addresses=127.0.0.1 -c "port=$port" -c "unix_socket_directories=$pg_socket" \
-        -c shared_buffers=64MB -c max_connections=100 -c jit=off -c timezone=UTC -c log_timezone=UTC \
-        -c max_wal_size=512MB -c cluster_name=atrium "${args[@]}"
+        -c shared_buffers=256MB -c max_connections=100 -c jit=off -c timezone=UTC -c log_timezone=UTC \
+        -c max_wal_size=2GB -c cluster_name=atrium "${args[@]}"
 }
 
 pg_ready() {

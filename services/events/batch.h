@@ -6,7 +6,7 @@
 enum {
     BATCH_MAX_ITEMS = 100,
     BATCH_MAX_WAIT_S = 25,
-    BATCH_THREADS = 2,
+    BATCH_THREADS = 3, /* one waits for the disk while others compute; a connection of the pool each */
     BATCH_MAX_DELIVERIES = 10,
     BATCH_BACKOFF_MS = 500
 };

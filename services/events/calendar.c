@@ -13,6 +13,7 @@
 #include "services/events/store_pages.h"
 #include "services/events/urls.h"
 
+enum { ENTRY_BYTES = 1280 /* of a usual entry */ };
 enum { KEYWORDS_SHOWN_MAX = 50, ZONES_SHOWN_MAX = 64, DATES_SHOWN_MAX = 1000 };
 #define US_PER_S INT64_C(1000000)
 #define PAST_US INT64_C(7776000000000) /* of a series: 90 days */
@@ -335,6 +336,7 @@ Err calendar_answer(Request *rq, const CalendarHead *head, const char *file, con
     uint8_t hash[16];
     const char *tag;
 
+    (void)strbuf_reserve(&body, MIN(count * ENTRY_BYTES, (size_t)CALENDAR_MAX_BYTES));
     calendar_write(&body, rq->service, head, rows, count);
     crypto_generichash(hash, sizeof(hash), (const uint8_t *)body.ptr, body.len, NULL, 0);
     tag = arena_printf(rq->mem, "\"%s\"", hex_encode(rq->mem, slice_of(hash, sizeof(hash))));

@@ -190,6 +190,7 @@ static Err take_occurrences(const EntityWriter *w, EventEntity *to, const EventE
             if (intersect(&list[k], &o))
                 return err_make(&OCCURRENCE_OVERLAP, "occurrences of the two events intersect");
         o.id = (Uuid){{0}};
+        o.detached = true;                                  /* no source of the canonical one lists it */
         if (uuid_is_nil(o.place_id) && !o.virtual_url[0]) { /* where its event was */
             o.place_id = from->place_id;
             o.virtual_url = uuid_is_nil(from->place_id) ? from->virtual_url : "";

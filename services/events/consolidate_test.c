@@ -52,6 +52,8 @@ static void the_canonical_event_answers_for_all(void **state)
     assert_false(out.needs_review);
     test_load_event(f, keeps, &event);
     assert_int_equal(event.occurrence_count, 3);
+    assert_false(event.occurrences[0].detached);
+    assert_true(event.occurrences[1].detached && event.occurrences[2].detached); /* whatever its source lists */
     test_load_event(f, goes[1], &event);
     assert_true(event.head.deleted_us != 0);
     assert_string_equal(event.head.deletion_reason, "consolidated");

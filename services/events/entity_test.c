@@ -13,11 +13,17 @@ typedef struct Work {
     EntityWriter w;
 } Work;
 
-static void begin(Fixture *f, Work *work)
+static void begin_for(Fixture *f, Work *work, int64_t ms)
 {
     *work = (Work){.rq = fixture_request(f, 7)};
+    work->rq.deadline_ms = clock_monotonic_ms(work->rq.clock) + ms;
     assert_ok(db_tx_begin(&work->rq, &work->tx));
     work->w = entity_writer(&work->rq, &work->tx);
+}
+
+static void begin(Fixture *f, Work *work)
+{
+    begin_for(f, work, 60000);
 }
 
 static void end(Work *work)
@@ -160,6 +166,99 @@ static void events_show_the_new_name_of_their_place(void **state)
     assert_false(says(document(f, id), "\"name\":\"Old name\""));
 }
 
+/* --- what events name -------------------------------------------------------------------------------------------- */
+static void rename_place(Work *work, Uuid place, const char *name)
+{
+    PlaceEntity entity;
+
+    assert_ok(place_load(&work->w, place, &entity));
+    node_clear(entity.head.node, TERM_NAME);
+    node_add_text(work->w.mem, entity.head.node, TERM_NAME, slice(name));
+    assert_ok(place_save(&work->w, &entity, "", NULL));
+}
+
+/* Who changes a place waits for no event of it; who saves an event meanwhile writes the new name. */
+static void a_place_is_renamed_while_its_events_are_held(void **state)
+{
+    Fixture *f = *state;
+    Uuid place = make_place(f, "Held hall"), id = make_event(f, place, "Held");
+    EventEntity event;
+    Work holder, other;
+
+    begin(f, &holder);
+    assert_ok(event_load(&holder.w, id, &event));
+    begin_for(f, &other, 10000);
+    rename_place(&other, place, "Free hall");
+    end(&other);
+    node_add_text(holder.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("held"));
+    assert_ok(event_save(&holder.w, &event, "", NULL));
+    end(&holder);
+    assert_true(says(document(f, id), "\"name\":\"Free hall\""));
+}
+
+/* Else it would be committed by the old name after whoever renames it has looked for its events. */
+static void a_place_that_is_being_named_cannot_be_changed(void **state)
+{
+    Fixture *f = *state;
+    Uuid place = make_place(f, "Named hall"), id = make_event(f, place, "Names it");
+    PlaceEntity entity;
+    EventEntity event;
+    Work holder, other;
+
+    begin(f, &holder);
+    assert_ok(event_load(&holder.w, id, &event));
+    node_add_text(holder.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("named"));
+    assert_ok(event_save(&holder.w, &event, "", NULL));
+    begin_for(f, &other, 1000);
+    assert_true(err_failed(place_load(&other.w, place, &entity)));
+    db_tx_done(&other.tx);
+    end(&holder);
+}
+
+static Err save_at(Fixture *f, Uuid place, EventEntity *event)
+{
+    Work work;
+    Err e;
+
+    begin(f, &work);
+    event_init(work.w.mem, event);
+    node_add_text(work.w.mem, event->head.node, TERM_NAME, SLICE_LIT("At it"));
+    event->place_id = place;
+    e = event_save(&work.w, event, "", NULL);
+    if (err_failed(e))
+        db_tx_done(&work.tx);
+    else
+        end(&work);
+    return e;
+}
+
+static void what_is_gone_is_not_named_anew(void **state)
+{
+    Fixture *f = *state;
+    Uuid merged = make_place(f, "Merged"), into = make_place(f, "Survivor"), gone = make_place(f, "Gone"),
+         stays = make_event(f, gone, "Stays there"), moves = make_event(f, into, "Moves there");
+    EventEntity event;
+    Work work;
+
+    test_schema_script(&f->schema,
+                       arena_printf(f->schema.mem,
+                                    "UPDATE place SET deleted_at = now(), superseded_by = '%s' WHERE id = '%s'; "
+                                    "UPDATE place SET deleted_at = now() WHERE id = '%s'",
+                                    uuid_text(f->schema.mem, into), uuid_text(f->schema.mem, merged),
+                                    uuid_text(f->schema.mem, gone)));
+    assert_ok(save_at(f, merged, &event));
+    assert_memory_equal(&event.place_id, &into, sizeof(into));
+    assert_reason(save_at(f, gone, &event), &UNAVAILABLE);
+    begin(f, &work);
+    assert_ok(event_load(&work.w, stays, &event));
+    node_add_text(work.w.mem, event.head.node, TERM_KEYWORDS, SLICE_LIT("still"));
+    assert_ok(event_save(&work.w, &event, "", NULL));
+    assert_ok(event_load(&work.w, moves, &event));
+    event.place_id = gone;
+    assert_reason(event_save(&work.w, &event, "", NULL), &UNPROCESSABLE);
+    db_tx_done(&work.tx);
+}
+
 static void what_is_gone_leaves_a_tombstone(void **state)
 {
     Fixture *f = *state;
@@ -255,6 +354,9 @@ int main(void)
         cmocka_unit_test(an_event_is_put_together),
         cmocka_unit_test(what_is_saved_as_it_was_is_no_version),
         cmocka_unit_test(events_show_the_new_name_of_their_place),
+        cmocka_unit_test(a_place_is_renamed_while_its_events_are_held),
+        cmocka_unit_test(a_place_that_is_being_named_cannot_be_changed),
+        cmocka_unit_test(what_is_gone_is_not_named_anew),
         cmocka_unit_test(what_is_gone_leaves_a_tombstone),
         cmocka_unit_test(drafts_are_for_administrators),
         cmocka_unit_test(an_occurrence_is_somewhere),

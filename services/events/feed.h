@@ -56,6 +56,7 @@ typedef struct FeedOptions {
     Metrics *metrics;
     WebhookSender *webhooks; /* told when there is something to send; NULL: nobody sends */
     const char *base_url;    /* of URIs, without a slash at its end */
+    size_t streams_per_address;
 } FeedOptions;
 /* Owned by the caller; the options' parts outlive it. */
 Err feed_start(const FeedOptions *options, Feed **out) MUST_CHECK;
@@ -70,7 +71,8 @@ typedef struct FeedFilter {
 } FeedFilter;
 
 /* From a handler that streams: from here on the stream is the feed's, which sends what comes after `position` until the
- * reader leaves. Returns what the handler returns. UNAVAILABLE: there are FEED_WATCHERS_MAX. */
+ * reader leaves. Returns what the handler returns. UNAVAILABLE: there are FEED_WATCHERS_MAX; RATE_LIMITED: its address
+ * has as many as it may. */
 enum { FEED_WATCHERS_MAX = 4000 };
 Err feed_watch(Feed *feed, Request *rq, RpcStream *stream, const FeedFilter *filter, int64_t position) MUST_CHECK;
 

@@ -6,6 +6,7 @@
 
 #include "atrium/bus.pb-c.h"
 #include "atrium/reasons.atrium.h"
+#include "services/events/filters.h"
 #include "services/events/store_feed.h"
 #include "shared/message.h"
 
@@ -20,6 +21,7 @@ enum {
     BEHIND_MS = 50, /* somebody waits for credit, or for the table */
     FAILED_MS = 1000,
     RING_ROWS = 512,
+    SEATS = 4096,
     RING_BYTES_MAX = 4 * 1024 * 1024,
     RING_READ = 100,  /* rows a statement */
     PAGE_READ = 50,   /* for one watcher that is behind the ring, */
@@ -38,6 +40,7 @@ struct Watcher {
     RpcDeferred *deferred;
     FeedFilter filter;  /* in the request's arena, as the watcher */
     int64_t position;   /* the last number that it has, or does not want */
+    uint32_t seat;      /* of its address */
     bool greeted;       /* it knows where it begins */
     bool waits;         /* there is more than its credit allows */
     int64_t stalled_us; /* since when it has not taken what is there; 0: it has */
@@ -64,7 +67,8 @@ struct Feed {
     unsigned nudges;
     bool stopping;
     Watcher *arrived;
-    size_t watcher_count; /* those that have arrived, too */
+    size_t watcher_count;  /* those that have arrived, too */
+    uint16_t seats[SEATS]; /* the same by address; addresses of one hash share theirs */
 
     Watcher *watchers; /* from here on the thread's own */
     RingRow ring[RING_ROWS];
@@ -317,16 +321,25 @@ static Err serve_watcher(Feed *f, Watcher *w)
     return w->position < f->before ? send_from_table(f, w) : send_from_ring(f, w);
 }
 
+/* Under the lock. */
+static void leave(Feed *f, uint32_t seat)
+{
+    f->watcher_count--;
+    f->seats[seat]--;
+}
+
 static void end_watcher(Feed *f, Watcher **at, Err e)
 {
     Watcher *w = *at;
+    uint32_t seat;
 
     *at = w->next;
     if (w->held.len)
         drop_held(f, w);
+    seat = w->seat;
     rpc_finish(w->deferred, e, NULL); /* its memory is gone from here on */
     pthread_mutex_lock(&f->lock);
-    f->watcher_count--;
+    leave(f, seat);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -509,15 +522,26 @@ void feed_stop(Feed *feed)
     free(feed);
 }
 
-static bool admit(Feed *f)
+static Err admit(Feed *f, uint32_t seat)
 {
-    bool fits;
+    Err e = OK;
 
     pthread_mutex_lock(&f->lock);
-    fits = !f->stopping && f->watcher_count < FEED_WATCHERS_MAX;
-    f->watcher_count += fits;
+    if (f->stopping || f->watcher_count >= FEED_WATCHERS_MAX) {
+        e = err_make(&UNAVAILABLE, "too many watch this feed");
+    } else if (f->seats[seat] >= f->options.streams_per_address) {
+        e = err_make(&RATE_LIMITED, "this address has %zu streams open", f->options.streams_per_address);
+    } else {
+        f->watcher_count++;
+        f->seats[seat]++;
+    }
     pthread_mutex_unlock(&f->lock);
-    return fits;
+    return e;
+}
+
+static uint32_t seat_of(const Request *rq)
+{
+    return (uint32_t)(hash_text(HASH_START, rq->client_address ? rq->client_address : "") % SEATS);
 }
 
 Err feed_watch(Feed *feed, Request *rq, RpcStream *stream, const FeedFilter *filter, int64_t position)
@@ -525,13 +549,12 @@ Err feed_watch(Feed *feed, Request *rq, RpcStream *stream, const FeedFilter *fil
     Watcher *w = ARENA_NEW(rq->mem, Watcher);
     Err e;
 
-    if (!admit(feed))
-        return err_make(&UNAVAILABLE, "too many watch this feed");
-    *w = (Watcher){.stream = stream, .filter = *filter, .position = position};
+    TRY(admit(feed, seat_of(rq)));
+    *w = (Watcher){.stream = stream, .filter = *filter, .position = position, .seat = seat_of(rq)};
     e = rpc_defer(rq, &w->deferred);
     pthread_mutex_lock(&feed->lock);
     if (!w->deferred) { /* it cannot be: e says why */
-        feed->watcher_count--;
+        leave(feed, w->seat);
         pthread_mutex_unlock(&feed->lock);
         return e;
     }

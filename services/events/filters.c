@@ -8,7 +8,7 @@
 #include "shared/routes.h"
 #include "shared/zone.h"
 
-enum { CURSOR_MAX_BYTES = 128, NUMBER_MAX_BYTES = 32 };
+enum { CURSOR_MAX_BYTES = 192, NUMBER_MAX_BYTES = 32 };
 
 /* --- small parsers ----------------------------------------------------------------------------------------------- */
 static bool digits(Slice text, size_t at, size_t count, int64_t *out)
@@ -91,16 +91,40 @@ char *cursor_write(Arena *mem, int64_t key_us, Uuid id, uint64_t hash)
         mem, slice(arena_printf(mem, "%" PRId64 "000:%s:%016" PRIx64, key_us, ulid_text(mem, id), hash)));
 }
 
+char *cursor_write_occurrence(Arena *mem, int64_t key_us, Uuid id, uint64_t hash, Uuid occurrence)
+{
+    return base64url_encode(mem, slice(arena_printf(mem, "%" PRId64 "000:%s:%016" PRIx64 ":%s", key_us,
+                                                    ulid_text(mem, id), hash, uuid_text(mem, occurrence))));
+}
+
+Uuid cursor_occurrence(Arena *mem, Slice text)
+{
+    Uuid id = {{0}};
+    Slice plain, part;
+
+    if (!base64_decode(mem, text, &plain))
+        return id;
+    for (int i = 0; i < 3; i++)
+        if (!slice_cut(plain, ':', &part, &plain))
+            return id;
+    if (!uuid_parse(plain, &id))
+        id = (Uuid){{0}};
+    return id;
+}
+
 bool cursor_read(Arena *mem, Slice text, uint64_t hash, int64_t *out_us, Uuid *out_id)
 {
-    Slice plain, nanos, ulid, bound;
+    Slice plain, nanos, ulid, bound, occurrence;
     int64_t ns;
 
     if (text.len == 0 || text.len > CURSOR_MAX_BYTES || !base64_decode(mem, text, &plain) ||
         !slice_cut(plain, ':', &nanos, &plain))
         return false;
-    if (slice_cut(plain, ':', &ulid, &bound) && !slice_eq_cstr(bound, arena_printf(mem, "%016" PRIx64, hash)))
-        return false;
+    if (slice_cut(plain, ':', &ulid, &bound)) {
+        (void)slice_cut(bound, ':', &bound, &occurrence); /* false: it has none */
+        if (!slice_eq_cstr(bound, arena_printf(mem, "%016" PRIx64, hash)))
+            return false;
+    }
     /* Ours end with "000", which keeps what does not fit nanoseconds: a year of 2300. */
     if (slice_ends_with(nanos, SLICE_LIT("000")) && nanos.len > 3) {
         if (!slice_to_int64(slice_take(nanos, nanos.len - 3), out_us))
@@ -453,7 +477,9 @@ Err filter_read(Request *rq, const Events__V1__ListEventsRequest *in, EventFilte
         f.fuzzy = !f.has_cursor && f.q[0] &&
                   cursor_read(rq->mem, slice(after), filter_fuzzy_hash(f.hash), &f.cursor_us, &f.cursor_id);
         f.has_cursor |= f.fuzzy;
-        if (!f.has_cursor)
+        if (f.has_cursor)
+            f.cursor_occurrence = cursor_occurrence(rq->mem, slice(after));
+        else
             wrong(rq, "after", "is no cursor of this list");
     }
     if (request_has_violations(rq))

@@ -55,8 +55,9 @@ typedef struct EventFilter {
     bool has_cursor;
     int64_t cursor_us; /* by relevance or distance: how many rows came before */
     Uuid cursor_id;
-    bool fuzzy;    /* the cursor is of a list of what has similar words only */
-    uint64_t hash; /* of everything but limit, cursor, context, facets, schedule_iris */
+    Uuid cursor_occurrence; /* with `expand`; nil: behind all of that event's at that start */
+    bool fuzzy;             /* the cursor is of a list of what has similar words only */
+    uint64_t hash;          /* of everything but limit, cursor, context, facets, schedule_iris */
     Warnings warnings;
 } EventFilter;
 
@@ -73,6 +74,10 @@ uint64_t hash_text(uint64_t hash, const char *text);
 /* base64url of "<unix nanoseconds>:<ULID>[:<hash>]" (contract 3.5); the hash binds it to the filters. Borrowed from
  * `mem`. */
 char *cursor_write(Arena *mem, int64_t key_us, Uuid id, uint64_t hash);
+/* The same with ":<UUID>" behind it, of lists in which an event may be twice at a start. */
+char *cursor_write_occurrence(Arena *mem, int64_t key_us, Uuid id, uint64_t hash, Uuid occurrence);
+/* Of a cursor that was read; nil: it has none. */
+Uuid cursor_occurrence(Arena *mem, Slice text);
 /* False for what is none, or is of other filters. A cursor without a hash is good for any. */
 bool cursor_read(Arena *mem, Slice text, uint64_t hash, int64_t *out_us, Uuid *out_id) MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "services/events/ingest_parts.h"
+#include "shared/db_later.h"
 
 /* --- what could be the same -------------------------------------------------------------------------------------- */
 /* Name, venue and instant: the same content whoever sends it (8, layer 1). `venue` is the place that it was resolved
@@ -103,7 +104,7 @@ static Err describe(Ingesting *g, const EventEntity *event, IngestOutcome *out)
     out->virtual_url = event->virtual_url;
     out->place_name = out->place_uri = "";
     if (uuid_is_nil(event->place_id))
-        return OK;
+        return db_settle(g->w->tx); /* what of it cannot be stored is this one's failure, and no later one's */
     out->place_uri = entity_uri(mem, g->w->events, ENTITY_PLACE, event->place_id);
     return ingest_store_name(g->w->tx, mem, ENTITY_PLACE, event->place_id, &out->place_name);
 }

@@ -120,12 +120,23 @@ static Err write_facets(Request *rq, const EventFilter *f, StrBuf *out)
     return OK;
 }
 
+/* At once: in steps of twice the size a page would be copied, and its memory cleared, twice over. */
+static void reserve(const EventList *list, Slice context, StrBuf *out)
+{
+    size_t bytes = 512;
+
+    for (size_t i = 0; i < list->count; i++)
+        bytes += context.len + list->rows[i].card.len + 128;
+    (void)strbuf_reserve(out, MIN(bytes, (size_t)LIST_MAX_BYTES)); /* where it is too much, it will show */
+}
+
 static Err write_list(Request *rq, const EventFilter *f, const EventList *list, StrBuf *out)
 {
     const Contexts *contexts = ((const Events *)rq->service)->contexts;
     Slice none = SLICE_LIT(""), inlined = contexts->inlined[CONTEXT_EVENT_CARD];
     Slice item = f->context == CONTEXT_DOCUMENT ? none : f->context == CONTEXT_URL ? contexts->by_url : inlined;
 
+    reserve(list, item, out);
     strbuf_append_char(out, '{');
     if (f->context == CONTEXT_DOCUMENT) {
         strbuf_append(out, inlined);

@@ -5,6 +5,7 @@
 
 #include "services/events/fixture.h"
 #include "services/events/seed.h"
+#include "services/events/store_exports.h"
 
 static const EventFilter ANY = {.from_us = WINDOW_FROM_US,
                                 .to_us = WINDOW_TO_US,
@@ -315,6 +316,61 @@ static void what_is_wrong_with_a_query_is_told(void **state)
     }
 }
 
+/* Three at one start, which differ in their ends: each is on one page. */
+static void occurrences_of_one_start_are_each_on_a_page(void **state)
+{
+    Fixture *f = *state;
+    EventFilter filter = ANY;
+    Uuid seen[3];
+    size_t count = 0;
+    EventList page;
+
+    test_schema_script(
+        &f->schema,
+        "INSERT INTO occurrence (id, event_id, start_at, end_at, timezone, place_id, listed, lifecycle, domain,"
+        " mode, locality) SELECT gen_random_uuid(), o.event_id, '2031-07-01', ('2031-07-01T0' || n || ':00:00Z')::timestamptz,"
+        " o.timezone, o.place_id, true, 'published', o.domain, o.mode, o.locality"
+        " FROM (SELECT * FROM occurrence WHERE place_id IS NOT NULL LIMIT 1) o, generate_series(1, 3) n");
+    filter.from_us = seed_day(366);
+    filter.expand = true;
+    filter.limit = 1;
+    do {
+        char *cursor;
+
+        page = list_of(f, &filter);
+        assert_true(page.count == 1 && count < 3);
+        for (size_t i = 0; i < count; i++)
+            assert_memory_not_equal(seen[i].bytes, page.rows[0].occurrence_id.bytes, 16);
+        seen[count++] = page.rows[0].occurrence_id;
+        filter.has_cursor = page.more;
+        cursor = event_list_cursor(f->schema.mem, &filter, &page);
+        if (page.more)
+            assert_true(cursor_read(f->schema.mem, slice(cursor), filter.hash, &filter.cursor_us, &filter.cursor_id));
+        filter.cursor_occurrence = cursor_occurrence(f->schema.mem, slice(cursor));
+    } while (page.more);
+    assert_int_equal(count, 3);
+}
+
+static int64_t exported_start(Fixture *f, const char *name, int64_t as_of_us)
+{
+    Request rq = fixture_request(f, 0);
+    ExportRow *rows;
+    size_t count;
+
+    assert_ok(exports_store_events(&rq, f->schema.mem, as_of_us, (Uuid){{0}}, 1000, &rows, &count));
+    for (size_t i = 0; i < count; i++)
+        if (slice_find(rows[i].doc, slice(name)) >= 0)
+            return rows[i].start_us;
+    return 0;
+}
+
+static void an_export_shows_of_an_event_what_is_next(void **state)
+{
+    assert_int_equal(exported_start(*state, "Three evenings", seed_day(1)), seed_day(5));
+    assert_int_equal(exported_start(*state, "Three evenings", seed_day(6)), seed_day(12));
+    assert_int_equal(exported_start(*state, "Three evenings", seed_day(300)), seed_day(19));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +384,8 @@ int main(void)
         cmocka_unit_test(facets_ignore_their_own_filter),
         cmocka_unit_test(queries_are_read),
         cmocka_unit_test(what_is_wrong_with_a_query_is_told),
+        cmocka_unit_test(an_export_shows_of_an_event_what_is_next),
+        cmocka_unit_test(occurrences_of_one_start_are_each_on_a_page), /* the last: it adds some */
     };
 
     return cmocka_run_group_tests(tests, seeded, fixture_drop);

@@ -103,7 +103,8 @@ static Err start_feed(Service *service, Events *events)
                                      .log = service->log,
                                      .metrics = service->metrics,
                                      .webhooks = events->webhooks,
-                                     .base_url = events->settings->base_url},
+                                     .base_url = events->settings->base_url,
+                                     .streams_per_address = (size_t)events->settings->feed_streams_per_address},
                       &events->feed);
 }
 

@@ -2,8 +2,9 @@
 #include "services/events/rerender.h"
 
 #include "services/events/store_rerender.h"
+#include "shared/db_later.h"
 
-enum { TURN_EVENTS = 100, ARENA_BYTES = 65536 };
+enum { TURN_EVENTS = 100, ARENA_BYTES = 65536, AT_ONCE_MS = 2000 };
 
 /* In a savepoint: what is wrong with one event is no harm to the others. */
 static Err render_one(Request *rq, DbTx *tx, EntityKind kind, Uuid id)
@@ -15,6 +16,8 @@ static Err render_one(Request *rq, DbTx *tx, EntityKind kind, Uuid id)
     w.mem = mem;
     TRY(db_savepoint(tx));
     e = event_render(&w, id, kind);
+    if (!err_failed(e))
+        e = db_settle(tx);
     if (!err_failed(e) || e.reason->retry)
         return e;
     LOG_WARN(rq->log, "event_not_rendered", "event", ulid_text(mem, id), "error", e.text);
@@ -46,8 +49,13 @@ Err rerender_turn(Request *rq, Uuid entity, bool *out_more)
 
 void rerender_at_once(Request *rq, Uuid entity)
 {
+    Request turn = *rq;
     bool more;
-    Err e = rerender_turn(rq, entity, &more);
+    Err e;
+
+    /* What is held by somebody else is no reason to keep the caller, whose change is done. */
+    turn.deadline_ms = MIN(rq->deadline_ms, clock_monotonic_ms(rq->clock) + AT_ONCE_MS);
+    e = rerender_turn(&turn, entity, &more);
 
     if (err_failed(e))
         LOG_WARN(rq->log, "rerender_later", "error", e.text);

@@ -1,6 +1,8 @@
 /* store_batch: see store_batch.h. */
 #include "services/events/store_batch.h"
 
+#include "shared/db_later.h"
+
 static const char INSERT_BATCH[] =
     "WITH b AS (INSERT INTO batch (id, item_count, submitter_key, submitter_user, submitter_name, submitter_edits, "
     "    submitted_at) VALUES ($1, $2::int8::int, $3, $4, $5, $6, $7) RETURNING id, number), "
@@ -87,10 +89,10 @@ static const char FINISH_ITEM[] =
 
 Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item)
 {
-    return db_exec(tx, FINISH_ITEM,
-                   DB_ARGS(db_uuid(id), db_int64(position), db_text(slice(item->status)),
-                           uuid_is_nil(item->event) ? db_null() : db_uuid(item->event), db_bool(item->review),
-                           db_text(slice(item->error))));
+    return db_exec_later(tx, FINISH_ITEM,
+                         DB_ARGS(db_uuid(id), db_int64(position), db_text(slice(item->status)),
+                                 uuid_is_nil(item->event) ? db_null() : db_uuid(item->event), db_bool(item->review),
+                                 db_text(slice(item->error))));
 }
 
 static const char COMPLETE[] = "UPDATE batch SET completed_at = coalesce(completed_at, $2) WHERE id = $1 "

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "shared/db_later.h"
+
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 static Slice copied(Arena *mem, Slice text)
 {
@@ -273,7 +275,7 @@ Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, con
 {
     const EntityHead *h = &event->head;
 
-    return db_exec(
+    return db_exec_later(
         tx, is_new ? INSERT_EVENT : UPDATE_EVENT,
         DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
                 db_text(slice(text->name)), db_text(slice(text->description)), db_text(slice(event->domain)),
@@ -397,15 +399,15 @@ Err events_store_write_occurrences(DbTx *tx, Arena *mem, const EventEntity *even
     if (!strbuf_finish(&list, &json))
         return err_make(&INVALID_ARGUMENT, "the occurrences are too large");
     if (had)
-        TRY(db_exec(tx, DROP_OCCURRENCES, DB_ARGS(db_uuid(h->id), db_text_array(ids, event->occurrence_count))));
+        TRY(db_exec_later(tx, DROP_OCCURRENCES, DB_ARGS(db_uuid(h->id), db_text_array(ids, event->occurrence_count))));
     if (event->occurrence_count == 0)
         return OK;
-    return db_exec(tx, WRITE_OCCURRENCES,
-                   DB_ARGS(db_uuid(h->id), db_text(json),
-                           db_bool(!h->deleted_us && !event->takedown_us && lifecycle_is_public(h->lifecycle)),
-                           db_text(slice(lifecycle_word(h->lifecycle))), db_text(slice(event->domain)),
-                           uuid_or_null(event->organizer_id), db_text(slice(text->mode)),
-                           db_text_array(text->keywords, text->keyword_count), number_or_null(text->price_min)));
+    return db_exec_later(tx, WRITE_OCCURRENCES,
+                         DB_ARGS(db_uuid(h->id), db_text(json),
+                                 db_bool(!h->deleted_us && !event->takedown_us && lifecycle_is_public(h->lifecycle)),
+                                 db_text(slice(lifecycle_word(h->lifecycle))), db_text(slice(event->domain)),
+                                 uuid_or_null(event->organizer_id), db_text(slice(text->mode)),
+                                 db_text_array(text->keywords, text->keyword_count), number_or_null(text->price_min)));
 }
 
 /* --- places and organisations ------------------------------------------------------------------------------------ */
@@ -490,10 +492,11 @@ static const char INSERT_REVISION[] =
 
 Err events_store_insert_revision(DbTx *tx, const RevisionRow *row)
 {
-    return db_exec(tx, INSERT_REVISION,
-                   DB_ARGS(db_uuid(row->head->id), db_int64(row->head->version), db_text(slice(entity_word(row->kind))),
-                           db_text(row->doc), db_text(slice(lifecycle_word(row->head->lifecycle))),
-                           db_text_array(row->pointers, row->pointer_count), db_text(slice(row->actor.kind)),
-                           db_text(slice(row->actor.id)), db_text(slice(row->actor.name)), db_text(slice(row->note)),
-                           db_time_us(row->head->updated_us)));
+    return db_exec_later(tx, INSERT_REVISION,
+                         DB_ARGS(db_uuid(row->head->id), db_int64(row->head->version),
+                                 db_text(slice(entity_word(row->kind))), db_text(row->doc),
+                                 db_text(slice(lifecycle_word(row->head->lifecycle))),
+                                 db_text_array(row->pointers, row->pointer_count), db_text(slice(row->actor.kind)),
+                                 db_text(slice(row->actor.id)), db_text(slice(row->actor.name)),
+                                 db_text(slice(row->note)), db_time_us(row->head->updated_us)));
 }

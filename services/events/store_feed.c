@@ -1,6 +1,8 @@
 /* store_feed: see store_feed.h. */
 #include "services/events/store_feed.h"
 
+#include "shared/db_later.h"
+
 static const char RECORD_CHANGE[] =
     "WITH c AS ("
     "  INSERT INTO change (id, entity, entity_id, path, action, entry, snapshot, federation_uri, changed_at, domain,"
@@ -12,7 +14,7 @@ Err events_store_record_change(DbTx *tx, const NewChange *row, const OutboxRow *
 {
     const FeedChange *c = row->change;
 
-    return db_exec(
+    return db_exec_later(
         tx, RECORD_CHANGE,
         DB_ARGS(OUTBOX_ARGS(announce), db_uuid(row->id), db_text(slice(feed_entity_name(c->entity))), db_uuid(c->id),
                 db_text(slice(row->path)), db_text(slice(row->action)), db_text(row->entry), db_text(c->snapshot),

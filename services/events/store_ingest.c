@@ -3,6 +3,8 @@
 
 #include <sodium.h>
 
+#include "shared/db_later.h"
+
 /* --- one after the other ----------------------------------------------------------------------------------------- */
 static const char LOCK[] = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t (k, n) "
                            "ORDER BY n";
@@ -132,11 +134,16 @@ Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, c
     return OK;
 }
 
+/* For the rest of the transaction. At pg_trgm's own 0.3 one word in common makes two names alike, and a hundred societies
+ * are compared letter by letter with each new one; at ours the index alone leaves most of them out. */
+static const char THRESHOLD[] = "SELECT set_config('pg_trgm.similarity_threshold', $1::float8::text, true)";
+
 Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,
                          const char *region, double threshold, Candidate *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
+    TRY(db_exec_later(tx, THRESHOLD, DB_ARGS(db_double(threshold))));
     TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_SIMILAR : ORGANIZATION_SIMILAR,
                  DB_ARGS(db_text(slice(name)), db_text(slice(locality)), db_text(slice(region)), db_double(threshold)),
                  &rows));
@@ -228,9 +235,10 @@ Err ingest_store_put_source(DbTx *tx, const SourceRow *row, int64_t now_us)
     uint8_t hash[crypto_hash_sha256_BYTES];
 
     crypto_hash_sha256(hash, (const unsigned char *)row->payload.ptr, row->payload.len);
-    return db_exec(tx, PUT_SOURCE,
-                   DB_ARGS(db_uuid(row->event), db_uuid(row->source), db_text(slice(row->source_event_id)),
-                           db_text(slice(row->url)), db_text(row->payload), db_bytes(slice_of(hash, sizeof(hash))),
-                           db_double(row->confidence), db_text(slice(row->license)), db_text(slice(row->submitter_key)),
-                           db_int64(row->submitter_user), db_time_us(now_us)));
+    return db_exec_later(tx, PUT_SOURCE,
+                         DB_ARGS(db_uuid(row->event), db_uuid(row->source), db_text(slice(row->source_event_id)),
+                                 db_text(slice(row->url)), db_text(row->payload),
+                                 db_bytes(slice_of(hash, sizeof(hash))), db_double(row->confidence),
+                                 db_text(slice(row->license)), db_text(slice(row->submitter_key)),
+                                 db_int64(row->submitter_user), db_time_us(now_us)));
 }

@@ -355,16 +355,29 @@ static void write_score(Query *q)
                       words, words);
 }
 
+/* An event may have two occurrences at a start, which are told apart where each is a row. */
+static void write_behind(Query *q)
+{
+    static const Uuid LAST = {{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}};
+    const EventFilter *f = q->f;
+    int start = arg(q, db_time_us(f->has_cursor ? f->cursor_us : WINDOW_FROM_US)), id = arg(q, db_uuid(f->cursor_id));
+
+    if (f->expand)
+        strbuf_printf(&q->text, " AND (o.start_at, o.event_id, o.id) > ((SELECT $%d), (SELECT $%d), (SELECT $%d))",
+                      start, id, arg(q, db_uuid(uuid_is_nil(f->cursor_occurrence) ? LAST : f->cursor_occurrence)));
+    else
+        strbuf_printf(&q->text, " AND (o.start_at, o.event_id) > ((SELECT $%d), (SELECT $%d))", start, id);
+}
+
 static void write_order(Query *q)
 {
     const EventFilter *f = q->f;
 
     if (f->sort == SORT_START) {
         if (f->has_cursor || q->whole)
-            strbuf_printf(&q->text, " AND (o.start_at, o.event_id) > ((SELECT $%d), (SELECT $%d))",
-                          arg(q, db_time_us(f->has_cursor ? f->cursor_us : WINDOW_FROM_US)),
-                          arg(q, db_uuid(f->cursor_id)));
-        strbuf_printf(&q->text, " ORDER BY o.start_at, o.event_id LIMIT %" PRId64, page_room(f->limit));
+            write_behind(q);
+        strbuf_printf(&q->text, " ORDER BY o.start_at, o.event_id%s LIMIT %" PRId64, f->expand ? ", o.id" : "",
+                      page_room(f->limit));
         return;
     }
     strbuf_append_cstr(&q->text, " ORDER BY ");
@@ -374,7 +387,7 @@ static void write_order(Query *q)
     } else {
         strbuf_append_cstr(&q->text, "5"); /* the distance */
     }
-    strbuf_printf(&q->text, ", o.start_at, o.event_id OFFSET $%d LIMIT %" PRId64,
+    strbuf_printf(&q->text, ", o.start_at, o.event_id%s OFFSET $%d LIMIT %" PRId64, f->expand ? ", o.id" : "",
                   arg(q, db_int64(f->has_cursor ? f->cursor_us : 0)), page_room(f->limit));
 }
 
@@ -524,6 +537,8 @@ char *event_list_cursor(Arena *mem, const EventFilter *f, const EventList *list)
 
     if (!list->more || !last)
         return arena_strdup(mem, "");
+    if (f->sort == SORT_START && f->expand)
+        return cursor_write_occurrence(mem, last->start_us, last->event_id, hash, last->occurrence_id);
     if (f->sort == SORT_START)
         return cursor_write(mem, last->start_us, last->event_id, hash);
     before += (int64_t)list->count;

@@ -1,6 +1,8 @@
 /* store_provenance: see store_provenance.h. */
 #include "services/events/store_provenance.h"
 
+#include "shared/db_later.h"
+
 enum { TRUST_OF_ADMINISTRATION = 11, SUBMISSIONS_MAX = 100 };
 
 static int trust_of(Uuid source, int64_t trust)
@@ -56,9 +58,9 @@ static const char OBSERVE[] = "INSERT INTO observation (entity_id, source_id, ob
 
 Err events_store_observe(DbTx *tx, Uuid entity, const Saying *saying)
 {
-    return db_exec(tx, OBSERVE,
-                   DB_ARGS(db_uuid(entity), db_uuid(saying->source), db_time_us(saying->observed_us),
-                           db_double(saying->confidence), db_text(saying->facts), db_text(saying->chosen)));
+    return db_exec_later(tx, OBSERVE,
+                         DB_ARGS(db_uuid(entity), db_uuid(saying->source), db_time_us(saying->observed_us),
+                                 db_double(saying->confidence), db_text(saying->facts), db_text(saying->chosen)));
 }
 
 static const char SUPERSEDE[] = "UPDATE observation SET superseded_at = $3, chosen = ''"
@@ -66,7 +68,7 @@ static const char SUPERSEDE[] = "UPDATE observation SET superseded_at = $3, chos
 
 Err events_store_supersede(DbTx *tx, Uuid entity, Uuid source, int64_t now_us)
 {
-    return db_exec(tx, SUPERSEDE, DB_ARGS(db_uuid(entity), db_uuid(source), db_time_us(now_us)));
+    return db_exec_later(tx, SUPERSEDE, DB_ARGS(db_uuid(entity), db_uuid(source), db_time_us(now_us)));
 }
 
 static const char CHOICES[] =
@@ -82,7 +84,8 @@ Err events_store_choices(DbTx *tx, Arena *mem, Uuid entity, const Saying *list, 
         sources[i] = slice(uuid_text(mem, list[i].source));
         chosen[i] = list[i].chosen;
     }
-    return db_exec(tx, CHOICES, DB_ARGS(db_uuid(entity), db_text_array(sources, count), db_text_array(chosen, count)));
+    return db_exec_later(tx, CHOICES,
+                         DB_ARGS(db_uuid(entity), db_text_array(sources, count), db_text_array(chosen, count)));
 }
 
 /* Of a source that speaks of both, what it said of the survivor holds. Nothing of what comes stands: it may fill what

@@ -4,6 +4,7 @@
 events.py load URL COUNT    hands in COUNT events by batches, as a job with progress; prints events a second, and how many
                             were created, known already, left for review and refused
 events.py keyed URL COUNT   one write after the other, each with a key of its own; prints median and p95 in ms
+events.py paths URL lists|events    paths to ask for: lists with two filters, single events
 events.py time URL PATH COUNT   GETs one after the other; prints median and p95 in ms, and the bytes of one answer
 The key is in the environment (BENCH_KEY)."""
 import datetime
@@ -19,6 +20,8 @@ import time
 import urllib.parse
 
 BATCH = 100
+SEED = int(os.environ.get("BENCH_SEED", "7"))
+PATHS_LISTS, PATHS_EVENTS = 40, 1000
 AT_ONCE = 6  # batches that wait or are worked off
 PLACES, TOWNS, ORGANIZERS, WORDS = 500, 20, 300, 3000
 DOMAINS = ("arts", "music", "culture", "sports", "community", "education", "general")
@@ -113,7 +116,7 @@ def work_off(url, batches, counts, lock):
 
 
 def load(url, count):
-    world, began, told = World(int(os.environ.get("SEED", "7"))), time.monotonic(), time.monotonic()
+    world, began, told = World(SEED), time.monotonic(), time.monotonic()
     counts, lock, batches = dict.fromkeys(("created", "duplicates", "review", "failed"), 0), threading.Lock(), queue.Queue(2)
     workers = [threading.Thread(target=work_off, args=(url, batches, counts, lock), daemon=True) for _ in range(AT_ONCE)]
     for worker in workers:
@@ -170,12 +173,28 @@ def timed(url, path, count):
     print(f" {size}")
 
 
+def paths(url, what):
+    world = World(SEED)
+    lists = [f"/api/v1/events?locality={town}&domain={domain}" for town in world.towns for domain in DOMAINS]
+    world.random.shuffle(lists)
+    if what == "lists":
+        print("\n".join(lists[:PATHS_LISTS]))
+        return
+    api, found = Api(url), set()
+    for path in lists[:PATHS_LISTS]:
+        for item in json.loads(api.want((200,), "GET", path))["items"]:
+            found.add(urllib.parse.urlsplit(item["@id"]).path.removeprefix("/events/"))
+    print("\n".join(f"/api/v1/events/{ulid}" for ulid in sorted(found)[:PATHS_EVENTS]))
+
+
 def main():
     what, url, *rest = sys.argv[1:]
     if what == "load":
         load(url, int(rest[0]))
     elif what == "keyed":
         keyed(url, int(rest[0]))
+    elif what == "paths":
+        paths(url, rest[0])
     elif what == "time":
         timed(url, rest[0], int(rest[1]))
     else:

@@ -1,74 +1,81 @@
 # shellcheck shell=bash disable=SC2154 # root, url, port, rounds, seconds and work are the caller's
-# events: pages of lists with filters and single documents, of BENCH_EVENTS events at 500 places.
-bench_events=${BENCH_EVENTS:-100000}
+# events: BENCH_EVENTS of them handed in by the public API, as batches that a job works off; then lists, single events,
+# the change feed, a calendar and writes with a key (events.py).
+bench_events=${BENCH_EVENTS:-20000}
 
-# One event by its route, so that documents are as the service writes them; its like by SQL, since it is reading that is
-# measured here. Indexes of words are made afterwards, which takes a tenth of the time.
-events_fill() {
-    local secret key
+events_key() {
+    local secret
     secret=$(curl -fsS -X POST "$url/api/v1/admin/login" -H 'Content-Type: application/json' \
         -d "{\"username\":\"admin\",\"password\":\"$(<"$ATRIUM_DIR/secrets/admin_password")\"}" |
         sed -E 's/.*"token":"([^"]+)".*/\1/')
-    key=$(curl -fsS -X POST "$url/api/v1/admin/api-keys" -H "Authorization: Bearer $secret" \
-        -H 'Content-Type: application/json' -d '{"name":"bench","role":"admin"}' | sed -E 's/.*"api_key":"([^"]+)".*/\1/')
-    curl -fsS -X POST "$url/api/v1/events" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
-        -d "{\"name\":\"Jazz at the Café\",\"description\":\"$(printf 'All about it. %.0s' {1..20})\",\"keywords\":[\"jazz\"],
-             \"startDate\":\"$(date -u -d '+30 days' +%FT20:00:00Z)\",\"image\":\"https://pictures.test/1.jpg\",
-             \"location\":{\"name\":\"Hall\",\"streetAddress\":\"1 Main Street\",\"addressLocality\":\"Toronto\",
-             \"latitude\":43.6,\"longitude\":-79.4}}" >/dev/null || die "no event was made"
+    BENCH_KEY=$(curl -fsS -X POST "$url/api/v1/admin/api-keys" -H "Authorization: Bearer $secret" \
+        -H 'Content-Type: application/json' -d '{"name":"bench","role":"agent"}' | sed -E 's/.*"api_key":"([^"]+)".*/\1/')
+    export BENCH_KEY
+}
+
+# Statistics and free space as autovacuum leaves them some minutes later.
+events_settle() {
     PGPASSWORD=$(<"$ATRIUM_DIR/secrets/db_atrium") psql -qAtX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$(port_of PG_PORT)" \
-        -U atrium -d atrium >/dev/null <<SQL
-SET search_path = events, public;
-SET maintenance_work_mem = '256MB';
-DROP INDEX event_haystack_idx, event_similar_idx, event_words_idx;
-INSERT INTO place (id, name, name_norm, locality, latitude, longitude, doc, haystack, created_at, updated_at)
-    SELECT ('01a00000' || lpad(to_hex(n), 24, '0'))::uuid, 'Place ' || n, 'place ' || n, 'Town ' || n % 20,
-        43 + n % 100 / 100.0, -80 + n % 70 / 70.0, (SELECT min(doc) FROM place), 'place ' || n, now(), now()
-    FROM generate_series(1, 500) n;
-INSERT INTO event (id, lifecycle, name, name_norm, description, domain, mode, place_id, keywords, license_url,
-        license_status, occurrence_count, first_start, doc, card, words, haystack, created_at, updated_at, published_at)
-    SELECT ('01a00001' || lpad(to_hex(n), 24, '0'))::uuid, 'published', 'Event ' || n, 'event ' || n, e.description,
-        (ARRAY['arts', 'music', 'culture', 'sports', 'community', 'education', 'general'])[1 + n % 7], 'offline',
-        ('01a00000' || lpad(to_hex(1 + n % 500), 24, '0'))::uuid, ARRAY['talk', 'k' || n % 50], e.license_url, 'cc0', 1,
-        now() + n % 500000 * interval '1 minute', e.doc, e.card, to_tsvector('simple', 'event ' || n),
-        'event ' || n || E'\n' || e.description, now(), now(), now()
-    FROM generate_series(1, $bench_events) n, (SELECT * FROM event LIMIT 1) e;
-INSERT INTO occurrence (id, event_id, start_at, timezone, place_id, listed, lifecycle, domain, mode, keywords, locality,
-        latitude, longitude)
-    SELECT e.id, e.id, e.first_start, 'America/Toronto', e.place_id, true, 'published', e.domain, e.mode, e.keywords,
-        lower(p.locality), p.latitude, p.longitude
-    FROM event e JOIN place p ON p.id = e.place_id WHERE e.id > '01a00001000000000000000000000000'
-        AND e.id < '01a00002000000000000000000000000';
-CREATE INDEX event_words_idx ON event USING gin (words) WITH (fastupdate = off);
-CREATE INDEX event_haystack_idx ON event USING gin (haystack gin_trgm_ops)
-    WITH (fastupdate = on, gin_pending_list_limit = 512);
-CREATE INDEX event_similar_idx ON event USING gin (name_norm gin_trgm_ops) WITH (fastupdate = off);
-VACUUM ANALYZE event;
-VACUUM ANALYZE occurrence;
-SQL
+        -U atrium -d atrium -c 'VACUUM ANALYZE' >/dev/null
+}
+
+# events_time KEY COMMAND…: samples KEY.p50 and KEY.p95 (ms) of what events.py does one after the other.
+events_time() {
+    local key=$1 median slow rest
+    shift
+    read -r median slow rest < <("$here/events.py" "$@") || die "events: $* failed"
+    sample "$key.p50" "$median"
+    sample "$key.p95" "$slow"
 }
 
 section_events() {
-    local round list detail
-    progress "events, $bench_events of them"
-    events_fill
-    list="$url/api/v1/events?domain=music&locality=Town%203"
-    detail="$url/api/v1/events/$(curl -fsS "$list" | grep -oE '/events/[0-9A-Z]{26}' | head -1 | cut -d/ -f3)"
+    local round rate created known reviewed failed name before after
+    local processes=(gateway events nats postgresql) use=()
+    progress "events, $bench_events by batches"
+    events_key
+    for name in "${processes[@]}"; do before=${before:+$before }$(cpu_us "$(pid_of "$name")"); done
+    read -r rate created known reviewed failed < <("$here/events.py" load "$url" "$bench_events") ||
+        die "the events were not taken"
+    for name in "${processes[@]}"; do
+        after=$(cpu_us "$(pid_of "$name")")
+        use+=("$(((after - ${before%% *}) / bench_events))")
+        before=${before#* }
+    done
+    events_settle
+    "$here/events.py" paths "$url" lists >"$work/lists"
+    "$here/events.py" paths "$url" events >"$work/details"
     for ((round = 1; round <= rounds; round++)); do
         progress "events, round $round of $rounds"
-        closed_loop events_list 16 "$seconds" "$list" gateway events nats postgresql
+        BENCH_PATHS=$work/lists closed_loop events_list 16 "$seconds" "$url" "${processes[@]}"
         closed_loop events_any 16 "$seconds" "$url/api/v1/events"
-        closed_loop events_detail "$connections" "$seconds" "$detail" gateway events nats postgresql
+        BENCH_PATHS=$work/details closed_loop events_detail "$connections" "$seconds" "$url" "${processes[@]}"
+        events_time events_feed time "$url" "/api/v1/feeds/changes?limit=200" 100
+        events_time events_calendar time "$url" /api/v1/events.ics 30
+        events_time events_keyed keyed "$url" 100
     done
+    goal "events: handed in by batches, twins looked for (a second)" "$rate" 400 'a >= 400' a="$rate"
+    note "events: of $bench_events new, known, for review, refused" "$((created - reviewed)), $known, $reviewed, $failed"
+    note "events: one handed in, CPU of ${processes[*]} (us)" "${use[*]}"
     goal "events: lists of 50 with filters, at 16 connections (a second)" "$(median events_list.rate)" 1500 'a >= 1500' \
         a="$(median events_list.rate)"
-    goal "events: such a list, the slowest 1 in 100 (ms)" "$(median events_list.p99)" "< 20" 'a < 20' \
-        a="$(median events_list.p99)"
-    note "events: such a list, CPU of gateway, events, nats, PostgreSQL (us)" \
-        "$(median events_list.gateway) $(median events_list.events) $(median events_list.nats) $(median events_list.postgresql)"
+    goal "events: such a list, the slowest 1 in 20 (ms)" "$(median events_list.p95)" "< 20" 'a < 20' \
+        a="$(median events_list.p95)"
+    note "events: such a list, CPU of ${processes[*]} (us)" \
+        "$(for name in "${processes[@]}"; do printf '%.0f ' "$(median "events_list.$name")"; done)"
     note "events: lists of 50 without filters (a second)" "$(median events_any.rate)"
     goal "events: one event (requests a second)" "$(median events_detail.rate)" 8000 'a >= 8000' \
         a="$(median events_detail.rate)"
-    note "events: one event, CPU of gateway, events, nats, PostgreSQL (us)" \
-        "$(median events_detail.gateway) $(median events_detail.events) $(median events_detail.nats) $(median events_detail.postgresql)"
+    if [[ -e $work/samples/reference.rate ]]; then
+        note "events: one event, rate beside the bare reference's" \
+            "$(calc 'a / b' a="$(median events_detail.rate)" b="$(median reference.rate)")"
+    fi
+    note "events: one event, CPU of ${processes[*]} (us)" \
+        "$(for name in "${processes[@]}"; do printf '%.0f ' "$(median "events_detail.$name")"; done)"
+    goal "events: a page of 200 changes (ms)" "$(median events_feed.p50)" "< 8" 'a < 8' a="$(median events_feed.p50)"
+    goal "events: a calendar of 1,000 (ms)" "$(median events_calendar.p50)" "< 40" 'a < 40' \
+        a="$(median events_calendar.p50)"
+    goal "events: a write with a key, on disk (ms)" "$(median events_keyed.p50)" "< 5" 'a < 5' \
+        a="$(median events_keyed.p50)"
+    after=$(calc 'k / 1024' k="$(rss_kib "$(pid_of events)")")
+    goal "events: the service, resident after all that (MB)" "$after" "< 48" 'a < 48' a="$after"
 }

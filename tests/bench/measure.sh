@@ -53,20 +53,22 @@ descriptors() { # PID
 
 # --- loads ---------------------------------------------------------------------------------------------------------
 # closed_loop KEY CONNECTIONS SECONDS URL [PROCESS…]: one round of wrk. Samples KEY.rate, KEY.p50 and KEY.p99 (ms), and
-# KEY.<process>, the CPU microseconds per request of each process.
+# KEY.<process>, the CPU microseconds per request of each process. With BENCH_PATHS, a file of paths, these in turn, and
+# KEY.p95.
 closed_loop() {
-    local key=$1 connections=$2 seconds=$3 url=$4 name out requests value
+    local key=$1 connections=$2 seconds=$3 url=$4 name out requests value script=() parts=(50 99)
     local -A before
     shift 4
+    if [[ ${BENCH_PATHS-} ]]; then script=(-s "$here/paths.lua") parts+=(95); fi
     for name in "$@"; do before[$name]=$(cpu_us "$(pid_of "$name")"); done
-    out=$(wrk -t1 -c"$connections" -d"${seconds}s" --latency -H "Authorization: Bearer ${token:?}" "$url")
+    out=$(wrk "${script[@]}" -t1 -c"$connections" -d"${seconds}s" --latency -H "Authorization: Bearer ${token:?}" "$url")
     requests=$(awk '/requests in/ { print $1 }' <<<"$out")
     for name in "$@"; do
         value=$(($(cpu_us "$(pid_of "$name")") - before[$name]))
         sample "$key.$name" "$(calc 'c / n' c="$value" n="$requests")"
     done
     sample "$key.rate" "$(awk '/^Requests\/sec/ { printf "%d", $2 }' <<<"$out")"
-    for name in 50 99; do
+    for name in "${parts[@]}"; do
         sample "$key.p$name" "$(awk -v p="$name%" '$1 == p {
             unit = $2; sub(/^[0-9.]+/, "", unit)
             print $2 * (unit == "us" ? 0.001 : unit == "s" ? 1000 : 1) }' <<<"$out")"

@@ -1,17 +1,17 @@
-"""Other nodes: the registry, and what they send."""
+"""Other nodes: the registry, what they send, and how many streams of changes one has."""
 import json
 import secrets
 
 import pytest
 
-from events_feed import NODES, Commons, happening, unique
+from events_feed import FEED, NODES, Commons, Watch, happening, unique
 from polling import poll
 from stack import running
 
 
 @pytest.fixture(scope="module")
 def stack():
-    with running() as own:
+    with running(settings={"FEED_STREAMS_PER_ADDRESS": "3"}) as own:
         yield own
 
 
@@ -294,3 +294,14 @@ def test_a_request_of_a_node_is_answered_once(peer):
     assert other.status_code == 409 and "Idempotency-Replayed" not in other.headers
     several = peer.api.post(SYNC, [body, peer.event()], peer.key, headers={"Idempotency-Key": unique()})
     assert several.status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- how many follow
+def test_an_address_has_so_many_streams_and_no_more(commons):
+    watches = [Watch(commons.api.url) for _ in range(3)]
+    assert all(b" 200 " in watch.head.splitlines()[0] for watch in watches)
+    assert commons.api.get(FEED, headers={"Accept": "text/event-stream"}).status_code == 429
+    for watch in watches:
+        watch.close()
+    again = poll(lambda: next((w for w in [Watch(commons.api.url)] if b" 200 " in w.head.splitlines()[0]), None))
+    again.close()
