@@ -15,7 +15,8 @@ from receiver import Receiver, verified
 from stack import running
 from uploads import kill, start
 
-SETTINGS = {"GATEWAY_EVENT_STREAMS_PER_CALLER": "2000", "WEBHOOK_RETRY": "50ms", "WEBHOOK_ATTEMPTS": "3", "WEBHOOK_TIMEOUT": "2s"}
+SETTINGS = {"GATEWAY_EVENT_STREAMS_PER_CALLER": "2000", "FEED_STREAMS_PER_ADDRESS": "2000",
+            "WEBHOOK_RETRY": "50ms", "WEBHOOK_ATTEMPTS": "3", "WEBHOOK_TIMEOUT": "2s"}
 WRITERS, EACH = 50, 6
 CROWD = 1000
 TOLD_S = 2 * PATIENCE  # a webhook is told within two seconds
