@@ -49,7 +49,7 @@ struct DbConn {
     /* Sent together with the next statement, which saves their round trips. */
     bool begin_pending, join_pending;
     bool in_tx, joined_savepoint, savepoint;
-    int later; /* statements that were sent and not answered yet (db_later.h); above 0 in pipeline mode */
+    int later;           /* statements that were sent and not answered yet (db_later.h); above 0 in pipeline mode */
     int64_t deadline_ms; /* of the transaction, monotonic */
     char violated[64];   /* constraint of the last failed statement */
     int statement_count;

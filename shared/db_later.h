@@ -1,5 +1,5 @@
-/* db_later: statements of a transaction whose answer nobody needs to see before the next one: what is only written. They
- * leave with the transaction's next statement, in one write and one read, which saves a round trip each. */
+/* db_later: statements of a transaction whose answer nobody needs to see before the next one: what is only written.
+ * They leave with the transaction's next statement, in one write and one read, which saves a round trip each. */
 #pragma once
 #include "shared/db.h"
 
