@@ -134,8 +134,8 @@ Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, c
     return OK;
 }
 
-/* For the rest of the transaction. At pg_trgm's own 0.3 one word in common makes two names alike, and a hundred societies
- * are compared letter by letter with each new one; at ours the index alone leaves most of them out. */
+/* For the rest of the transaction. At pg_trgm's own 0.3 one word in common makes two names alike, and a hundred
+ * societies are compared letter by letter with each new one; at ours the index alone leaves most of them out. */
 static const char THRESHOLD[] = "SELECT set_config('pg_trgm.similarity_threshold', $1::float8::text, true)";
 
 Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,
