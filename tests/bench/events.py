@@ -188,6 +188,8 @@ def paths(url, what):
 
 
 def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     what, url, *rest = sys.argv[1:]
     if what == "load":
         load(url, int(rest[0]))
