@@ -328,7 +328,8 @@ static void occurrences_of_one_start_are_each_on_a_page(void **state)
     test_schema_script(
         &f->schema,
         "INSERT INTO occurrence (id, event_id, start_at, end_at, timezone, place_id, listed, lifecycle, domain,"
-        " mode, locality) SELECT gen_random_uuid(), o.event_id, '2031-07-01', ('2031-07-01T0' || n || ':00:00Z')::timestamptz,"
+        " mode, locality) SELECT gen_random_uuid(), o.event_id, '2031-07-01', ('2031-07-01T0' || n || "
+        "':00:00Z')::timestamptz,"
         " o.timezone, o.place_id, true, 'published', o.domain, o.mode, o.locality"
         " FROM (SELECT * FROM occurrence WHERE place_id IS NOT NULL LIMIT 1) o, generate_series(1, 3) n");
     filter.from_us = seed_day(366);
