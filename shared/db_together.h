@@ -3,8 +3,8 @@
 #pragma once
 #include "shared/db.h"
 
-/* What a statement locks, the first before the second: batches lock ascending, so that none waits for another. Those that
- * lock the same go by the third. */
+/* What a statement locks, the first before the second: batches lock ascending, so that none waits for another. Those
+ * that lock the same go by the third. */
 typedef struct DbOrder {
     int64_t first, second, third;
 } DbOrder;
