@@ -12,11 +12,12 @@
 #include "shared/fiber.h"
 
 enum {
-    BATCH_CONNECTIONS = 2, /* one works while the other's answers travel; a slow statement blocks only its own */
-    BATCH_MAX = 32,        /* reads */
-    BATCH_TRIES = 8,       /* of a read that others take down */
-    BATCH_LOOK_MS = 20,    /* how often deadlines are looked at */
-    BATCH_GRACE_MS = 1000, /* for a cancelled statement to say so */
+    BATCH_CONNECTIONS = 2,      /* one works while the other's answers travel; a slow statement blocks only its own */
+    BATCH_MAX = 32,             /* reads */
+    BATCH_TRIES = 8,            /* of a read that others take down */
+    BATCH_LOOK_MS = 20,         /* how often deadlines are looked at */
+    BATCH_GRACE_MS = 1000,      /* for a cancelled statement to say so */
+    BATCH_WRITE_LEAST_MS = 200, /* what a write has left when it is sent */
     BATCH_CONNECT_MS = 3000
 };
 
@@ -142,20 +143,23 @@ static int by_order(const void *a, const void *b)
 
     if (x->first != y->first)
         return x->first < y->first ? -1 : 1;
-    return (x->second > y->second) - (x->second < y->second);
+    if (x->second != y->second)
+        return x->second < y->second ? -1 : 1;
+    return (x->third > y->third) - (x->third < y->third);
 }
 
 /* What goes with the next batch, BATCH_MAX at most. */
 static size_t take_waiting(DbBatch *b, Read *list[BATCH_MAX])
 {
-    int64_t now_ms = db_now_ms();
+    /* One that becomes late has its batch cancelled, of which nothing would be kept where it writes. */
+    int64_t until_ms = db_now_ms() + (b->writes ? BATCH_WRITE_LEAST_MS : 0);
     size_t count = 0;
 
     while (b->waiting.first && count < BATCH_MAX) {
         Read *read = list_take(&b->waiting);
 
         /* Sent, it would only have its batch cancelled, and use up the tries of all in it. */
-        if (read->deadline_ms <= now_ms)
+        if (read->deadline_ms <= until_ms)
             finish(read, db_fail_too_late(b->db, read->sql));
         else
             list[count++] = read;

@@ -68,7 +68,8 @@ static Err run_statement(Job *job)
                   .deadline_ms = clock_monotonic_ms(&SYSTEM_CLOCK) + job->timeout_ms};
 
     if (job->write) {
-        TRY(db_write_together(&rq, (DbOrder){0, -job->argument}, job->sql, DB_ARGS(db_int64(job->argument)), &rows));
+        TRY(db_write_together(&rq, (DbOrder){.second = -job->argument}, job->sql, DB_ARGS(db_int64(job->argument)),
+                              &rows));
     } else if (job->tx) {
         TRY(db_tx_begin_with(job->world->db, job->timeout_ms, &tx));
         TRY(db_query(&tx, job->sql, DB_ARGS(db_int64(job->argument)), &rows));

@@ -3,9 +3,10 @@
 #pragma once
 #include "shared/db.h"
 
-/* What a statement locks, the first before the second: batches lock ascending, so that none waits for another. */
+/* What a statement locks, the first before the second: batches lock ascending, so that none waits for another. Those
+ * that lock the same go by the third. */
 typedef struct DbOrder {
-    int64_t first, second;
+    int64_t first, second, third;
 } DbOrder;
 
 /* As db_write, which it is outside fibers and within the request's transaction. The statement locks nothing that others

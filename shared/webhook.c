@@ -9,7 +9,7 @@
 #include "shared/webhook_internal.h"
 
 #define SECRET_PREFIX "whsec_"
-enum { SECRET_MAX_BYTES = 64, KEYS_MAX = 8 };
+enum { SECRET_MAX_BYTES = 64, KEYS_MAX = 8, CURSOR_MAX_BYTES = 128 };
 
 /* ---------------------------------------------------------------------------------------------------- signing */
 
@@ -199,14 +199,43 @@ Err webhook_list(struct Request *rq, int64_t owner_id, Webhook **out, size_t *ou
 
 static const char FIND_WEBHOOK[] = "SELECT " WEBHOOK_COLUMNS " FROM webhook WHERE owner_id = $1 AND id = $2";
 
-Err webhook_find(struct Request *rq, int64_t owner_id, Uuid id, Webhook *out)
+Err webhook_find(struct Request *rq, int64_t owner_id, const char *id, Webhook *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
+    Uuid uuid;
 
-    *out = (Webhook){.owner_id = 0};
-    TRY(db_read(rq, FIND_WEBHOOK, DB_ARGS(db_int64(owner_id), db_uuid(id)), &rows));
-    if (rows.count)
-        read_webhook(rq->mem, &rows, 0, out);
+    if (!uuid_parse(slice(id), &uuid))
+        return err_make(&NOT_FOUND, "there is no such webhook");
+    TRY(db_read(rq, FIND_WEBHOOK, DB_ARGS(db_int64(owner_id), db_uuid(uuid)), &rows));
+    if (!rows.count)
+        return err_make(&NOT_FOUND, "there is no such webhook");
+    read_webhook(rq->mem, &rows, 0, out);
+    return OK;
+}
+
+static bool is_among(const char *word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    return false;
+}
+
+Err webhook_read_types(Arena *mem, char *const *types, size_t count, const char *const *known, size_t known_count,
+                       Webhook *webhook)
+{
+    Slice *list;
+
+    if (count > WEBHOOK_TYPES_MAX)
+        return err_make(&INVALID_ARGUMENT, "types: at most %d", WEBHOOK_TYPES_MAX);
+    list = ARENA_ARRAY(mem, Slice, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_among(types[i], known, known_count))
+            return err_make(&INVALID_ARGUMENT, "types: there is no \"%.40s\"", types[i]);
+        list[i] = slice(types[i]);
+    }
+    webhook->types = list;
+    webhook->type_count = count;
     return OK;
 }
 
@@ -270,28 +299,58 @@ static const char LIST_DELIVERIES[] =
     " FROM webhook_delivery WHERE webhook_id = $1 AND ($2 = '' OR state = $2)"
     " AND ($3 IS NULL OR (created_at, id) < ($3, $4)) ORDER BY created_at DESC, id DESC LIMIT $5";
 
-Err webhook_deliveries(struct Request *rq, Uuid webhook_id, const char *state, int64_t before_us, Uuid before_id,
-                       int64_t limit, WebhookDelivery **out, size_t *out_count)
+/* A cursor is base64url of "<time>:<id>", of the last one that was shown. */
+static bool read_cursor(Arena *mem, Slice cursor, int64_t *out_us, Uuid *out_id)
 {
-    CLEANUP(db_rows_done) DbRows rows = {0};
+    Slice text, time, id;
 
+    return cursor.len <= CURSOR_MAX_BYTES && base64_decode(mem, cursor, &text) && slice_cut(text, ':', &time, &id) &&
+           slice_to_int64(time, out_us) && *out_us > 0 && uuid_parse(id, out_id);
+}
+
+static char *write_cursor(Arena *mem, const WebhookDelivery *last)
+{
+    return base64url_encode(mem,
+                            slice(arena_printf(mem, "%" PRId64 ":%s", last->created_us, uuid_text(mem, last->id))));
+}
+
+static void read_deliveries(Arena *mem, const DbRows *rows, int64_t limit, WebhookPage *out)
+{
+    out->list = ARENA_ARRAY(mem, WebhookDelivery, rows->count + 1);
+    for (int i = 0; i < rows->count; i++)
+        out->list[i] = (WebhookDelivery){.id = db_get_uuid(rows, i, 0),
+                                         .message_id = db_get_cstr(mem, rows, i, 1),
+                                         .type = db_get_cstr(mem, rows, i, 2),
+                                         .state = db_get_cstr(mem, rows, i, 3),
+                                         .attempts = (int32_t)db_get_int64(rows, i, 4),
+                                         .last_status = (int32_t)db_get_int64(rows, i, 5),
+                                         .last_error = db_get_cstr(mem, rows, i, 6),
+                                         .due_us = db_get_time_us(rows, i, 7),
+                                         .created_us = db_get_time_us(rows, i, 8),
+                                         .finished_us = db_get_time_us(rows, i, 9)};
+    out->count = (size_t)MIN(rows->count, limit);
+    out->next_cursor = rows->count > limit ? write_cursor(mem, &out->list[limit - 1]) : NULL;
+}
+
+Err webhook_deliveries(struct Request *rq, Uuid webhook_id, const char *state, const char *cursor, int64_t limit,
+                       WebhookPage *out)
+{
+    static const char *const STATES[] = {"", "pending", "delivered", "dead"};
+    CLEANUP(db_rows_done) DbRows rows = {0};
+    int64_t before_us = 0;
+    Uuid before = {{0}};
+
+    assert(limit >= 1 && limit <= WEBHOOK_PAGE_MAX);
+    state = state ? state : "";
+    if (!is_among(state, STATES, ARRAY_LEN(STATES)))
+        return err_make(&INVALID_ARGUMENT, "state: pending, delivered or dead");
+    if (cursor && *cursor && !read_cursor(rq->mem, slice(cursor), &before_us, &before))
+        return err_make(&INVALID_ARGUMENT, "the cursor is none of this list");
     TRY(db_read(rq, LIST_DELIVERIES,
-                DB_ARGS(db_uuid(webhook_id), db_text(slice(state)), db_time_us_or_null(before_us), db_uuid(before_id),
-                        db_int64(MIN(limit, WEBHOOK_PAGE_MAX + 1))),
+                DB_ARGS(db_uuid(webhook_id), db_text(slice(state)), db_time_us_or_null(before_us), db_uuid(before),
+                        db_int64(limit + 1)),
                 &rows));
-    *out = ARENA_ARRAY(rq->mem, WebhookDelivery, rows.count + 1);
-    for (int i = 0; i < rows.count; i++)
-        (*out)[i] = (WebhookDelivery){.id = db_get_uuid(&rows, i, 0),
-                                      .message_id = db_get_cstr(rq->mem, &rows, i, 1),
-                                      .type = db_get_cstr(rq->mem, &rows, i, 2),
-                                      .state = db_get_cstr(rq->mem, &rows, i, 3),
-                                      .attempts = (int32_t)db_get_int64(&rows, i, 4),
-                                      .last_status = (int32_t)db_get_int64(&rows, i, 5),
-                                      .last_error = db_get_cstr(rq->mem, &rows, i, 6),
-                                      .due_us = db_get_time_us(&rows, i, 7),
-                                      .created_us = db_get_time_us(&rows, i, 8),
-                                      .finished_us = db_get_time_us(&rows, i, 9)};
-    *out_count = (size_t)rows.count;
+    read_deliveries(rq->mem, &rows, limit, out);
     return OK;
 }
 
@@ -299,11 +358,12 @@ static const char REDELIVER[] =
     "UPDATE webhook_delivery SET state = 'pending', attempts = 0, due_at = now(), finished_at = NULL, last_error = '',"
     " last_status = 0 WHERE webhook_id = $1 AND id = $2 AND state <> 'pending'";
 
-Err webhook_redeliver(DbTx *tx, Uuid webhook_id, Uuid delivery_id, bool *out_found)
+Err webhook_redeliver(DbTx *tx, Uuid webhook_id, const char *delivery_id)
 {
-    int64_t count;
+    int64_t count = 0;
+    Uuid id;
 
-    TRY(db_exec_count(tx, REDELIVER, DB_ARGS(db_uuid(webhook_id), db_uuid(delivery_id)), &count));
-    *out_found = count > 0;
-    return OK;
+    if (uuid_parse(slice(delivery_id), &id))
+        TRY(db_exec_count(tx, REDELIVER, DB_ARGS(db_uuid(webhook_id), db_uuid(id)), &count));
+    return count ? OK : err_make(&NOT_FOUND, "there is no such delivery");
 }

@@ -85,8 +85,11 @@ Err webhook_check_url(Arena *mem, const char *url, const char *allowed) MUST_CHE
 Err webhook_insert(DbTx *tx, const WebhookKeys *keys, const Webhook *webhook, const char *secret_text) MUST_CHECK;
 /* Of one owner, oldest first. Borrowed from rq->mem. */
 Err webhook_list(struct Request *rq, int64_t owner_id, Webhook **out, size_t *out_count) MUST_CHECK;
-/* A nil id in `out` when this owner has none such. */
-Err webhook_find(struct Request *rq, int64_t owner_id, Uuid id, Webhook *out) MUST_CHECK;
+/* The owner's own; NOT_FOUND for others' and for what is no id. */
+Err webhook_find(struct Request *rq, int64_t owner_id, const char *id, Webhook *out) MUST_CHECK;
+/* What a caller wants to be told of: each is one of `known`. Sets types and type_count, borrowed. INVALID_ARGUMENT. */
+Err webhook_read_types(Arena *mem, char *const *types, size_t count, const char *const *known, size_t known_count,
+                       Webhook *webhook) MUST_CHECK;
 /* URL, types and enabled; switched on, it counts as working again. */
 Err webhook_update(DbTx *tx, const Webhook *webhook) MUST_CHECK;
 Err webhook_set_secret(DbTx *tx, const WebhookKeys *keys, Uuid id, const char *secret_text) MUST_CHECK;
@@ -108,11 +111,17 @@ typedef struct WebhookDelivery {
     const char *last_error;                  /* "" none */
     int64_t due_us, created_us, finished_us; /* 0: not yet */
 } WebhookDelivery;
-/* Latest first, at most `limit`, behind (before_us, before_id) unless 0; `state` "" is any. Borrowed from rq->mem. */
-Err webhook_deliveries(struct Request *rq, Uuid webhook_id, const char *state, int64_t before_us, Uuid before_id,
-                       int64_t limit, WebhookDelivery **out, size_t *out_count) MUST_CHECK;
-/* Once more from the beginning: what is dead, or was delivered. False: there is none such. */
-Err webhook_redeliver(DbTx *tx, Uuid webhook_id, Uuid delivery_id, bool *out_found) MUST_CHECK;
+typedef struct WebhookPage {
+    WebhookDelivery *list; /* of the request, as all of it */
+    size_t count;
+    char *next_cursor; /* NULL: there are no more */
+} WebhookPage;
+/* Latest first, at most `limit` (1 to WEBHOOK_PAGE_MAX). `state` and `cursor`, of the page before, may be NULL or "".
+ * INVALID_ARGUMENT for others than there are. */
+Err webhook_deliveries(struct Request *rq, Uuid webhook_id, const char *state, const char *cursor, int64_t limit,
+                       WebhookPage *out) MUST_CHECK;
+/* Once more from the beginning: what is dead, or was delivered. NOT_FOUND, also for what is no id. */
+Err webhook_redeliver(DbTx *tx, Uuid webhook_id, const char *delivery_id) MUST_CHECK;
 
 /* ---------------------------------------------------------------------------------------------------- sending */
 

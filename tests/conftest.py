@@ -2,6 +2,7 @@
 import fnmatch
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -39,12 +40,26 @@ def pytest_runtest_makereport(item, call):
         if not listed and not deployed:
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid} was skipped and is not on tests/skips.txt: {report.longrepr}"
-    stack = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and hasattr(stack, "mend"):
-        words = stack.mend()
+    for words in [*started_again(), *([mended(item)] if report.failed else [])]:
         if words:
             report.sections.append(("what died", words))
             report.user_properties.append(("died", words.splitlines()[0]))
+
+
+def mended(item):
+    """What had died of the stack of a test that failed, and was started again."""
+    stack = getattr(item, "funcargs", {}).get("stack")
+    try:
+        return stack.mend() if hasattr(stack, "mend") else ""
+    except Exception as fault:  # whatever it is, the test's own failure is what should be read
+        return f"the stack could not be mended: {fault!r}"
+
+
+def started_again():
+    """Of stacks whose first start did not come to its end."""
+    module = sys.modules.get("stack")
+    while module and module.STARTED_AGAIN:
+        yield module.STARTED_AGAIN.pop()
 
 
 def pytest_runtest_logreport(report):

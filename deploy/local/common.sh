@@ -27,14 +27,16 @@ port_open() { # PORT [HOST]
 # claim_port PORT OWNER: two stacks that start together must not choose the same free port, so that a chosen one is kept by
 # a file that names the folder it is for. It is free again when that folder is gone.
 claim_port() {
-    local claims=${TMPDIR:-/tmp}/atrium-ports-$UID owner=''
+    local claims=${TMPDIR:-/tmp}/atrium-ports-$UID
     mkdir -p "$claims"
-    if [[ -e $claims/$1 ]]; then
-        read -r owner <"$claims/$1" || true
-        [[ $owner && ! -d $owner ]] || return 1
-        rm -f "$claims/$1"
-    fi
-    (set -o noclobber && echo "$2" >"$claims/$1") 2>/dev/null
+    (
+        flock 8
+        if [[ -e $claims/$1 ]]; then
+            read -r owner <"$claims/$1" || true
+            [[ ! $owner || ! -d $owner ]] || exit 1
+        fi
+        echo "$2" >"$claims/$1"
+    ) 8>"$claims/lock"
 }
 
 # Below the ephemeral range, which took one once. Without an owner nothing keeps it but whoever listens at once.

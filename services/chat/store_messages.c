@@ -287,7 +287,7 @@ Err chat_store_post_plain(Request *rq, const Chat__V1__Message *message, const O
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_write_together(rq, (DbOrder){message->guild_id, message->channel_id}, POST_PLAIN,
+    TRY(db_write_together(rq, (DbOrder){message->guild_id, message->channel_id, message->id}, POST_PLAIN,
                           DB_ARGS(db_int64(message->channel_id),
                                   message->has_guild_id ? db_int64(message->guild_id) : db_null(),
                                   db_int64(message->author_id), db_int64(message->id), db_text(slice(message->content)),

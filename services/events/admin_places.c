@@ -215,23 +215,12 @@ static Err answer_document(Request *rq, EntityKind kind, const char *id, Atrium_
     return answer_body(&text, "application/json", out);
 }
 
-static Err note_change(Request *rq, DbTx *tx, EntityKind kind, const char *action, Uuid id, Slice before,
-                       const Node *after)
-{
-    return audit_note(rq, tx,
-                      &(AuditNote){.action = action,
-                                   .kind = kind,
-                                   .target = id,
-                                   .before = before,
-                                   .after = after ? node_text_of(rq->mem, after) : SLICE_LIT("")});
-}
-
 static bool in_range(double value, double most)
 {
     return value >= -most && value <= most;
 }
 
-static Err check_point(Request *rq, const Events__V1__AdminUpdatePlaceRequest *in)
+static void check_point(Request *rq, const Events__V1__AdminUpdatePlaceRequest *in)
 {
     if (in->has_latitude != in->has_longitude)
         request_add_violation(rq, ATRIUM__PART__BODY, in->has_latitude ? "longitude" : "latitude", "missing",
@@ -240,7 +229,6 @@ static Err check_point(Request *rq, const Events__V1__AdminUpdatePlaceRequest *i
         request_add_violation(rq, ATRIUM__PART__BODY, "latitude", "out_of_range", "-90 to 90");
     if (in->has_longitude && !in_range(in->longitude, 180))
         request_add_violation(rq, ATRIUM__PART__BODY, "longitude", "out_of_range", "-180 to 180");
-    return OK;
 }
 
 static void apply_point(Arena *mem, Node *node, const Events__V1__AdminUpdatePlaceRequest *in)
@@ -257,9 +245,74 @@ static void apply_point(Arena *mem, Node *node, const Events__V1__AdminUpdatePla
     node_add_node(mem, node, TERM_GEO, geo);
 }
 
-static Err check_there(const EntityHead *head)
+/* A place or an organisation, locked for a change. */
+typedef struct Held {
+    EntityKind kind;
+    PlaceEntity place; /* by kind, one of the two */
+    OrganizationEntity organization;
+    EntityHead *head;
+} Held;
+
+static Err load_held(const EntityWriter *w, EntityKind kind, Uuid id, Held *out)
 {
-    return head->deleted_us ? err_make(&GONE, "it is not there any more") : OK;
+    bool is_place = kind == ENTITY_PLACE;
+
+    *out = (Held){.kind = kind, .head = is_place ? &out->place.head : &out->organization.head};
+    return is_place ? place_load(w, id, &out->place) : organization_load(w, id, &out->organization);
+}
+
+/* `action` is "place.updated" and the like: in the history and in the audit. */
+static Err save_held(Request *rq, const EntityWriter *w, Held *held, const char *action, Slice before,
+                     const Node *after)
+{
+    TRY(held->kind == ENTITY_PLACE ? place_save(w, &held->place, action, NULL)
+                                   : organization_save(w, &held->organization, action, NULL));
+    return audit_note(rq, w->tx,
+                      &(AuditNote){.action = action,
+                                   .kind = held->kind,
+                                   .target = held->head->id,
+                                   .before = before,
+                                   .after = after ? node_text_of(rq->mem, after) : SLICE_LIT("")});
+}
+
+typedef struct Edit {
+    EntityKind kind;
+    const char *id, *action;
+    Change *changes;
+    size_t change_count;
+    const Google__Protobuf__FieldMask *cleared;
+    const Events__V1__AdminUpdatePlaceRequest *point; /* NULL: it has none */
+    bool has_version;
+    int64_t version;
+} Edit;
+
+static Err update_entity(Request *rq, const Edit *edit, Atrium__HttpBody *out)
+{
+    CLEANUP(db_tx_done) DbTx tx = {0};
+    EntityWriter w;
+    Slice before;
+    Held held;
+    Uuid id;
+
+    TRY(ulid_of_path(rq, edit->id, &id));
+    if (edit->point)
+        check_point(rq, edit->point);
+    TRY(check_changes(rq, edit->changes, edit->change_count));
+    TRY(db_tx_begin(rq, &tx));
+    w = entity_writer(rq, &tx);
+    TRY(load_held(&w, edit->kind, id, &held));
+    if (held.head->deleted_us)
+        return err_make(&GONE, "it is not there any more");
+    TRY(version_check(rq, edit->has_version, edit->version, held.head->version));
+    before = node_text_of(rq->mem, held.head->node);
+    apply_changes(rq->mem, held.head->node, edit->changes, edit->change_count, edit->cleared);
+    if (edit->point)
+        apply_point(rq->mem, held.head->node, edit->point);
+    TRY(save_held(rq, &w, &held, edit->action, before, held.head->node));
+    TRY(db_tx_commit(&tx));
+    rerender_at_once(rq, id);
+    entity_settled(rq->service);
+    return answer_document(rq, edit->kind, edit->id, out);
 }
 
 Err events_v1_admin_update_place(Request *rq, const Events__V1__AdminUpdatePlaceRequest *in, Atrium__HttpBody *out)
@@ -276,29 +329,18 @@ Err events_v1_admin_update_place(Request *rq, const Events__V1__AdminUpdatePlace
         {.field = "email", .value = in->email, .term = TERM_EMAIL},
         {.field = "url", .value = in->url, .term = TERM_URL, .shape = ADDRESS_URL},
     };
-    CLEANUP(db_tx_done) DbTx tx = {0};
-    EntityWriter w;
-    PlaceEntity place;
-    Slice before;
-    Uuid id;
 
-    TRY(ulid_of_path(rq, in->id, &id));
-    TRY(check_point(rq, in));
-    TRY(check_changes(rq, changes, ARRAY_LEN(changes)));
-    TRY(db_tx_begin(rq, &tx));
-    w = entity_writer(rq, &tx);
-    TRY(place_load(&w, id, &place));
-    TRY(check_there(&place.head));
-    TRY(version_check(rq, in->has_version, in->version, place.head.version));
-    before = node_text_of(rq->mem, place.head.node);
-    apply_changes(rq->mem, place.head.node, changes, ARRAY_LEN(changes), in->cleared);
-    apply_point(rq->mem, place.head.node, in);
-    TRY(place_save(&w, &place, "place.updated", NULL));
-    TRY(note_change(rq, &tx, ENTITY_PLACE, "place.updated", id, before, place.head.node));
-    TRY(db_tx_commit(&tx));
-    rerender_at_once(rq, id);
-    entity_settled(rq->service);
-    return answer_document(rq, ENTITY_PLACE, in->id, out);
+    return update_entity(rq,
+                         &(Edit){.kind = ENTITY_PLACE,
+                                 .id = in->id,
+                                 .action = "place.updated",
+                                 .changes = changes,
+                                 .change_count = ARRAY_LEN(changes),
+                                 .cleared = in->cleared,
+                                 .point = in,
+                                 .has_version = in->has_version,
+                                 .version = in->version},
+                         out);
 }
 
 Err events_v1_admin_update_organization(Request *rq, const Events__V1__AdminUpdateOrganizationRequest *in,
@@ -317,27 +359,17 @@ Err events_v1_admin_update_organization(Request *rq, const Events__V1__AdminUpda
         {.field = "email", .value = in->email, .term = TERM_EMAIL},
         {.field = "url", .value = in->url, .term = TERM_URL, .shape = ADDRESS_URL},
     };
-    CLEANUP(db_tx_done) DbTx tx = {0};
-    EntityWriter w;
-    OrganizationEntity organization;
-    Slice before;
-    Uuid id;
 
-    TRY(ulid_of_path(rq, in->id, &id));
-    TRY(check_changes(rq, changes, ARRAY_LEN(changes)));
-    TRY(db_tx_begin(rq, &tx));
-    w = entity_writer(rq, &tx);
-    TRY(organization_load(&w, id, &organization));
-    TRY(check_there(&organization.head));
-    TRY(version_check(rq, in->has_version, in->version, organization.head.version));
-    before = node_text_of(rq->mem, organization.head.node);
-    apply_changes(rq->mem, organization.head.node, changes, ARRAY_LEN(changes), in->cleared);
-    TRY(organization_save(&w, &organization, "organization.updated", NULL));
-    TRY(note_change(rq, &tx, ENTITY_ORGANIZATION, "organization.updated", id, before, organization.head.node));
-    TRY(db_tx_commit(&tx));
-    rerender_at_once(rq, id);
-    entity_settled(rq->service);
-    return answer_document(rq, ENTITY_ORGANIZATION, in->id, out);
+    return update_entity(rq,
+                         &(Edit){.kind = ENTITY_ORGANIZATION,
+                                 .id = in->id,
+                                 .action = "organization.updated",
+                                 .changes = changes,
+                                 .change_count = ARRAY_LEN(changes),
+                                 .cleared = in->cleared,
+                                 .has_version = in->has_version,
+                                 .version = in->version},
+                         out);
 }
 
 /* ---------------------------------------------------------------------------------------------------- deleting */
@@ -360,55 +392,38 @@ static Err read_reason(Request *rq, const Events__V1__Because *because, const ch
                                       : OK;
 }
 
-Err events_v1_admin_delete_place(Request *rq, const Events__V1__AdminDeleteRequest *in, Events__V1__Nothing *out)
+static Err delete_entity(Request *rq, EntityKind kind, const char *action, const Events__V1__AdminDeleteRequest *in)
 {
     CLEANUP(db_tx_done) DbTx tx = {0};
-    EntityWriter w;
-    PlaceEntity place;
     const char *reason;
+    EntityWriter w;
+    Held held;
     Uuid id;
 
-    (void)out; /* 204 */
     TRY(ulid_of_path(rq, in->id, &id));
     TRY(read_reason(rq, in->because, &reason));
     TRY(db_tx_begin(rq, &tx));
     w = entity_writer(rq, &tx);
-    TRY(place_load(&w, id, &place));
-    if (place.head.deleted_us)
+    TRY(load_held(&w, kind, id, &held));
+    if (held.head->deleted_us)
         return OK;
-    TRY(version_check(rq, false, 0, place.head.version));
-    TRY(check_unused(&tx, ENTITY_PLACE, id, w.now_us, in->force));
-    entity_delete(&w, &place.head, reason, (Uuid){{0}});
-    TRY(place_save(&w, &place, "place.deleted", NULL));
-    TRY(note_change(rq, &tx, ENTITY_PLACE, "place.deleted", id, node_text_of(rq->mem, place.head.node), NULL));
+    TRY(version_check(rq, false, 0, held.head->version));
+    TRY(check_unused(&tx, kind, id, w.now_us, in->force));
+    entity_delete(&w, held.head, reason, (Uuid){{0}});
+    TRY(save_held(rq, &w, &held, action, node_text_of(rq->mem, held.head->node), NULL));
     TRY(db_tx_commit(&tx));
     entity_settled(rq->service);
     return OK;
 }
 
+Err events_v1_admin_delete_place(Request *rq, const Events__V1__AdminDeleteRequest *in, Events__V1__Nothing *out)
+{
+    (void)out; /* 204 */
+    return delete_entity(rq, ENTITY_PLACE, "place.deleted", in);
+}
+
 Err events_v1_admin_delete_organization(Request *rq, const Events__V1__AdminDeleteRequest *in, Events__V1__Nothing *out)
 {
-    CLEANUP(db_tx_done) DbTx tx = {0};
-    EntityWriter w;
-    OrganizationEntity organization;
-    const char *reason;
-    Uuid id;
-
     (void)out; /* 204 */
-    TRY(ulid_of_path(rq, in->id, &id));
-    TRY(read_reason(rq, in->because, &reason));
-    TRY(db_tx_begin(rq, &tx));
-    w = entity_writer(rq, &tx);
-    TRY(organization_load(&w, id, &organization));
-    if (organization.head.deleted_us)
-        return OK;
-    TRY(version_check(rq, false, 0, organization.head.version));
-    TRY(check_unused(&tx, ENTITY_ORGANIZATION, id, w.now_us, in->force));
-    entity_delete(&w, &organization.head, reason, (Uuid){{0}});
-    TRY(organization_save(&w, &organization, "organization.deleted", NULL));
-    TRY(note_change(rq, &tx, ENTITY_ORGANIZATION, "organization.deleted", id,
-                    node_text_of(rq->mem, organization.head.node), NULL));
-    TRY(db_tx_commit(&tx));
-    entity_settled(rq->service);
-    return OK;
+    return delete_entity(rq, ENTITY_ORGANIZATION, "organization.deleted", in);
 }

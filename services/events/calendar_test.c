@@ -350,6 +350,69 @@ static void a_calendar_cancels_nothing_of_others(void **state)
     assert_int_equal(test_schema_count(&f->schema, CANCELLED_ONES), 1);
 }
 
+#define MOVED(start)                                                                                                   \
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:relic\nSUMMARY:Relic hunt\nDESCRIPTION:In the attic\nLOCATION:Attic\n"         \
+    "DTSTART:" start "\nDURATION:PT2H\nRRULE:FREQ=WEEKLY;COUNT=2\nEND:VEVENT\nEND:VCALENDAR\n"
+
+/* What its source was called when it came. */
+static void an_entry_is_known_whatever_its_source_was_called(void **state)
+{
+    Fixture *f = *state;
+
+    f->schema.now_us = START_US;
+    assert_int_equal(import_as(f, EDITOR + 2, MOVED("20300201T180000Z"))->created, 1);
+    test_schema_script(&f->schema, "UPDATE source SET type = 'api' WHERE key_id = 'user:9' AND type = 'ical'");
+    assert_int_equal(import_as(f, EDITOR + 2, MOVED("20300202T190000Z"))->updated, 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM event WHERE name = 'Relic hunt'"), 1);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM occurrence o JOIN event e ON e.id = o.event_id"
+                                                   " WHERE e.name = 'Relic hunt' AND (o.start_at = "
+                                                   "'2030-02-02T19:00:00Z' OR o.start_at = '2030-02-09T19:00:00Z')"),
+                     2);
+    assert_int_equal(test_schema_count(&f->schema, "SELECT count(*) FROM source WHERE key_id = 'user:9'"), 1);
+}
+
+#define MARKET(text, overrides)                                                                                        \
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:market\nSUMMARY:Night market\nDESCRIPTION:" text "\nLOCATION:Quay\n"           \
+    "DTSTART:20300107T180000Z\nDURATION:PT2H\nRRULE:FREQ=WEEKLY;COUNT=5\nEND:VEVENT\n" overrides "END:VCALENDAR\n"
+#define MARKET_ON(day, hour)                                                                                           \
+    "BEGIN:VEVENT\nUID:market\nRECURRENCE-ID:203001" day "T180000Z\nSUMMARY:Night market\nDTSTART:203001" day "T" hour \
+    "0000Z\nDURATION:PT2H\nEND:VEVENT\n"
+
+/* Of its series one was moved, one cancelled, one deleted by hand; another one is the calendar's still. */
+static void no_calendar_undoes_an_edit(void **state)
+{
+    Fixture *f = *state;
+    OccurrenceRequest in = EVENTS__V1__OCCURRENCE_REQUEST__INIT, off = in;
+    Events__V1__OccurrenceReply out;
+    CLEANUP(db_rows_done) DbRows rows = {0}, dates = {0};
+    Uuid event;
+
+    f->schema.now_us = START_US;
+    assert_int_equal(import(f, MARKET("Stalls", MARKET_ON("14", "19")))->created, 1);
+    assert_ok(db_read_with(f->schema.db, 5000, "SELECT id FROM event WHERE name = 'Night market'", DB_NO_ARGS, &rows));
+    event = db_get_uuid(&rows, 0, 0);
+    in.id = off.id = ulid_text(f->schema.mem, event);
+    in.occurrence_id = occurrence_at(f, event, 1);
+    in.start_time = "2030-01-14T20:00:00Z";
+    in.end_time = "2030-01-14T21:00:00Z";
+    assert_ok(call(f, "UpdateOccurrence", &in, &out));
+    off.occurrence_id = occurrence_at(f, event, 2);
+    off.status = "cancelled";
+    assert_ok(call(f, "UpdateOccurrence", &off, &out));
+    assert_ok(drop(f, event, occurrence_at(f, event, 3)));
+    assert_int_equal(import(f, MARKET("More stalls", MARKET_ON("14", "17") MARKET_ON("21", "17") MARKET_ON("28", "17")
+                                                         MARKET_ON("07", "17")))
+                         ->updated,
+                     1);
+    assert_ok(db_read_with(f->schema.db, 5000,
+                           "SELECT string_agg(to_char(o.start_at AT TIME ZONE 'UTC', 'DD HH24') || ' ' || o.status, ','"
+                           " ORDER BY o.start_at) FROM occurrence o JOIN event e ON e.id = o.event_id WHERE e.name = "
+                           "'Night market'",
+                           DB_NO_ARGS, &dates));
+    assert_string_equal(db_get_cstr(f->schema.mem, &dates, 0, 0),
+                        "07 17 rescheduled,14 20 rescheduled,21 18 cancelled,04 18 scheduled");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +424,8 @@ int main(void)
         cmocka_unit_test(a_feed_of_a_thousand_is_written_at_once),
         cmocka_unit_test(a_calendar_read_in_again_changes_nothing_and_what_is_missing_is_cancelled),
         cmocka_unit_test(a_calendar_cancels_nothing_of_others),
+        cmocka_unit_test(an_entry_is_known_whatever_its_source_was_called),
+        cmocka_unit_test(no_calendar_undoes_an_edit),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_drop);

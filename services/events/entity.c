@@ -244,8 +244,17 @@ void organization_init(Arena *mem, OrganizationEntity *out)
 void occurrence_set_edited(Occurrence *o, int64_t before_us)
 {
     o->detached = true;
-    if (!o->said_us && !o->recurrence_us && o->start_us != before_us)
+    if (o->recurrence_us)
+        o->said_us = o->recurrence_us;
+    else if (!o->said_us && o->start_us != before_us)
         o->said_us = before_us;
+}
+
+int64_t occurrence_said_us(const Occurrence *o)
+{
+    if (o->recurrence_us)
+        return o->recurrence_us;
+    return o->said_us ? o->said_us : o->start_us;
 }
 
 /* That it is published says what waits for that, too: its source may still cancel it. */

@@ -53,11 +53,14 @@ typedef struct Occurrence {
     int64_t previous_start_us; /* of a rescheduled one */
     int64_t recurrence_us;     /* of one that a series made: where the rule has it */
     bool detached;             /* edited by itself: rule and sources leave it alone */
-    int64_t said_us;           /* where its source has it, when it was moved by hand */
+    int64_t said_us;           /* where its source has it, when it was moved by hand; of a series' also when it was
+                                  changed by hand: calendars detach, too */
 } Occurrence;
 
 /* It was changed by hand; `before_us`: where it was. Its source is heard of it no more. */
 void occurrence_set_edited(Occurrence *o, int64_t before_us);
+/* Where its source has it. */
+int64_t occurrence_said_us(const Occurrence *o);
 
 /* What all kinds have. */
 typedef struct EntityHead {

@@ -64,6 +64,9 @@ Uuid ulid_next(IdSource *ids);
 /* Of a path: INVALID_ID with a violation when it is none. */
 Err ulid_of_path(Request *rq, const char *text, Uuid *out) MUST_CHECK;
 
+/* Of a closed set. */
+bool word_is_among(const char *word, const char *const *words, size_t count);
+
 /* May the caller see what is not public: drafts, what waits for review? */
 bool caller_sees_all(const Request *rq);
 

@@ -2,6 +2,7 @@
 #include "services/events/feed_ask.h"
 
 #include "atrium/reasons.atrium.h"
+#include "services/events/events.h"
 
 enum { CURSOR_MAX_BYTES = 64 };
 
@@ -18,23 +19,15 @@ bool feed_cursor_read(Arena *mem, Slice cursor, int64_t *out)
            slice_starts_with(text, SLICE_LIT("seq_")) && slice_to_int64(slice_skip(text, 4), out) && *out >= 0;
 }
 
-static bool is_one_of(const char *word, const char *const *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(word, words[i]) == 0)
-            return true;
-    return false;
-}
-
 static Err read_filter(const Events__V1__ChangesRequest *in, FeedFilter *out)
 {
     static const char *const ACTIONS[] = {"create", "update", "delete"};
     static const char *const ENTITIES[] = {"event", "place", "organization", "all"};
     const char *action = in->action ? in->action : "", *entity = in->entity && *in->entity ? in->entity : "event";
 
-    if (*action && !is_one_of(action, ACTIONS, ARRAY_LEN(ACTIONS)))
+    if (*action && !word_is_among(action, ACTIONS, ARRAY_LEN(ACTIONS)))
         return err_make(&INVALID_ARGUMENT, "action: create, update or delete");
-    if (!is_one_of(entity, ENTITIES, ARRAY_LEN(ENTITIES)))
+    if (!word_is_among(entity, ENTITIES, ARRAY_LEN(ENTITIES)))
         return err_make(&INVALID_ARGUMENT, "entity: event, place, organization or all");
     *out = (FeedFilter){
         .action = action, .entity = strcmp(entity, "all") == 0 ? "" : entity, .snapshots = in->include_snapshot};

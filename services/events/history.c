@@ -9,6 +9,7 @@
 #include "services/events/provenance.h"
 #include "services/events/reading.h"
 #include "services/events/store_admin.h"
+#include "services/events/store_series.h"
 
 /* ---------------------------------------------------------------------------------------------------- reading */
 static bool was_public(const char *lifecycle)
@@ -127,11 +128,16 @@ static Uuid occurrence_id(Slice uri)
     return id;
 }
 
-static const Occurrence *find_occurrence(const EventEntity *event, Uuid id)
+static bool same_id(Uuid a, Uuid b)
 {
-    for (size_t i = 0; i < event->occurrence_count; i++)
-        if (memcmp(event->occurrences[i].id.bytes, id.bytes, sizeof(id.bytes)) == 0)
-            return &event->occurrences[i];
+    return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) == 0;
+}
+
+static const Occurrence *find_occurrence(const Occurrence *list, size_t count, Uuid id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (same_id(list[i].id, id))
+            return &list[i];
     return NULL;
 }
 
@@ -176,10 +182,16 @@ static void read_place(const EntityWriter *w, const Node *node, Uuid *place, con
     }
 }
 
+static bool differs(const Occurrence *a, const Occurrence *b)
+{
+    return a->start_us != b->start_us || a->end_us != b->end_us || a->door_us != b->door_us || a->status != b->status ||
+           !same_id(a->place_id, b->place_id) || strcmp(a->virtual_url, b->virtual_url) != 0;
+}
+
 static Occurrence occurrence_of(const EntityWriter *w, const EventEntity *event, const Node *node)
 {
     Uuid id = occurrence_id(node->id);
-    const Occurrence *now = find_occurrence(event, id);
+    const Occurrence *now = find_occurrence(event->occurrences, event->occurrence_count, id);
     Occurrence o = {
         .timezone = "", .ticket_url = "", .price_min = NAN, .price_max = NAN, .price_currency = "", .availability = ""};
     const char *unused;
@@ -195,15 +207,30 @@ static Occurrence occurrence_of(const EntityWriter *w, const EventEntity *event,
     o.timezone = slice_cstr(w->mem, node_text(node, TERM_TIMEZONE));
     o.status = status_of(node);
     read_place(w, node, &o.place_id, &o.virtual_url, &unused);
-    if (memcmp(o.place_id.bytes, event->place_id.bytes, sizeof(o.place_id.bytes)) == 0)
+    if (!o.virtual_url[0] && same_id(o.place_id, event->place_id))
         o.place_id = (Uuid){{0}}; /* the event's */
-    if (!now || now->start_us != o.start_us || now->end_us != o.end_us || now->status != o.status)
+    if (uuid_is_nil(o.place_id) && uuid_is_nil(event->place_id) && strcmp(o.virtual_url, event->virtual_url) == 0)
+        o.virtual_url = ""; /* this, too */
+    if (!now || differs(now, &o))
         occurrence_set_edited(&o, now ? now->start_us : o.start_us);
     return o;
 }
 
+/* Dates that the old version did not have: its source does not bring them back. What a rule made is the rule's still:
+ * it has come further since, and would come no further again. */
+static Err take_out(const EntityWriter *w, const EventEntity *event, const Occurrence *list, size_t count)
+{
+    for (size_t i = 0; i < event->occurrence_count; i++) {
+        const Occurrence *o = &event->occurrences[i];
+
+        if (!o->recurrence_us && !find_occurrence(list, count, o->id))
+            TRY(events_store_take_occurrence(w->tx, event->head.id, occurrence_said_us(o)));
+    }
+    return OK;
+}
+
 /* Everything that its document tells. What it does not tell (ticket addresses of occurrences that are gone) is lost. */
-static void go_back(const EntityWriter *w, EventEntity *event, const Node *then, const char *lifecycle)
+static Err go_back(const EntityWriter *w, EventEntity *event, const Node *then, const char *lifecycle)
 {
     const Property *parts = node_get(then, TERM_SUB_EVENT);
     const Node *organizer = node_node(then, TERM_ORGANIZER);
@@ -217,10 +244,12 @@ static void go_back(const EntityWriter *w, EventEntity *event, const Node *then,
         (void)entity_of_uri(w->events, ENTITY_ORGANIZATION, organizer->id, &event->organizer_id);
     for (size_t i = 0; i < count; i++)
         list[i] = occurrence_of(w, event, parts->values[i].node);
+    TRY(take_out(w, event, list, count));
     event->occurrences = list;
     event->occurrence_count = count;
     if (lifecycle_parse(slice(lifecycle), &state)) /* always: it is our own word */
         event_edit_status(event, state);
+    return OK;
 }
 
 /* The old facts are administration's now: what sources said meanwhile does not come back by itself. */
@@ -234,7 +263,7 @@ static Err take_back(EventEdit *edit, Slice doc, const char *lifecycle)
     TRY(provenance_hear(w, &edit->event,
                         &(Observation){.source = ADMINISTRATION_SOURCE, .confidence = 1, .said = then}));
     edit->event.head.node = entity_strip(w->mem, ENTITY_EVENT, then);
-    go_back(w, &edit->event, then, lifecycle);
+    TRY(go_back(w, &edit->event, then, lifecycle));
     return event_check_public(&edit->event);
 }
 

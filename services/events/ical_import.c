@@ -7,6 +7,7 @@
 #include "services/events/ical_events.h"
 #include "services/events/ingest.h"
 #include "services/events/store_import.h"
+#include "services/events/store_series.h"
 #include "services/events/submissions.h"
 #include "shared/http_client.h"
 #include "shared/public_url.h"
@@ -159,6 +160,7 @@ static Occurrence *add_instance(Arena *mem, EventEntity *event, int64_t recurren
     list[event->occurrence_count] = list[0];
     list[event->occurrence_count].id = (Uuid){{0}};
     list[event->occurrence_count].recurrence_us = recurrence_us;
+    list[event->occurrence_count].said_us = 0;
     event->occurrences = list;
     return &list[event->occurrence_count++];
 }
@@ -169,8 +171,8 @@ static void apply_override(const EntityWriter *w, EventEntity *event, const Impo
 
     if (!at && o->start_us > w->now_us)
         at = add_instance(w->mem, event, o->recurrence_us);
-    if (!at)
-        return; /* it is over, and was before we knew the series */
+    if (!at || at->said_us)
+        return; /* it is over, and was before we knew the series; or somebody edited it */
     at->detached = true;
     at->start_us = o->start_us;
     at->end_us = o->end_us;
@@ -179,6 +181,24 @@ static void apply_override(const EntityWriter *w, EventEntity *event, const Impo
                  : o->start_us != o->recurrence_us ? OCCURRENCE_RESCHEDULED
                                                    : OCCURRENCE_SCHEDULED;
     at->previous_start_us = at->status == OCCURRENCE_RESCHEDULED ? o->recurrence_us : 0;
+}
+
+/* Those that were taken out by hand stay out. */
+static Err apply_overrides(const EntityWriter *w, EventEntity *event, const ImportedEvent *in)
+{
+    int64_t *taken;
+    size_t count;
+
+    TRY(events_store_taken_occurrences(w->tx, w->mem, event->head.id, &taken, &count));
+    for (size_t i = 0; i < in->override_count; i++) {
+        size_t k = 0;
+
+        while (k < count && taken[k] != in->overrides[i].recurrence_us)
+            k++;
+        if (k == count)
+            apply_override(w, event, &in->overrides[i]);
+    }
+    return OK;
 }
 
 /* What submissions have no words for: instances of a series, and that all of it is cancelled, or is not any more. */
@@ -192,8 +212,8 @@ static Err apply_rest(const Import *m, One *one, bool was_ours)
     TRY(event_load(&one->w, one->outcome.event, &event));
     if (event.head.deleted_us || !submitter_made(&m->by, &event))
         return OK; /* or it is somebody else's, and was found by its content */
-    for (size_t i = 0; i < one->in->override_count && !uuid_is_nil(event.series_id); i++)
-        apply_override(&one->w, &event, &one->in->overrides[i]);
+    if (one->in->override_count && !uuid_is_nil(event.series_id))
+        TRY(apply_overrides(&one->w, &event, one->in));
     if (cancelled && !event.status_edited && lifecycle_is_public(event.head.lifecycle))
         event.head.lifecycle = LIFECYCLE_CANCELLED;
     else if (!cancelled && was_ours && !event.status_edited && event.head.lifecycle == LIFECYCLE_CANCELLED)

@@ -293,6 +293,45 @@ static void no_submission_undoes_an_edit(void **state)
                         "20 19 cancelled https://tickets.test/,21 21 scheduled ,23 19 scheduled cancelledsports");
 }
 
+#define DATES(text, door, more)                                                                                        \
+    ",\"keywords\":[\"" text "\"],\"occurrences\":[{\"startDate\":\"2026-12-20T19:00:00Z\",\"doorTime\":"              \
+    "\"2026-12-20T" door ":00Z\"},{\"startDate\":\"2026-12-21T19:00:00Z\"}" more "]"
+
+/* Its source added a date and opens its doors at another time: both is taken back, and stays so. */
+static void no_submission_undoes_a_revert(void **state)
+{
+    Fixture *f = *state;
+    Events__V1__RevertEventRequest back = EVENTS__V1__REVERT_EVENT_REQUEST__INIT;
+    Events__V1__ShortEvent shown = EVENTS__V1__SHORT_EVENT__INIT;
+    Request rq = administration(f);
+    Slice reply, uri;
+    int status;
+
+    reply = submit_as(f, AGENT, sourced(f, "Ghost Tour", "19", "back-a", DATES("a", "18:00", "")), &status);
+    assert_int_equal(status, 201);
+    uri = json_find(reply, SLICE_LIT("@id"));
+    back.id = slice_cstr(f->schema.mem, slice_skip(uri, uri.len - 27));
+    back.id[26] = 0;
+    (void)submit_as(
+        f, AGENT,
+        sourced(f, "Ghost Tour", "19", "back-a", DATES("b", "18:30", ",{\"startDate\":\"2026-12-22T19:00:00Z\"}")),
+        &status);
+    assert_string_equal(text_of(f, "SELECT count(*)::text FROM occurrence o JOIN event e ON e.id = o.event_id WHERE "
+                                   "e.name = 'Ghost Tour'"),
+                        "3");
+    SET(&back, version, 1);
+    assert_ok(rpc_call(&EVENTS_V1_ADMIN_SERVICE, &rq, "RevertEvent", &back.base, &shown.base));
+    (void)submit_as(
+        f, AGENT,
+        sourced(f, "Ghost Tour", "19", "back-a", DATES("c", "18:30", ",{\"startDate\":\"2026-12-22T19:00:00Z\"}")),
+        &status);
+    assert_string_equal(text_of(f, "SELECT string_agg(to_char(o.start_at AT TIME ZONE 'UTC', 'DD HH24') || "
+                                   "coalesce(to_char(o.door_at AT TIME ZONE 'UTC', ' HH24:MI'), '') || ' ' || "
+                                   "o.detached, ',' ORDER BY o.start_at) FROM occurrence o JOIN event e ON e.id = "
+                                   "o.event_id WHERE e.name = 'Ghost Tour'"),
+                        "20 19 18:00 true,21 19 false");
+}
+
 static int64_t named(Fixture *f, const char *lifecycle)
 {
     return test_schema_count(
@@ -355,6 +394,7 @@ int main(void)
         cmocka_unit_test(what_is_not_public_is_not_named_to_others),
         cmocka_unit_test(what_an_event_that_waits_names_waits_with_it),
         cmocka_unit_test(no_submission_undoes_an_edit),
+        cmocka_unit_test(no_submission_undoes_a_revert),
         cmocka_unit_test(licences_are_judged),
     };
 

@@ -1,5 +1,13 @@
-/* lifecycle: the closed sets of words of entity.h. */
+/* lifecycle: closed sets of words: those of entity.h, and what is among one. */
 #include "services/events/entity.h"
+
+bool word_is_among(const char *word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    return false;
+}
 
 static const struct {
     const char *word;

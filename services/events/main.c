@@ -5,6 +5,7 @@
 #include "atrium/events/v1/events.service.h"
 #include "atrium/events/v1/federation.service.h"
 #include "atrium/events/v1/feed.service.h"
+#include "atrium/events/v1/geo.service.h"
 #include "atrium/events/v1/pages.service.h"
 #include "atrium/events/v1/review.service.h"
 #include "atrium/events/v1/submissions.service.h"
@@ -185,6 +186,7 @@ int main(int argc, char **argv)
         &EVENTS_V1_EVENT_SERVICE,
         &EVENTS_V1_FEDERATION_SERVICE,
         &EVENTS_V1_FEED_SERVICE,
+        &EVENTS_V1_GEO_SERVICE,
         &EVENTS_V1_PAGE_SERVICE,
         &EVENTS_V1_REVIEW_SERVICE,
         &EVENTS_V1_SUBMISSION_SERVICE,

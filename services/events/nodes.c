@@ -53,14 +53,6 @@ static bool is_http(const char *url)
             (slice_starts_with(text, SLICE_LIT("http://")) && text.len > 7));
 }
 
-static bool is_one_of(const char *word, const char *const *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(word, words[i]) == 0)
-            return true;
-    return false;
-}
-
 static void check_text(Request *rq, const char *field, const char *text, size_t most)
 {
     if (utf8_length(slice(text)) > most)
@@ -98,10 +90,10 @@ static Err check(Request *rq, const NodeRow *node)
         request_add_violation(rq, ATRIUM__PART__BODY, "node_name", "missing", "required");
     if (!is_http(node->base_url))
         request_add_violation(rq, ATRIUM__PART__BODY, "base_url", "value_error", "an absolute URL of http or https");
-    if (!is_one_of(node->status, STATUSES, ARRAY_LEN(STATUSES)))
+    if (!word_is_among(node->status, STATUSES, ARRAY_LEN(STATUSES)))
         request_add_violation(rq, ATRIUM__PART__BODY, "federation_status", "enum",
                               "pending, active, paused or blocked");
-    if (!is_one_of(node->sync_direction, DIRECTIONS, ARRAY_LEN(DIRECTIONS)))
+    if (!word_is_among(node->sync_direction, DIRECTIONS, ARRAY_LEN(DIRECTIONS)))
         request_add_violation(rq, ATRIUM__PART__BODY, "sync_direction", "enum",
                               "bidirectional, pull_only, push_only or disabled");
     if (node->trust_level < 1 || node->trust_level > 10)
@@ -295,7 +287,7 @@ Err events_v1_list_nodes(Request *rq, const Events__V1__ListNodesRequest *in, Ev
 
     if (limit < 1 || limit > LIST_MAX)
         return err_make(&INVALID_ARGUMENT, "limit: 1 to %d", LIST_MAX);
-    if (*status && !is_one_of(status, STATUSES, ARRAY_LEN(STATUSES)))
+    if (*status && !word_is_among(status, STATUSES, ARRAY_LEN(STATUSES)))
         return err_make(&INVALID_ARGUMENT, "status: pending, active, paused or blocked");
     if (in->after && *in->after && !uuid_parse(slice(in->after), &after))
         return err_make(&INVALID_ARGUMENT, "after: none of this list");

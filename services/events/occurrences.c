@@ -371,8 +371,7 @@ Err events_v1_delete_occurrence(Request *rq, const Events__V1__DeleteOccurrenceR
         return err_make(&LAST_OCCURRENCE, "it is the event's last one");
     if (o->recurrence_us && !uuid_is_nil(event->series_id))
         TRY(events_store_take_from_series(&edit.tx, event->series_id, o->recurrence_us));
-    else
-        TRY(events_store_take_occurrence(&edit.tx, event->head.id, o->said_us ? o->said_us : o->start_us));
+    TRY(events_store_take_occurrence(&edit.tx, event->head.id, occurrence_said_us(o)));
     at = (size_t)(o - event->occurrences);
     memmove(o, o + 1, (event->occurrence_count - at - 1) * sizeof(*o));
     event->occurrence_count--;

@@ -90,7 +90,8 @@ static uint64_t hash_of(const Events__V1__ListEntitiesRequest *in, const EntityF
                                  given(in->near_lat),
                                  given(in->near_lon),
                                  given(in->radius),
-                                 given(in->near_place)};
+                                 given(in->near_place),
+                                 given(in->countrycodes)};
     uint64_t hash = HASH_START;
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -99,13 +100,13 @@ static uint64_t hash_of(const Events__V1__ListEntitiesRequest *in, const EntityF
 }
 
 /* There is no geocoder: a town is where our places in it are. */
-static Err find_point(Request *rq, const char *name, EntityQuery *q)
+static Err find_point(Request *rq, const char *name, const char *countries, EntityQuery *q)
 {
     bool found;
 
     if (!given(name)[0])
         return OK;
-    TRY(events_store_point_of(rq, name, &found, &q->point));
+    TRY(events_store_point_of(rq, name, countries, &found, &q->point));
     if (!found)
         return err_make(&GEOCODING_FAILED, "nothing is known of a place of that name");
     q->geocoded = true;
@@ -136,7 +137,7 @@ static Err read_query(Request *rq, EntityKind kind, const Events__V1__ListEntiti
         wrong(rq, "after", "is no cursor of this list");
     if (request_has_violations(rq))
         return err_make(&INVALID_ARGUMENT, "the query is not valid");
-    return find_point(rq, in->near_place, q);
+    return find_point(rq, in->near_place, in->countrycodes, q);
 }
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */

@@ -135,10 +135,7 @@ static bool status_is_known(const char *status)
 {
     static const char *const STATUSES[] = {"pending", "approved", "rejected", "merged", "dismissed"};
 
-    for (size_t i = 0; i < ARRAY_LEN(STATUSES); i++)
-        if (strcmp(status, STATUSES[i]) == 0)
-            return true;
-    return false;
+    return word_is_among(status, STATUSES, ARRAY_LEN(STATUSES));
 }
 
 static Err refuse_query(Request *rq, const char *field, const char *kind, const char *text)

@@ -243,12 +243,36 @@ static bool same_uuid(Uuid a, Uuid b)
     return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) == 0;
 }
 
-Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *rule, EventEntity *event)
+/* Its source does not know of what was taken out by hand: that comes no more, whatever it says. */
+static Err add_taken(const EntityWriter *w, Uuid event, SeriesRule *rule)
 {
+    const char **list;
+    int64_t *taken;
+    size_t count, room;
+
+    TRY(events_store_taken_occurrences(w->tx, w->mem, event, &taken, &count));
+    room = rule->taken_count < RECURRENCE_DATES_MAX ? RECURRENCE_DATES_MAX - rule->taken_count : 0;
+    count = MIN(count, room);
+    list = ARENA_ARRAY(w->mem, const char *, rule->taken_count + count + 1);
+    for (size_t i = 0; i < rule->taken_count; i++)
+        list[i] = rule->taken[i];
+    for (size_t i = 0; i < count; i++)
+        list[rule->taken_count + i] = utc_text(w->mem, taken[i]);
+    rule->taken = list;
+    rule->taken_count += count;
+    return OK;
+}
+
+Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *said, EventEntity *event)
+{
+    SeriesRule whole = *said;
+    const SeriesRule *rule = &whole;
     Series series;
     Uuid id, first;
     Node *schedule;
 
+    if (!uuid_is_nil(event->head.id))
+        TRY(add_taken(w, event->head.id, &whole));
     TRY(read_series(w->mem, rule, &series));
     series.recurrence.rule = rule->rrule[0] ? &series.rule : NULL;
     series.stored.id = ulid_next(w->events->ids);

@@ -27,9 +27,9 @@ Err events_store_calendar_of(Request *rq, const Uuid *occurrences, size_t count,
                              size_t *out_count) MUST_CHECK;
 Err events_store_calendar_of_event(Request *rq, Uuid event, int64_t limit, CalendarRow **out,
                                    size_t *out_count) MUST_CHECK;
-/* Public ones only. */
-/* All there are, by event, behind one of an event's; of `mem`. */
+/* Public ones only: all there are, by event, behind one of an event's; of `mem`. */
 Err events_store_calendar_of_all(Request *rq, Arena *mem, Uuid after_event, Uuid after, int64_t limit,
                                  CalendarRow **out, size_t *out_count) MUST_CHECK;
+/* Public ones only. */
 Err events_store_calendar_of_series(Request *rq, Uuid series, int64_t from_us, int64_t limit, CalendarRow **out,
                                     size_t *out_count) MUST_CHECK;

@@ -25,18 +25,20 @@ Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count)
 }
 
 /* --- the source, and what is known of it ------------------------------------------------------------------------- */
-/* The source's row is looked for first: an upsert of one that is there would lock it for everybody. */
+/* What is known by its id stays with the source that knows it, whatever its type: sources were all of one type once,
+ * and one that speaks of its own event as another would neither move it nor find its series. The source's row is looked
+ * for first: an upsert of one that is there would lock it for everybody. */
 static const char SOURCE[] =
-    "WITH known AS (SELECT id FROM source WHERE key_id = $1 AND host = $2 AND type = $8), "
+    "WITH told AS (SELECT y.id, e.id AS event_id FROM source y JOIN event_source s ON s.source_id = y.id "
+    "  JOIN event e ON e.id = s.event_id "
+    "  WHERE y.key_id = $1 AND y.host = $2 AND s.source_event_id = $7 AND $7 <> '' "
+    "  ORDER BY (e.deleted_at IS NULL) DESC, (y.type = $8) DESC, s.retrieved_at DESC LIMIT 1), "
+    "known AS (SELECT id, event_id FROM told UNION ALL "
+    "  SELECT id, NULL FROM source WHERE key_id = $1 AND host = $2 AND type = $8 AND NOT EXISTS (SELECT FROM told)), "
     "made AS (INSERT INTO source (id, key_id, host, name, type, trust, base_url, license, created_at) "
     "  SELECT $3, $1, $2, $4, $8, $9::int8::int, $2, $5, $6 WHERE NOT EXISTS (SELECT FROM known) "
-    "  ON CONFLICT (key_id, host, type) DO UPDATE SET name = source.name RETURNING id), "
-    "src AS (SELECT id FROM known UNION ALL SELECT id FROM made) "
-    "SELECT src.id, "
-    "  (SELECT e.id FROM event_source s JOIN event e ON e.id = s.event_id "
-    "   WHERE s.source_id = src.id AND s.source_event_id = $7 AND $7 <> '' "
-    "   ORDER BY (e.deleted_at IS NULL) DESC, s.retrieved_at DESC LIMIT 1) "
-    "FROM src";
+    "  ON CONFLICT (key_id, host, type) DO UPDATE SET name = source.name RETURNING id) "
+    "SELECT id, event_id FROM known UNION ALL SELECT id, NULL FROM made";
 
 Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
                         KnownEvent *out)
@@ -134,8 +136,8 @@ Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, c
     return OK;
 }
 
-/* For the rest of the transaction. At pg_trgm's own 0.3 one word in common makes two names alike, and a hundred societies
- * are compared letter by letter with each new one; at ours the index alone leaves most of them out. */
+/* For the rest of the transaction. At pg_trgm's own 0.3 one word in common makes two names alike, and a hundred
+ * societies are compared letter by letter with each new one; at ours the index alone leaves most of them out. */
 static const char THRESHOLD[] = "SELECT set_config('pg_trgm.similarity_threshold', $1::float8::text, true)";
 
 Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,

@@ -22,7 +22,8 @@ typedef struct SourceKey {
     Uuid fresh;       /* its id, when it is new */
 } SourceKey;
 
-/* Finds or makes the source, and the event that it knows by `event_id` ("" none): what is there before what is gone. */
+/* Finds or makes the source, and the event that it knows by `event_id` ("" none): what is there before what is gone.
+ * One of another type that has this key and host is the same source for what it knows by this id already. */
 Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
                         KnownEvent *out) MUST_CHECK;
 /* By its content. */

@@ -97,13 +97,14 @@ static const char POINT_OF[] =
     "SELECT avg(latitude)::float8, avg(longitude)::float8, max(CASE WHEN town THEN locality ELSE name END) FROM ("
     " SELECT latitude, longitude, name, locality, fold(locality) = fold($1::text) AS town FROM place"
     " WHERE deleted_at IS NULL AND lifecycle <> 'pending_review' AND latitude IS NOT NULL AND longitude IS NOT NULL"
-    "  AND (fold(locality) = fold($1::text) OR name_norm = name_norm($1::text)) LIMIT 1000) x";
+    "  AND (fold(locality) = fold($1::text) OR name_norm = name_norm($1::text))"
+    "  AND ($2::text = '' OR country = ANY (string_to_array(replace(upper($2::text), ' ', ''), ','))) LIMIT 1000) x";
 
-Err events_store_point_of(Request *rq, const char *name, bool *out_found, NamedPoint *out)
+Err events_store_point_of(Request *rq, const char *name, const char *countries, bool *out_found, NamedPoint *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_read(rq, POINT_OF, DB_ARGS(db_text(slice(name))), &rows));
+    TRY(db_read(rq, POINT_OF, DB_ARGS(db_text(slice(name)), db_text(slice(countries))), &rows));
     *out_found = !db_is_null(&rows, 0, 0);
     *out = (NamedPoint){.latitude = db_get_double(&rows, 0, 0),
                         .longitude = db_get_double(&rows, 0, 1),

@@ -28,12 +28,14 @@ typedef struct EntityListRow {
 /* `limit` and one more, which tells that there is more. Of rq->mem. */
 Err events_store_entities(Request *rq, const EntityFilter *f, EntityListRow **out, size_t *out_count) MUST_CHECK;
 
-/* Where a town or a place of that name is, as far as we know places there: their middle. False: nowhere. */
+/* Where a town or a place of that name is, as far as we know places there: their middle. False: nowhere. `countries`:
+ * ISO 3166 codes, comma-separated; NULL and "" are any. */
 typedef struct NamedPoint {
     double latitude, longitude;
     const char *name;
 } NamedPoint;
-Err events_store_point_of(Request *rq, const char *name, bool *out_found, NamedPoint *out) MUST_CHECK;
+Err events_store_point_of(Request *rq, const char *name, const char *countries, bool *out_found,
+                          NamedPoint *out) MUST_CHECK;
 
 typedef struct Stats {
     int64_t events, places, organizations, sources, published, pending, created_7_days, created_30_days, upcoming, past;

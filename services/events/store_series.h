@@ -20,8 +20,8 @@ Err events_store_due_series(Request *rq, int64_t before_us, int64_t limit, Serie
                             size_t *out_count) MUST_CHECK;
 /* One of its occurrences comes no more. */
 Err events_store_take_from_series(DbTx *tx, Uuid id, int64_t recurrence_us) MUST_CHECK;
-/* The same of an event's own dates: an occurrence that its source has at `start_us`. A second time it changes nothing.
- */
+/* The same whatever its source lists from now on: an occurrence that it has at `start_us`. A second time it changes
+ * nothing. */
 Err events_store_take_occurrence(DbTx *tx, Uuid event, int64_t start_us) MUST_CHECK;
 /* Those dates, the latest thousand at most. */
 Err events_store_taken_occurrences(DbTx *tx, Arena *mem, Uuid event, int64_t **out, size_t *out_count) MUST_CHECK;

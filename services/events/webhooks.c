@@ -3,33 +3,21 @@
 #include <math.h>
 
 #include "atrium/events/v1/webhooks.service.h"
-#include "services/events/events.h"
+#include "services/events/entity.h"
 #include "services/events/store_webhooks.h"
 #include "services/events/wire_time.h"
 #include "shared/webhook.h"
 
-enum { CURSOR_MAX_BYTES = 128, DELIVERIES_DEFAULT = 20, BBOX_COUNT = 4 };
+enum { DELIVERIES_DEFAULT = 20, BBOX_COUNT = 4 };
 
 static const char *const TYPES[] = {
     "events.event.created",        "events.event.updated",        "events.event.deleted",
     "events.place.created",        "events.place.updated",        "events.place.deleted",
     "events.organization.created", "events.organization.updated", "events.organization.deleted"};
-static const char *const DOMAINS[] = {"arts", "music", "culture", "sports", "community", "education", "general"};
 
-static Err no_webhook(void)
-{
-    return err_make(&NOT_FOUND, "there is no such webhook");
-}
-
-/* The caller's own; others have none such. */
 static Err find(Request *rq, const char *id, Webhook *out)
 {
-    Uuid uuid;
-
-    if (!uuid_parse(slice(id), &uuid))
-        return no_webhook();
-    TRY(webhook_find(rq, rq->caller.user_id, uuid, out));
-    return uuid_is_nil(out->id) ? no_webhook() : OK;
+    return webhook_find(rq, rq->caller.user_id, id, out);
 }
 
 static Err have_keys(const Events *events)
@@ -38,25 +26,22 @@ static Err have_keys(const Events *events)
 }
 
 /* --- what is said of one ----------------------------------------------------------------------------------------- */
-static bool is_one_of(const char *word, const char *const *words, size_t count)
+static bool is_keyword(Slice word)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(word, words[i]) == 0)
-            return true;
-    return false;
+    return word.len > 0 && word.len <= FILTER_WORD_MAX_BYTES && slice_find_char(word, '\x01') < 0;
 }
 
-static Err read_words(Request *rq, const char *name, char *const *words, size_t count, const char *const *known,
-                      size_t known_count, const Slice **out)
+static Err read_words(Request *rq, const char *name, char *const *words, size_t count, bool (*fits)(Slice word),
+                      const Slice **out)
 {
-    Slice *list = ARENA_ARRAY(rq->mem, Slice, count + 1);
+    Slice *list;
 
     if (count > FILTER_WORDS_MAX)
         return err_make(&INVALID_ARGUMENT, "%s: at most %d", name, FILTER_WORDS_MAX);
+    list = ARENA_ARRAY(rq->mem, Slice, count + 1);
     for (size_t i = 0; i < count; i++) {
         list[i] = slice(words[i]);
-        if (known ? !is_one_of(words[i], known, known_count)
-                  : list[i].len == 0 || list[i].len > FILTER_WORD_MAX_BYTES || slice_find_char(list[i], '\x01') >= 0)
+        if (!fits(list[i]))
             return err_make(&INVALID_ARGUMENT, "%s: there is no \"%.40s\"", name, words[i]);
     }
     *out = list;
@@ -65,9 +50,7 @@ static Err read_words(Request *rq, const char *name, char *const *words, size_t 
 
 static Err read_types(Request *rq, char *const *types, size_t count, Webhook *webhook)
 {
-    TRY(read_words(rq, "types", types, count, TYPES, ARRAY_LEN(TYPES), &webhook->types));
-    webhook->type_count = count;
-    return OK;
+    return webhook_read_types(rq->mem, types, count, TYPES, ARRAY_LEN(TYPES), webhook);
 }
 
 static Err read_url(Request *rq, const char *url, Webhook *webhook)
@@ -111,8 +94,8 @@ static Err read_filter(Request *rq, const Events__V1__WebhookFilter *in, Webhook
     *out = (WebhookFilterRow){.boxed = false};
     if (!in)
         return OK;
-    TRY(read_words(rq, "filter.domains", in->domains, in->n_domains, DOMAINS, ARRAY_LEN(DOMAINS), &out->domains));
-    TRY(read_words(rq, "filter.keywords", in->keywords, in->n_keywords, NULL, 0, &out->keywords));
+    TRY(read_words(rq, "filter.domains", in->domains, in->n_domains, domain_is_known, &out->domains));
+    TRY(read_words(rq, "filter.keywords", in->keywords, in->n_keywords, is_keyword, &out->keywords));
     out->domain_count = in->n_domains;
     out->keyword_count = in->n_keywords;
     return read_box(in->bbox, in->n_bbox, out);
@@ -303,46 +286,22 @@ static Events__V1__Delivery *delivery_of(Arena *mem, const WebhookDelivery *d)
     return out;
 }
 
-/* base64url of "<time>:<id>": where a list ended. */
-static bool read_cursor(Arena *mem, Slice cursor, int64_t *out_us, Uuid *out_id)
-{
-    Slice text, time, id;
-
-    return cursor.len <= CURSOR_MAX_BYTES && base64_decode(mem, cursor, &text) && slice_cut(text, ':', &time, &id) &&
-           slice_to_int64(time, out_us) && *out_us > 0 && uuid_parse(id, out_id);
-}
-
-static char *write_cursor(Arena *mem, const WebhookDelivery *last)
-{
-    return base64url_encode(mem,
-                            slice(arena_printf(mem, "%" PRId64 ":%s", last->created_us, uuid_text(mem, last->id))));
-}
-
 Err events_v1_list_subscription_deliveries(Request *rq, const Events__V1__ListSubscriptionDeliveriesRequest *in,
                                            Events__V1__ListSubscriptionDeliveriesReply *out)
 {
-    static const char *const STATES[] = {"", "pending", "delivered", "dead"};
-    int64_t limit = in->has_limit ? in->limit : DELIVERIES_DEFAULT, before_us = 0;
-    const char *state = in->state ? in->state : "";
-    WebhookDelivery *list;
-    Uuid before = {{0}};
+    int64_t limit = in->has_limit ? in->limit : DELIVERIES_DEFAULT;
+    WebhookPage page;
     Webhook webhook;
-    size_t count;
 
     TRY(find(rq, in->subscription_id, &webhook));
     if (limit < 1 || limit > WEBHOOK_PAGE_MAX)
         return err_make(&INVALID_ARGUMENT, "limit: 1 to %d", WEBHOOK_PAGE_MAX);
-    if (!is_one_of(state, STATES, ARRAY_LEN(STATES)))
-        return err_make(&INVALID_ARGUMENT, "state: pending, delivered or dead");
-    if (in->after && *in->after && !read_cursor(rq->mem, slice(in->after), &before_us, &before))
-        return err_make(&INVALID_ARGUMENT, "after: none of this list");
-    TRY(webhook_deliveries(rq, webhook.id, state, before_us, before, limit + 1, &list, &count));
-    out->n_items = MIN(count, (size_t)limit);
-    out->items = ARENA_ARRAY(rq->mem, Events__V1__Delivery *, count + 1);
-    for (size_t i = 0; i < out->n_items; i++)
-        out->items[i] = delivery_of(rq->mem, &list[i]);
-    if (count > (size_t)limit)
-        out->next_cursor = write_cursor(rq->mem, &list[limit - 1]);
+    TRY(webhook_deliveries(rq, webhook.id, in->state, in->after, limit, &page));
+    out->n_items = page.count;
+    out->items = ARENA_ARRAY(rq->mem, Events__V1__Delivery *, page.count + 1);
+    for (size_t i = 0; i < page.count; i++)
+        out->items[i] = delivery_of(rq->mem, &page.list[i]);
+    out->next_cursor = page.next_cursor;
     return OK;
 }
 
@@ -352,17 +311,11 @@ Err events_v1_redeliver_to_subscription(Request *rq, const Events__V1__Redeliver
     const Events *events = rq->service;
     CLEANUP(db_tx_done) DbTx tx = {0};
     Webhook webhook;
-    bool found;
-    Uuid id;
 
     (void)out;
     TRY(find(rq, in->subscription_id, &webhook));
-    if (!uuid_parse(slice(in->delivery_id), &id))
-        return err_make(&NOT_FOUND, "there is no such delivery");
     TRY(db_tx_begin(rq, &tx));
-    TRY(webhook_redeliver(&tx, webhook.id, id, &found));
-    if (!found)
-        return err_make(&NOT_FOUND, "there is no such delivery");
+    TRY(webhook_redeliver(&tx, webhook.id, in->delivery_id));
     TRY(db_tx_commit(&tx));
     webhook_sender_nudge(events->webhooks);
     return OK;

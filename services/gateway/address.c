@@ -56,6 +56,15 @@ bool address_of(const struct sockaddr *from, Address *out)
     return false;
 }
 
+Address address_network(const Address *a)
+{
+    Address network = *a;
+
+    if (memcmp(network.bytes, MAPPED, sizeof(MAPPED)) != 0)
+        memset(network.bytes + 8, 0, 8);
+    return network;
+}
+
 void address_format(const Address *a, char out[ADDRESS_TEXT_BYTES])
 {
     bool v4 = memcmp(a->bytes, MAPPED, sizeof(MAPPED)) == 0;

@@ -17,6 +17,9 @@ bool address_of(const struct sockaddr *from, Address *out);
 /* IPv4-mapped addresses in dotted form. */
 void address_format(const Address *a, char out[ADDRESS_TEXT_BYTES]);
 
+/* Whose an address is: it, or of IPv6 its /64, since who has one of these has 2^64. */
+Address address_network(const Address *a);
+
 typedef struct Networks Networks; /* immutable */
 /* "10.0.0.0/8, ::1, 192.0.2.7"; borrowed from `mem`. INVALID_ARGUMENT names what cannot be read. */
 Err networks_parse(Arena *mem, const char *list, const Networks **out) MUST_CHECK;

@@ -24,6 +24,14 @@ void header_join(Arena *mem, HeaderList *h, const char *name, const char *value)
     header_add(h, name, value);
 }
 
+bool header_has(const HeaderList *h, const char *name)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (slice_eq_nocase(slice(h->list[i].name), slice(name)))
+            return true;
+    return false;
+}
+
 struct Cors {
     bool any, development;
     size_t count;

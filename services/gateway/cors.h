@@ -17,6 +17,8 @@ void header_add(HeaderList *h, const char *name, const char *value);
 /* Appends to a header of this name, comma-separated, or adds it. */
 void header_join(Arena *mem, HeaderList *h, const char *name, const char *value);
 
+bool header_has(const HeaderList *h, const char *name);
+
 typedef struct Cors Cors; /* immutable */
 /* `origins` and `more` are lists ("*" is any); `development`: profile events lets any origin in. */
 const Cors *cors_new(Arena *mem, const char *origins, const char *more, bool development);

@@ -335,6 +335,8 @@ static const Dialect DIALECTS[] = {
                                    .cookie = "auth_token",
                                    .csrf_cookie = "csrf",
                                    .www_authenticate = true,
+                                   .policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+                                             "img-src 'self' data:; frame-ancestors 'none'",
                                    .service_desc =
                                        "</api/v1/openapi.json>; rel=\"service-desc\"; type=\"application/json\"",
                                    .auth_texts = {"a credential is needed",

@@ -94,6 +94,7 @@ typedef struct Dialect {
     bool data_always;            /* … and everywhere, no-content answers included */
     const char *trace_header;    /* that tells the trace id of an rpc, in base 32; NULL none */
     const char *echo_header;     /* of an rpc's request, that its answer repeats; NULL none */
+    const char *policy;          /* Content-Security-Policy of answers that bring none of their own; NULL none */
     const char *service_desc;    /* Link to what describes the service, of every answer under /api; NULL none */
     const char *no_upgrade_text; /* told with 400 to whoever asks for a WebSocket without an upgrade; NULL: 426 */
     const char *no_route_text;   /* of unknown paths and wrong methods; NULL: the status in words */

@@ -11,6 +11,7 @@ enum { FIELD_TEXT_MAX_BYTES = 1024, TEXT_KEPT_BYTES = 64 * 1024, SCRATCH_BYTES =
 
 struct EventStream {
     Exchange *x;
+    TallyEntry *counted; /* among its caller's */
     StreamReader reader;
     bool ended;            /* nothing comes after what is in `text` */
     uint64_t unread_bytes; /* cost of the messages in `text` */
@@ -286,17 +287,24 @@ static void look(Exchange *x)
 
 StepResult events_start(Exchange *x)
 {
+    Gateway *g = x->gateway;
+    TallyEntry *counted;
     EventStream *s;
     char credit[16];
     Err e;
 
     if (strcmp(x->method, "HEAD") == 0)
         return exchange_answer(x, 200, "text/event-stream", SLICE_LIT(""));
-    if ((int64_t)x->gateway->event_streams >= x->gateway->settings->events_max)
+    if ((int64_t)g->event_streams >= g->settings->events_max)
         return exchange_fail(x,
                              (Failure){.key = "UNAVAILABLE", .text = "too many streams at a time", .retry_after_s = 1});
+    counted = tally_take(&g->event_callers, exchange_caller(x), g->settings->events_per_caller);
+    if (!counted)
+        return exchange_fail(
+            x, (Failure){.key = "RATE_LIMITED", .text = "you have too many streams at a time", .retry_after_s = 1});
     s = xcalloc(1, sizeof(*s));
     s->x = x;
+    s->counted = counted;
     stream_reader_init(&s->reader, x->gateway, EVENTS_CREDIT_BYTES);
     s->said_ms = loop_now_ms(x->gateway->loop);
     s->deadline_ms = s->said_ms + x->op->timeout_ms;
@@ -319,6 +327,7 @@ void events_end(Exchange *x)
     if (!s)
         return;
     relays_forget(x);
+    tally_give(&x->gateway->event_callers, s->counted);
     stream_reader_done(&s->reader);
     free(s->text);
     free(s);

@@ -639,27 +639,27 @@ static void rate_came(void *data, RateDecision decision)
         (void)refuse_too_many(x);
 }
 
-/* Who has one IPv6 address has 2^64 of them. */
-static void add_network(const Exchange *x, StrBuf *key)
+static void count_as(const Exchange *x, int by, StrBuf *key)
 {
-    Address network = x->client;
+    Address network = address_network(&x->client);
     char text[ADDRESS_TEXT_BYTES];
 
-    if (memcmp(network.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
-        memset(network.bytes + 8, 0, 8);
-    address_format(&network, text);
-    strbuf_append_cstr(key, text);
+    if (by == RATE_BY_CALLER && x->key_id) {
+        strbuf_printf(key, "k%s", x->key_id);
+    } else if (by != RATE_BY_ADDRESS && x->user_id) {
+        strbuf_printf(key, "u%" PRId64, x->user_id);
+    } else {
+        address_format(&network, text);
+        strbuf_append_cstr(key, text);
+    }
 }
 
-/* Whose requests are counted together. */
-static void add_counted(const Exchange *x, const RateRule *rule, StrBuf *key)
+Slice exchange_caller(const Exchange *x)
 {
-    if (rule->by == RATE_BY_CALLER && x->key_id)
-        strbuf_printf(key, "k%s", x->key_id);
-    else if (rule->by != RATE_BY_ADDRESS && x->user_id)
-        strbuf_printf(key, "u%" PRId64, x->user_id);
-    else
-        add_network(x, key);
+    StrBuf key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
+
+    count_as(x, RATE_BY_CALLER, &key);
+    return strbuf_slice(&key);
 }
 
 static StepResult limit(Exchange *x)
@@ -671,7 +671,7 @@ static StepResult limit(Exchange *x)
         return STEP_NEXT;
     key = strbuf_new(x->mem, RATES_KEY_MAX_BYTES);
     strbuf_printf(&key, "%s|%s|", rule->name, rule->per_path ? x->op->path : rule->per_rpc ? x->op->rpc : "");
-    add_counted(x, rule, &key);
+    count_as(x, (int)rule->by, &key);
     if (!rates_take(x->gateway->rates, rule, strbuf_slice(&key), loop_now_ms(x->gateway->loop), rate_came, x, &x->rate))
         return STEP_WAIT;
     x->has_rate = true;

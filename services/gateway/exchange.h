@@ -185,6 +185,9 @@ StepResult exchange_answer_failure(Exchange *x, natsMsg *msg, const char *code);
 void exchange_write_failure(Exchange *x, Failure f, StrBuf *out);
 Failure exchange_failure_of(Exchange *x, natsMsg *msg, const char *code);
 
+/* Who asks, where callers are counted: an API key, else a user, else an address or its network. Of x->mem. */
+Slice exchange_caller(const Exchange *x);
+
 /* request.c */
 /* Body, query and path to wire bytes; what is wrong becomes x->fault. */
 void request_transcode(Exchange *x);

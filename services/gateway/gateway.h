@@ -13,6 +13,7 @@
 #include "services/gateway/profiles.h"
 #include "services/gateway/rates.h"
 #include "services/gateway/tables.h"
+#include "services/gateway/tally.h"
 #include "services/gateway/upstream.h"
 #include "shared/memory.h"
 #include "shared/revocations.h"
@@ -77,7 +78,8 @@ typedef struct Gateway {
     bool resumed;       /* a connection was woken that MHD has not looked at yet; it does not say so itself */
     int64_t body_bytes; /* of all requests, held now */
     size_t event_streams;
-    bool draining; /* /readyz says 503, answers close their connections */
+    Tally event_callers; /* how many of them each has */
+    bool draining;       /* /readyz says 503, answers close their connections */
     struct HealthCache {
         int64_t at_ms;
         bool bus, revocations, access, dispatches, redis;

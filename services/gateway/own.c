@@ -117,6 +117,8 @@ static StepResult answer_wrong_method(Exchange *x)
     if (x->profile->hides_methods)
         return exchange_fail_no_route(x, "NOT_FOUND");
     header_add(&x->out, "Allow", "GET, HEAD, OPTIONS");
+    if (strcmp(x->method, "OPTIONS") == 0 && !x->profile->options_refused)
+        return exchange_answer(x, 204, NULL, SLICE_LIT(""));
     return exchange_fail_no_route(x, "METHOD_NOT_ALLOWED");
 }
 

@@ -113,6 +113,8 @@ static void add_common_headers(Exchange *x)
     header_add(&x->out, "Referrer-Policy", "strict-origin-when-cross-origin");
     header_add(&x->out, "X-Atrium-Slot", x->gateway->slot);
     add_trace_headers(x);
+    if (x->dialect->policy && !header_has(&x->out, "Content-Security-Policy"))
+        header_add(&x->out, "Content-Security-Policy", x->dialect->policy);
     if (x->dialect->service_desc && slice_starts_with(x->raw_path, SLICE_LIT("/api/")))
         header_add(&x->out, "Link", x->dialect->service_desc);
     add_csrf_token(x);

@@ -1,5 +1,5 @@
 SERVICES += gateway
-gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c \
+gateway_PARTS := exchange.c head.c tally.c own.c health.c request.c reply.c edge_metrics.c listener.c connections.c upstream.c \
 	auth.c credentials.c jwt_keys.c csrf.c grants.c key_usage.c rates.c tables.c dialect.c problems.c profiles.c \
 	cors.c address.c assets.c backends.c answer.c relay.c relay_direct.c events.c stream_reader.c \
 	socket.c socket_upgrade.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
@@ -7,9 +7,10 @@ gateway_PARTS := exchange.c head.c own.c health.c request.c reply.c edge_metrics
 gateway_SOURCES := main.c gateway.c $(gateway_PARTS)
 # It speaks to domains by tables alone: no proto of theirs is linked.
 gateway_PROTOS :=
-gateway_TESTS := csrf_test dialect_test rates_test policy_test answer_test auth_test http_test http_auth_test socket_test socket_rules_test \
+gateway_TESTS := csrf_test tally_test dialect_test rates_test policy_test answer_test auth_test http_test http_auth_test socket_test socket_rules_test \
 	ring_test ring_random_test
 gateway_csrf_test_LINKS := csrf.c
+gateway_tally_test_LINKS := tally.c
 gateway_dialect_test_LINKS := dialect.c problems.c tables.c rates.c
 gateway_rates_test_LINKS := rates.c
 gateway_policy_test_LINKS := address.c profiles.c cors.c dialect.c

@@ -2,7 +2,6 @@
  */
 #include <sys/epoll.h>
 #include <unistd.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #include "services/gateway/connections.h"
@@ -16,12 +15,6 @@ enum {
     CODE_POLICY = 1008,
     STATUS_TOO_MANY = 429,
     STATUS_UNAVAILABLE = 503
-};
-
-struct SocketAddress {
-    Address network;
-    size_t count;
-    UT_hash_handle hh;
 };
 
 /* --- what one rpc's connections share ----------------------------------------------------------------------------- */
@@ -68,49 +61,24 @@ static SocketGroup *group_of(Sockets *all, const Operation *op)
 }
 
 /* --- how many ----------------------------------------------------------------------------------------------------- */
-/* Who has one IPv6 address has 2^64 of them. */
-static Address network_of(Address a)
+static TallyEntry *count_address(Sockets *all, const Address *client)
 {
-    if (memcmp(a.bytes, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12) != 0)
-        memset(a.bytes + 8, 0, 8);
-    return a;
-}
+    Address network = address_network(client);
 
-static SocketAddress *count_address(Sockets *all, Address client)
-{
-    Address network = network_of(client);
-    SocketAddress *a;
-
-    HASH_FIND(hh, all->addresses, &network, sizeof(network), a);
-    if (!a) {
-        a = xcalloc(1, sizeof(*a));
-        a->network = network;
-        HASH_ADD(hh, all->addresses, network, sizeof(a->network), a);
-    }
-    if ((int64_t)a->count >= all->g->settings->sockets_per_address)
-        return NULL;
-    a->count++;
-    return a;
-}
-
-static void uncount_address(Sockets *all, SocketAddress *a)
-{
-    if (!a || --a->count)
-        return;
-    HASH_DEL(all->addresses, a);
-    free(a);
+    return tally_take(&all->addresses, slice_of((const char *)network.bytes, sizeof(network.bytes)),
+                      all->g->settings->sockets_per_address);
 }
 
 Socket *socket_reserve(Exchange *x, int *out_status)
 {
     Sockets *all = x->gateway->sockets;
-    SocketAddress *address = NULL;
+    TallyEntry *address = NULL;
     Socket *s;
 
     *out_status = STATUS_UNAVAILABLE;
     if (all->open < all->limit && !all->draining) {
         *out_status = STATUS_TOO_MANY;
-        address = count_address(all, x->client);
+        address = count_address(all, &x->client);
     }
     if (!address) {
         counter_add(all->refused, 1);
@@ -182,7 +150,7 @@ void socket_free(Socket *s)
     all->count--;
     if (s->address) { /* never began: socket_gone did not see it */
         all->open--;
-        uncount_address(all, MOVE(s->address));
+        tally_give(&all->addresses, MOVE(s->address));
     }
     s->group->count--;
     socket_io_done(s);
@@ -239,7 +207,7 @@ void socket_gone(Socket *s, SocketEnd why)
     close(s->fd);
     s->fd = -1;
     socket_io_done(s);
-    uncount_address(all, MOVE(s->address));
+    tally_give(&all->addresses, MOVE(s->address));
     all->open--;
     gauge_add(s->group->open, -1);
     counter_add(s->group->ends[s->end], 1);

@@ -94,9 +94,6 @@ typedef struct SocketGroup {
     Counter *frames_in, *frames_out, *bytes_in, *bytes_out, *ends[SOCKET_ENDS];
 } SocketGroup;
 
-/* How many one address has. */
-typedef struct SocketAddress SocketAddress;
-
 struct Socket {
     Sockets *all;
     Socket *prev, *next;             /* among all */
@@ -110,7 +107,7 @@ struct Socket {
     Tables *tables;
     const Operation *op;
     const Profile *profile;
-    SocketAddress *address;
+    TallyEntry *address;
     uint64_t number;
     char client[ADDRESS_TEXT_BYTES];
     RingSocket *ring;
@@ -162,7 +159,7 @@ struct Sockets {
     Socket *list, *dirty;
     size_t count, open, limit;
     SocketGroup *groups;
-    SocketAddress *addresses;
+    Tally addresses;
     SocketFramer *framers;
     size_t framer_count;
     LoopTimer *timer;

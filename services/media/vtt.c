@@ -174,8 +174,8 @@ static void put_char(StrBuf *out, Slice *s)
     *s = slice_skip(*s, entity ? entity : 1);
 }
 
-/* ".loud.red" behind a tag's name, as far as they are words. None ends with a hyphen: two and the tag's end are an arrow,
- * which would make the line times. */
+/* ".loud.red" behind a tag's name, as far as they are words. None ends with a hyphen: two and the tag's end are an
+ * arrow, which would make the line times. */
 static void put_classes(StrBuf *out, Slice *s)
 {
     while (s->len > 1 && s->ptr[0] == '.') {

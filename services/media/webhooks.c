@@ -4,52 +4,20 @@
 #include "services/media/store_quota.h"
 #include "shared/webhook.h"
 
-enum { CURSOR_MAX_BYTES = 128 };
-
 static const char *const TYPES[] = {"media.item.queued", "media.item.processing", "media.item.ready",
                                     "media.item.failed", "media.item.trashed",    "media.item.restored",
                                     "media.item.deleted"};
 
-static Err no_webhook(void)
-{
-    return err_make(&NOT_FOUND, "webhook not found");
-}
-
-/* The caller's own; others have none such. */
 static Err find(Request *rq, const char *id, Webhook *out)
 {
-    Uuid uuid;
-
-    if (!uuid_parse(slice(id), &uuid))
-        return no_webhook();
-    TRY(webhook_find(rq, rq->caller.user_id, uuid, out));
-    return uuid_is_nil(out->id) ? no_webhook() : OK;
+    return webhook_find(rq, rq->caller.user_id, id, out);
 }
 
 /* ---------------------------------------------------------------------------------------- what is said of one */
 
-static bool type_known(const char *type)
-{
-    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
-        if (strcmp(type, TYPES[i]) == 0)
-            return true;
-    return false;
-}
-
 static Err read_types(Request *rq, char *const *types, size_t count, Webhook *webhook)
 {
-    Slice *list = ARENA_ARRAY(rq->mem, Slice, count + 1);
-
-    if (count > WEBHOOK_TYPES_MAX)
-        return err_make(&INVALID_ARGUMENT, "types: at most %d", WEBHOOK_TYPES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (!type_known(types[i]))
-            return err_make(&INVALID_ARGUMENT, "types: there is no \"%.40s\"", types[i]);
-        list[i] = slice(types[i]);
-    }
-    webhook->types = list;
-    webhook->type_count = count;
-    return OK;
+    return webhook_read_types(rq->mem, types, count, TYPES, ARRAY_LEN(TYPES), webhook);
 }
 
 static Err read_url(const Request *rq, const char *url, Webhook *webhook)
@@ -218,39 +186,20 @@ static Media__V1__Delivery *delivery_of(Arena *mem, const WebhookDelivery *d)
     return out;
 }
 
-/* base64url of "<time>:<id>": where a list ended. */
-static bool read_cursor(Arena *mem, Slice cursor, int64_t *out_us, Uuid *out_id)
-{
-    Slice text, time, id;
-
-    return cursor.len <= CURSOR_MAX_BYTES && base64_decode(mem, cursor, &text) && slice_cut(text, ':', &time, &id) &&
-           slice_to_int64(time, out_us) && *out_us > 0 && uuid_parse(id, out_id);
-}
-
 Err media_v1_list_deliveries(Request *rq, const Media__V1__ListDeliveriesRequest *in,
                              Media__V1__ListDeliveriesReply *out)
 {
-    int64_t limit = page_size_of(in->has_page_size, in->page_size), before_us = 0;
-    const char *state = in->state ? in->state : "";
-    WebhookDelivery *list;
-    Uuid before = {0};
+    int64_t limit = MIN(page_size_of(in->has_page_size, in->page_size), WEBHOOK_PAGE_MAX);
+    WebhookPage page;
     Webhook webhook;
-    size_t count;
 
     TRY(find(rq, in->webhook_id, &webhook));
-    if (*state && strcmp(state, "pending") != 0 && strcmp(state, "delivered") != 0 && strcmp(state, "dead") != 0)
-        return err_make(&INVALID_ARGUMENT, "state: pending, delivered or dead");
-    if (in->cursor && !read_cursor(rq->mem, slice(in->cursor), &before_us, &before))
-        return err_make(&INVALID_ARGUMENT, "cursor: none of this list");
-    TRY(webhook_deliveries(rq, webhook.id, state, before_us, before, limit + 1, &list, &count));
-    out->n_deliveries = MIN(count, (size_t)limit);
-    out->deliveries = ARENA_ARRAY(rq->mem, Media__V1__Delivery *, count + 1);
-    for (size_t i = 0; i < out->n_deliveries; i++)
-        out->deliveries[i] = delivery_of(rq->mem, &list[i]);
-    if (count > (size_t)limit)
-        out->next_cursor =
-            base64url_encode(rq->mem, slice(arena_printf(rq->mem, "%" PRId64 ":%s", list[limit - 1].created_us,
-                                                         uuid_text(rq->mem, list[limit - 1].id))));
+    TRY(webhook_deliveries(rq, webhook.id, in->state, in->cursor, limit, &page));
+    out->n_deliveries = page.count;
+    out->deliveries = ARENA_ARRAY(rq->mem, Media__V1__Delivery *, page.count + 1);
+    for (size_t i = 0; i < page.count; i++)
+        out->deliveries[i] = delivery_of(rq->mem, &page.list[i]);
+    out->next_cursor = page.next_cursor;
     return OK;
 }
 
@@ -259,16 +208,10 @@ Err media_v1_redeliver(Request *rq, const Media__V1__RedeliverRequest *in, Media
     const Media *media = rq->service;
     CLEANUP(db_tx_done) DbTx tx = {0};
     Webhook webhook;
-    bool found;
-    Uuid id;
 
     TRY(find(rq, in->webhook_id, &webhook));
-    if (!uuid_parse(slice(in->delivery_id), &id))
-        return err_make(&NOT_FOUND, "delivery not found");
     TRY(db_tx_begin(rq, &tx));
-    TRY(webhook_redeliver(&tx, webhook.id, id, &found));
-    if (!found)
-        return err_make(&NOT_FOUND, "delivery not found");
+    TRY(webhook_redeliver(&tx, webhook.id, in->delivery_id));
     TRY(db_tx_commit(&tx));
     webhook_sender_nudge(media->webhooks);
     SET(out, success, true);

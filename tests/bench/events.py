@@ -6,7 +6,7 @@ events.py load URL COUNT    hands in COUNT events by batches, as a job with prog
 events.py keyed URL COUNT   one write after the other, each with a key of its own; prints median and p95 in ms
 events.py paths URL lists|events    paths to ask for: lists with two filters, single events
 events.py time URL PATH COUNT   GETs one after the other; prints median and p95 in ms, and the bytes of one answer
-The key is in the environment (BENCH_KEY)."""
+The key is in the environment (BENCH_KEY); BENCH_SEED makes other events."""
 import datetime
 import http.client
 import json
@@ -188,6 +188,8 @@ def paths(url, what):
 
 
 def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     what, url, *rest = sys.argv[1:]
     if what == "load":
         load(url, int(rest[0]))

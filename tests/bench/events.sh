@@ -83,6 +83,7 @@ section_events() {
         a="$(median events_calendar.p50)"
     goal "events: a write with a key, on disk (ms)" "$(median events_keyed.p50)" "< 5" 'a < 5' \
         a="$(median events_keyed.p50)"
+    note "events: the bare reference's edge in these rounds, CPU (us a request)" "$(median reference.edge)"
     scaled_goal "events: handed in" events_ingest 400
     scaled_goal "events: lists" events_list 1500
     scaled_goal "events: one event" events_detail 8000

@@ -18,6 +18,7 @@ ITEMS_MAX = 3           # of each writer: making films takes processors; then it
 PIECES = 12             # of an upload that becomes an item
 PIECE_BYTES = 4096
 ENDLESS_BYTES = 1 << 30
+TOKEN_S = 600  # a token is renewed well before its quarter of an hour is over
 PAUSE_S = 0.1
 # As the gateway waits for a data plane, GATEWAY_RELAY_ANSWER_TIMEOUT.
 RELAY_S = 60.0
@@ -62,7 +63,7 @@ class Writer:
 
     def __init__(self, history, gateways):
         self.http, self.gateways = Client(history, gateways), list(gateways)
-        self.account, self.token, self.uploads, self.upload = None, None, [], None
+        self.account, self.token, self.renew, self.uploads, self.upload = None, None, 0, [], None
 
     def anywhere(self):
         return random.choice(self.gateways)
@@ -73,7 +74,7 @@ class Writer:
         self.account = self.account or caller.register()
         login = self.account and caller.login(self.account)
         if login:
-            self.token = login.token
+            self.token, self.renew = login.token, time.monotonic() + TOKEN_S
         return bool(login)
 
     def create(self, data, gateway=None):
@@ -122,6 +123,8 @@ class Writer:
         return asked.value if item else None
 
     def step(self, clip, gateways):
+        if self.token and time.monotonic() > self.renew:
+            self.sign_in(gateways)
         if self.upload is None:
             if self.sign_in(gateways):
                 self.upload = self.create(another(clip) if len(self.uploads) < ITEMS_MAX else None)

@@ -44,7 +44,7 @@ gateway_answer_FUZZ := services/gateway/answer_fuzz.c services/gateway/answer.c
 gateway_auth_FUZZ := services/gateway/auth_fuzz.c \
 	$(addprefix services/gateway/,auth.c credentials.c jwt_keys.c grants.c key_usage.c)
 gateway_socket_FUZZ := services/gateway/socket_fuzz.c \
-	$(addprefix services/gateway/,socket.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
+	$(addprefix services/gateway/,socket.c address.c tally.c socket_io.c socket_frame.c socket_request.c socket_login.c socket_attach.c \
 	stream_reader.c tables.c rates.c dialect.c)
 # The bus is the script's, and pauses are over at once.
 gateway_socket_FUZZ_LDFLAGS := -lwslay $(addprefix -Wl$(comma)--wrap=,bus_instance bus_publish_lossy loop_timer_set)
@@ -65,7 +65,7 @@ media_cursor_FUZZ := services/media/lists_fuzz.c services/media/lists.c
 events_node_FUZZ := services/events/node_fuzz.c $(addprefix services/events/,terms.c node.c node_json.c)
 events_members_FUZZ := services/events/members_fuzz.c services/events/members.c
 events_negotiate_FUZZ := services/events/negotiate_fuzz.c services/events/negotiate.c
-events_feed_FUZZ := services/events/feed_ask_fuzz.c services/events/feed_ask.c
+events_feed_FUZZ := services/events/feed_ask_fuzz.c services/events/feed_ask.c services/events/lifecycle.c
 events_rdf_FUZZ := services/events/rdf_fuzz.c $(addprefix services/events/,rdf.c terms.c node.c node_json.c)
 events_rdf_FUZZ_LDFLAGS := -lm
 events_html_FUZZ := services/events/html_fuzz.c services/events/html.c

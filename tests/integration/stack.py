@@ -23,6 +23,7 @@ TEST_SETTINGS = {
     "SHUTDOWN_TIMEOUT": "5s",
 }
 UP_TRIES = 3  # a start on a busy machine may run out of time
+STARTED_AGAIN = []  # what was said of starts that were tried again, for whoever tells it
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "ATRIUM_BUILD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
 
 
@@ -110,9 +111,9 @@ class Stack:
                 self.output = self.atrium("up", "--free-ports", "--gateways", str(self.gateways), *options, timeout=180)
                 break
             except (AssertionError, subprocess.TimeoutExpired) as fault:
-                if tries + 1 == (UP_TRIES if new else 1):
+                if tries + 1 == (UP_TRIES if new else 1) or self.complaints():
                     raise
-                print(f"a stack did not start, once more: {fault}", flush=True)
+                STARTED_AGAIN.append(f"a stack did not start, once more: {' '.join(str(fault).split())[-250:]}")
                 self.run("down", "--wipe", timeout=120)
                 shutil.rmtree(self.folder / "stack", ignore_errors=True)
         self.ports = dict(line.split("=", 1) for line in (self.folder / "stack/ports.env").read_text().splitlines()
@@ -146,6 +147,8 @@ class Stack:
     def mend(self):
         """Starts again what ended unasked, so that one death is not the failure of all tests that come later. What died,
         with its last words."""
+        if not (self.folder / "stack/ports.env").exists():  # it was taken down
+            return ""
         dead = [name for name, row in self.status().items() if row["pid"] is None]
         if not dead:
             return ""

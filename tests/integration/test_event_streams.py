@@ -255,3 +255,27 @@ def test_there_is_a_largest_number():
         client.close()
     finally:
         edge.stop()
+
+
+def test_each_caller_has_a_share():
+    """Of an address two, and two more of a user, wherever he asks from; what ends is free again."""
+    edge = Edge({"GATEWAY_EVENT_STREAMS_PER_CALLER": "2"})
+    mine = f"GET /mine/x HTTP/1.1\r\nAuthorization: Bearer {token()}"
+    try:
+        edge.start()
+        producer = Producer(edge.nats_url)
+        clients = [watch(edge, producer)[0] for _ in range(2)]
+        refused = edge.ask("GET /watch/x HTTP/1.1")
+        assert refused.status == 429 and refused.headers["retry-after"] == "1", refused.head
+        assert refused.headers["content-type"] == "application/problem+json"
+        clients += [watch(edge, producer, mine)[0] for _ in range(2)]
+        assert edge.ask(mine).status == 429
+        clients.pop(0).close()
+        poll(lambda: edge.metric("atrium_event_streams") == 3, PATIENCE)
+        clients.append(watch(edge, producer)[0])
+        assert edge.ask("GET /watch/x HTTP/1.1").status == 429
+        for client in clients:
+            client.close()
+        poll(lambda: edge.metric("atrium_event_streams") == 0, PATIENCE)
+    finally:
+        edge.stop()

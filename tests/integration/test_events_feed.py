@@ -15,8 +15,10 @@ from receiver import Receiver, verified
 from stack import running
 from uploads import kill, start
 
-SETTINGS = {"WEBHOOK_RETRY": "50ms", "WEBHOOK_ATTEMPTS": "3", "WEBHOOK_TIMEOUT": "2s"}
+SETTINGS = {"GATEWAY_EVENT_STREAMS_PER_CALLER": "2000", "FEED_STREAMS_PER_ADDRESS": "2000",
+            "WEBHOOK_RETRY": "50ms", "WEBHOOK_ATTEMPTS": "3", "WEBHOOK_TIMEOUT": "2s"}
 WRITERS, EACH = 50, 6
+CROWD = 1000
 TOLD_S = 2 * PATIENCE  # a webhook is told within two seconds
 
 
@@ -339,13 +341,24 @@ def test_a_stream_over_a_restart_loses_and_repeats_nothing(stack, commons, here)
     assert len(set(ulids)) == len(ulids) and set(submitted) <= set(ulids)
 
 
-def test_many_watch_at_once(commons, here):
-    watches = [Watch(commons.api.url, f"{FEED}?since={here}") for _ in range(200)]
-    ulid = commons.submit()
+def test_a_thousand_watch_at_once(commons, here):
+    """Of one gateway and one instance: each gets every change, in the same order, without waiting for the others."""
+    watches = [Watch(commons.api.url, f"{FEED}?since={here}", timeout=TOLD_S * PATIENCE) for _ in range(CROWD)]
     for watch in watches:
         assert watch.next()[0] == "position"
-        assert watch.next()[1]["event_ulid"] == ulid
+    ulid = commons.submit()
+    for i in range(3):
+        commons.rename(ulid, f"Name {i} of what a thousand watch")
+    commons.delete(ulid)
+    done = time.monotonic()
+    wanted = [(c["action"], c["sequence_number"]) for c in of(commons, here, 5)]
+    assert [action for action, _ in wanted] == ["create", "update", "update", "update", "delete"]
+    for watch in watches:
+        got = [watch.next()[1] for _ in wanted]
+        assert [(c["action"], c["sequence_number"]) for c in got] == wanted
+        assert {c["event_ulid"] for c in got} == {ulid}
         watch.close()
+    assert time.monotonic() - done < TOLD_S * PATIENCE
 
 
 # ---------------------------------------------------------------------------------------------- webhooks

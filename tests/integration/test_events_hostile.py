@@ -410,6 +410,42 @@ def test_what_joins_nothing(commons, nothing_stored, path, body):
     refused(send(commons, path, body, commons.admin), 400)
 
 
+# ------------------------------------------------------------------------------------------------------------ parameters
+LONG = "x" * 201
+EVENT_PARAMETERS = [
+    "limit=0", "limit=-1", "limit=201", "limit=x", "limit=1e2", "limit=99999999999999999999", "startDate=2027-13-01", "startDate=2027-02-30",
+    "startDate=0000-00-00", "startDate=2027-02-01T00:00:00Z", "endDate=99999-01-01", "endDate='", "venueId=x", "organizerId='--",
+    "state=deleted", "domain=x", f"q={LONG}", f"locality={LONG}", "keywords=" + ",".join("abcdefghijklmnopqrstu"), "near_lon=1",
+    "near_lat=nan&near_lon=0", "near_lat=1e999&near_lon=0", "near_lat=91&near_lon=0", "near_lon=181&near_lat=0", "radius=1",
+    *[f"radius={r}&near_lat=1&near_lon=1" for r in ("0", "-1", "101", "nan", "inf", "x")],
+    *[f"bbox={b}" for b in ("1,2,3", "a,b,c,d", "nan,nan,nan,nan", "-181,0,0,0", "0,5,0,1", "1,2,3,4,5", "inf,0,0,0")], "price_max=x",
+    "price_max=nan", "price_max=-1", "price_max=1e999", "free=maybe", "mode=x", "occurrences=x", "updated_since=yesterday", "sort=x",
+    "sort=relevance", "sort=distance", "facets=x", "facets=domain,'", "context=x", "schedule=x", "after=%27"]
+ENTITY_PARAMETERS = ["limit=0", "limit=201", f"q={LONG}", f"city={LONG}", "sort=x", "order=sideways", "context=x", "after=%27"]
+POINTS = ["near_lat=1", "near_lon=nan&near_lat=1", "near_lat=1e999&near_lon=0", "radius=0&near_lat=1&near_lon=1", "near_place=x&near_lat=1&near_lon=1"]
+FEED_PARAMETERS = ["limit=0", "limit=201", "limit=x", "action=destroy", "entity=user", "include_snapshot=perhaps", "since=yesterday",
+                   "since=2027-02-30T00:00:00Z", "since=99999-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("path, query", [
+    *[("/api/v1/events", q) for q in EVENT_PARAMETERS], *[("/api/v1/events.ics", q) for q in EVENT_PARAMETERS if "facets" not in q],
+    *[(f"/api/v1/{kind}", q) for kind in ("places", "organizations") for q in ENTITY_PARAMETERS],
+    *[("/api/v1/places", q) for q in POINTS], *[(FEED, q) for q in FEED_PARAMETERS]], ids=lambda v: v[:40])
+def test_parameters_that_are_none(commons, path, query):
+    """Told by name, whatever else is asked for."""
+    problem = refused(commons.api.get(f"{path}?{query}"), 400)
+    name = query.split("=")[0]
+    told = [e["pointer"] for e in problem.get("errors", [])]
+    assert any(t in ("/" + name, "/near_lat", "/near_lon") for t in told) or name in problem["detail"], problem
+
+
+def test_what_is_not_known_is_told_and_ignored(commons):
+    answer = commons.api.get("/api/v1/events?__proto__=1&lang=fr&%3Cscript%3E=1&" + "&".join(f"p{i}=x" for i in range(100)))
+    assert answer.status_code == 200 and len(answer.json()["warnings"]) == 20, "bounded"
+    assert 'unknown parameter "__proto__" is ignored' in answer.json()["warnings"][0]
+    refused(commons.api.get("/api/v1/events?" + "&".join(f"p{i}=x" for i in range(300))), 400)
+
+
 # --------------------------------------------------------------------------------------------------------------- cursors
 def encoded(text):
     return base64.urlsafe_b64encode(text if isinstance(text, bytes) else text.encode()).decode().rstrip("=")

@@ -256,3 +256,22 @@ def test_counts(api, events):
     answer = api.get("/api/v1/stats")
     assert answer.headers["Cache-Control"] == "public, max-age=300"
     assert answer.json()["total_events"] >= 4 and answer.json()["total_users"] == 0
+
+
+def test_where_a_town_is_and_what_is_there(api, town, events):
+    answer = api.get("/api/v1/geocode", params={"q": f" {town.upper()} "})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert 50 < found["latitude"] < 50.4 and found["longitude"] == pytest.approx(-70) and found["display_name"] == town
+    assert found["source"] == "places" and found["cached"] is False and found["attribution"]
+    assert api.get("/api/v1/geocode", params={"q": town, "countrycodes": "de, fr"}).status_code == 404
+    assert api.get("/api/v1/geocode", params={"q": "Nowhere" + secrets.token_hex(6)}).status_code == 404
+    for query in ("", "?q=%20", "?q=" + "x" * 201):
+        assert api.get("/api/v1/geocode" + query).status_code == 400, query
+    near = api.get("/api/v1/reverse-geocode", params={"lat": 50.201, "lon": -70})
+    assert near.status_code == 200, near.text
+    assert near.json()["address"] == {"city": town, "state": "ON"} and near.json()["display_name"] == f"Hall 2 {town}, {town}, ON"
+    assert (near.json()["latitude"], near.json()["longitude"]) == (50.2, -70)
+    assert api.get("/api/v1/reverse-geocode", params={"lat": -50, "lon": 170}).status_code == 404
+    wrong = api.get("/api/v1/reverse-geocode", params={"lat": 91})
+    assert wrong.status_code == 400 and {e["pointer"] for e in wrong.json()["errors"]} == {"/lat", "/lon"}
