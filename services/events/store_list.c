@@ -470,8 +470,10 @@ static Err read_cards(Request *rq, const CardSlot *const *missing, size_t count)
     for (int i = 0; i < rows.count; i++) {
         const CardSlot *slot = missing[db_get_int64(&rows, i, 0) - 1];
 
-        if (!sees_all && !db_get_bool(&rows, i, 4) && db_get_int64(&rows, i, 1) != *slot->rendered)
-            continue; /* it was another text that the caller may see */
+        if (!sees_all && !db_get_bool(&rows, i, 4) && db_get_int64(&rows, i, 1) != *slot->rendered) {
+            *slot->card = SLICE_LIT(""); /* it was another text that the caller may see; one of any number was found */
+            continue;
+        }
         *slot->rendered = db_get_int64(&rows, i, 1);
         if (slot->updated_us)
             *slot->updated_us = db_get_time_us(&rows, i, 2);
