@@ -24,8 +24,9 @@ typedef struct SeriesRule {
 /* Between event_init and event_save of a new event, and between event_load and event_save of a known one: makes or
  * joins the series of this source and key. The first event of a series gets its occurrences, one that joins it keeps
  * its own. Place and prices of the event's last occurrence that was not edited by itself are the pattern; it may have
- * none yet. A new event has an id afterwards. INVALID_ARGUMENT names what is wrong with rule or dates. */
-Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *rule, EventEntity *event) MUST_CHECK;
+ * none yet. What was taken out of the event by hand stays out, whatever `said` has. A new event has an id afterwards.
+ * INVALID_ARGUMENT names what is wrong with rule or dates. */
+Err series_apply(const EntityWriter *w, Uuid source, const SeriesRule *said, EventEntity *event) MUST_CHECK;
 
 /* As schema.org has it, for eventSchedule; NULL where it has no words for the rule: then the occurrences tell. */
 Node *series_schedule(Arena *mem, const Rrule *rule, const SeriesRule *series);
