@@ -1,5 +1,4 @@
 """What is made of an item by the item's own address, and captions that its owner brings."""
-import os
 import re
 
 import m3u8
@@ -12,7 +11,7 @@ from media_api import Library, error
 from polling import poll
 from stack import running
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("ATRIUM_URL")), reason="needs the real transcoder beside it")
+pytestmark = pytest.mark.local  # the real transcoder is beside it
 SRT = b"1\r\n00:00:00,200 --> 00:00:00,900\r\nOne <i>italic</i>\r\n\r\n2\r\n00:00:01,000 --> 00:00:01,500\r\nTwo & <b>bold\r\n"
 
 
