@@ -165,7 +165,7 @@ static size_t take_waiting(DbBatch *b, Read *list[BATCH_MAX])
             list[count++] = read;
     }
     if (b->writes)
-        qsort(list, count, sizeof *list, by_order);
+        qsort(list, count, sizeof(void *), by_order);
     return count;
 }
 
