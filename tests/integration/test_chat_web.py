@@ -4,7 +4,7 @@ import pytest
 
 from api import Api
 from replay import TRACES, Replay
-from stack import Stack
+from stack import running
 
 pytestmark = pytest.mark.local
 HOST = "chat.test"
@@ -12,16 +12,29 @@ HOST = "chat.test"
 
 @pytest.fixture(scope="module")
 def web():
-    own = Stack(gateways=2, settings={"GATEWAY_HOSTS": f"{HOST}=chat-web"})
-    try:
-        yield own.up()
-    finally:
-        own.destroy()
+    with running(gateways=2, settings={"GATEWAY_HOSTS": f"{HOST}=chat-web"}) as own:
+        yield own
 
 
-@pytest.mark.parametrize("trace", sorted(path.stem for path in TRACES.glob("chat-web-*.json")))
+@pytest.fixture(scope="module")
+def web_everywhere():
+    with running(settings={"CHAT_DIALECT": "web"}) as own:
+        yield own
+
+
+def traces():
+    return pytest.mark.parametrize("trace", sorted(path.stem for path in TRACES.glob("chat-web-*.json")))
+
+
+@traces()
 def test_trace(web, clients, trace):
     Replay(Api(web.url), clients, web.url, HOST).play(trace)
+
+
+@traces()
+def test_trace_at_any_host(web_everywhere, clients, trace):
+    """CHAT_DIALECT=web: for an installation that has no other client."""
+    Replay(Api(web_everywhere.url), clients, web_everywhere.url, "any.test").play(trace)
 
 
 def test_another_host_speaks_as_others_do(web, clients):
