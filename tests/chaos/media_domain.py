@@ -102,6 +102,8 @@ class Writer:
         last = upload.offset + len(piece) == upload.length
         asked = op("tus_complete" if last else "tus_append", upload.media_id, gateway or self.anywhere(), RELAY_S,
                    value=upload.offset + len(piece), good=(204,), relayed="media")
+        # 423: who wrote before could not say that it was done with it, its database being away.
+        asked.refused = (423,)
         said = self.http.call_raw(asked, "PATCH", upload.path, self.token, piece,
                                   {**TUS, "Content-Type": "application/offset+octet-stream",
                                    "Upload-Offset": str(upload.offset)})
