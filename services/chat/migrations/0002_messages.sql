@@ -171,7 +171,9 @@ $$;
 
 -- A message that is text and nothing else, with the row that tells of it: in one statement, which is a transaction. Takes
 -- the locks, looks whether its author may post still, and whether its id, drawn before the locks, comes after all that
--- is there. False: not so, and nothing is done.
+-- is there. False: not so, and nothing is done. A guild that is being changed is not waited for either: posts of all guilds
+-- share transactions (db_write_together), and the slow way has a connection of its own to wait on. A channel's lock is: other
+-- posts hold it, and only for a moment.
 CREATE FUNCTION post_plain(in_channel bigint, in_guild bigint, in_author bigint, in_id bigint, in_content text,
                            row_id uuid, row_key text, row_subject text, row_type text, row_payload bytea)
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -182,7 +184,9 @@ DECLARE
     last_id bigint;
 BEGIN
     IF in_guild IS NOT NULL THEN
-        locked := pg_advisory_xact_lock_shared(hashtextextended(prefix || in_guild, 0));
+        IF NOT pg_try_advisory_xact_lock_shared(hashtextextended(prefix || in_guild, 0)) THEN
+            RETURN false;
+        END IF;
     END IF;
     locked := pg_advisory_xact_lock(hashtextextended(prefix || in_channel, 0));
     SELECT CASE WHEN in_guild IS NULL -- as in enter_channel
