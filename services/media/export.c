@@ -7,6 +7,7 @@
 #include "services/media/store_export.h"
 #include "services/media/uploads.h"
 #include "shared/bytes.h"
+#include "shared/sha256.h"
 #include "shared/strbuf.h"
 #include "shared/zip.h"
 
@@ -252,6 +253,28 @@ static Err open_export(Request *rq, void *data, uint64_t offset, uint64_t length
     return OK;
 }
 
+/* The same for the same bytes: a collection changes, and the rest of one archive must not be put behind the beginning
+ * of another. */
+static char *etag_of(Arena *mem, const Export *export)
+{
+    char *out = arena_alloc_raw(mem, SHA256_HEX_BYTES, 1);
+    Sha256 hash;
+
+    sha256_init(&hash);
+    for (size_t i = 0; i < export->count; i++) {
+        const ZipEntry *e = &export->entries[i];
+        char numbers[64];
+        int len = snprintf(numbers, sizeof(numbers), "%" PRIu64 " %" PRId64 " %zu ", e->size_bytes, e->modified_ms,
+                           e->name.len);
+
+        sha256_update(&hash, slice_of(numbers, (size_t)len));
+        sha256_update(&hash, e->name);
+        sha256_update(&hash, slice_of(e->own, strlen(e->own) + 1));
+    }
+    sha256_hex(&hash, out);
+    return out;
+}
+
 static Err begin_export(BytesExchange *x)
 {
     Request *rq = bytes_request(x);
@@ -273,6 +296,7 @@ static Err begin_export(BytesExchange *x)
                .open = open_export,
                .data = export,
                .content_type = "application/zip",
+               .etag = etag_of(rq->mem, export),
                .cache_control = "private, no-store",
                .disposition = bytes_disposition(
                    rq->mem, true, slice(arena_printf(rq->mem, "%s.zip", *list.title ? list.title : "export")))});

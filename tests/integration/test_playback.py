@@ -189,17 +189,23 @@ def test_a_collection_is_exported_by_its_link_where_it_may_be(mine, shared, clip
     mine.ok("PUT", f"{path}/share", {"allow_download": False})
     assert "export_url" not in see(mine, path, token)
     mine.ok("PUT", f"{path}/share", {"allow_download": True})
-    unfinished = mine.upload(b"not a film, and not ready", filename="raw.bin")
-    mine.ok("POST", f"{path}/add", {"media_id": unfinished})
+    broken = mine.upload(clip.read_bytes()[:1000], filename="broken.mp4")
+    assert mine.settled(broken)["status"] == "failed"
+    mine.ok("POST", f"{path}/add", {"media_id": broken})
     url = see(mine, path, token)["export_url"]
     answer = requests.get(url, timeout=60)
     assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None and archive.read(clip.name) == clip.read_bytes()
-    part = requests.get(url, headers={"Range": "bytes=10-19"}, timeout=60)
+        assert archive.namelist() == [clip.name]
+    rest = {"Range": "bytes=10-19", "If-Range": answer.headers["ETag"]}
+    part = requests.get(url, headers=rest, timeout=60)
     assert part.status_code == 206 and part.content == answer.content[10:20]
     own = mine.ok("GET", path)["export_url"]
-    assert requests.get(own, timeout=60).status_code == 200
+    whole = requests.get(own, headers=rest, timeout=60)  # another archive: its part would not fit to what one has
+    assert whole.status_code == 200 and whole.headers["ETag"] != answer.headers["ETag"]
+    with zipfile.ZipFile(io.BytesIO(whole.content)) as archive:
+        assert sorted(archive.namelist()) == ["broken.mp4", clip.name]
     mine.ok("PUT", f"{path}/share", {"allow_download": False})
     assert requests.get(url, timeout=30).status_code == 403  # at once
     assert requests.get(own, timeout=60).status_code == 200
