@@ -18,7 +18,7 @@ static const char *header_or(natsMsg *msg, const char *name, const char *otherwi
     return value ? value : otherwise;
 }
 
-static int64_t read_timeout_ms(natsMsg *msg, const RpcMethod *method)
+int64_t rpc_timeout_ms(natsMsg *msg, const RpcMethod *method)
 {
     int64_t value;
 
@@ -104,7 +104,7 @@ static Exchange *read_exchange(const Work *work, Arena *mem)
         .client_address = header_or(msg, "Atrium-Client", ""),
         .id = header_or(msg, "X-Request-Id", ""),
         .clock = server->o.clock,
-        .deadline_ms = work->received_us / 1000 + read_timeout_ms(msg, work->endpoint->handler->method),
+        .deadline_ms = work->received_us / 1000 + rpc_timeout_ms(msg, work->endpoint->handler->method),
         .db = server->o.db,
         .client = server->o.client,
         .log = server->o.log,

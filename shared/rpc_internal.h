@@ -82,6 +82,8 @@ char *rpc_error_text(Arena *mem, Err e);
 /* --- rpc_dispatch.c ---------------------------------------------------------------------------------------------- */
 /* Answers, or leaves it to rpc_finish: true means that `mem` now belongs to the request. Destroys the message. */
 bool rpc_dispatch(const Work *work, Arena *mem);
+/* How long its caller waits from the moment it was sent on. */
+int64_t rpc_timeout_ms(natsMsg *msg, const RpcMethod *method);
 /* A reply that says no, with a packed Status. */
 void rpc_refuse(RpcServer *server, const char *reply, const Reason *reason, const char *text, Slice status);
 

@@ -407,6 +407,44 @@ static void a_full_queue_answers_at_once(void **state)
     assert_true(gauge_value(length) == 0.0);
 }
 
+/* The lane has seen that a request takes about SLOW_MS; two wait, and the third has less time than they need. */
+static void what_cannot_end_in_time_is_refused_at_once(void **state)
+{
+    enum { SLOW_MS = 100, TIMES = 12 };
+    World *w = *state;
+    natsSubscription *replies[3] = {0};
+    natsMsg *msg = NULL;
+    Gauge *length =
+        metrics_gauge(w->metrics, "atrium_rpc_queue_length", "Requests waiting for a worker.", "lane=\"slow\"");
+
+    for (int i = 0; i < TIMES; i++) {
+        send_slow(w, &replies[0], "_INBOX.gateway.g", "20000");
+        WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
+        usleep(SLOW_MS * 1000);
+        sem_post(&w->echo.gate);
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies[0], 5000), NATS_OK);
+        natsMsg_Destroy(msg);
+        natsSubscription_Destroy(replies[0]);
+    }
+    send_slow(w, &replies[0], "_INBOX.gateway.h", "20000");
+    WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
+    send_slow(w, &replies[1], "_INBOX.gateway.i", "20000");
+    WAIT_UNTIL(gauge_value(length) == 1.0);
+    send_slow(w, &replies[2], "_INBOX.gateway.j", "100"); /* the two before it need more */
+    assert_int_equal(natsSubscription_NextMsg(&msg, replies[2], 5000), NATS_OK);
+    assert_string_equal(bus_header(msg, "Nats-Service-Error-Code"), "14");
+    natsMsg_Destroy(msg);
+    assert_int_equal(atomic_load(&w->echo.runs), TIMES + 1);
+    for (int i = 0; i < 2; i++)
+        sem_post(&w->echo.gate);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(natsSubscription_NextMsg(&msg, replies[i], 5000), NATS_OK);
+        natsMsg_Destroy(msg);
+    }
+    for (int i = 0; i < 3; i++)
+        natsSubscription_Destroy(replies[i]);
+}
+
 static void fibers_take_many_requests_in_one_thread_and_the_rest_in_turn(void **state)
 {
     World *w = *state;
@@ -858,6 +896,7 @@ int main(void)
         WITH_WORLD(a_server_without_a_verifier_takes_no_callers_on_svc),
         cmocka_unit_test(a_handler_can_be_called_through_its_row),
         WITH_WORLD(a_full_queue_answers_at_once),
+        WITH_WORLD(what_cannot_end_in_time_is_refused_at_once),
         WITH_WORLD(fibers_take_many_requests_in_one_thread_and_the_rest_in_turn),
         WITH_WORLD(a_server_that_is_freed_lets_its_fibers_end),
         WITH_WORLD(expired_work_is_dropped),

@@ -15,7 +15,8 @@ from polling import poll
 
 RETRY_S = 0.1
 PEOPLE_MAX = 25  # with as many sessions each as it takes
-PAUSE_S = 0.01   # between two posts of one person
+FRAMES_PER_S = 6000  # to all clients together: one thread of Python reads about 20,000, and others want the machine, too
+LOOK_S = 0.05        # between two looks at all of them, for a look takes as long as some frames
 
 
 class Follower(Client):
@@ -23,7 +24,7 @@ class Follower(Client):
 
     def __init__(self, clients, who, urls):
         super().__init__(clients, urls[0])
-        self.who, self.urls, self.tries, self.ended = who, urls, 0, False
+        self.who, self.urls, self.tries, self.ended, self.resumed = who, urls, 0, False, 0
         self.task = asyncio.run_coroutine_threadsafe(self._follow(), clients.loop)
 
     async def _follow(self):
@@ -37,6 +38,10 @@ class Follower(Client):
             except (OSError, websockets.WebSocketException, asyncio.TimeoutError):
                 pass
             await asyncio.sleep(RETRY_S)
+
+    def _take(self, frame):
+        self.resumed += frame.get("t") == "RESUMED"
+        super()._take(frame)
 
     def _first(self):
         d = {"token": self.who.token}
@@ -59,14 +64,14 @@ class Follower(Client):
 class Poster(threading.Thread):
     """One person who posts to one channel until told to stop. What was not answered is unknown, and read back later."""
 
-    def __init__(self, who, channel):
+    def __init__(self, who, channel, pause_s):
         super().__init__(daemon=True)
-        self.who, self.channel, self.done = who, channel, threading.Event()
+        self.who, self.channel, self.done, self.pause_s = who, channel, threading.Event(), pause_s
         self.posted, self.unknown = [], 0
 
     def run(self):
         number = 0
-        while not self.done.wait(PAUSE_S):
+        while not self.done.wait(self.pause_s):
             number += 1
             try:
                 answer = self.who.api.call("POST", f"/api/v1/channels/{self.channel['id']}/messages", self.who.token,
@@ -101,11 +106,17 @@ class Crowd:
         # Three of four come again wherever somebody answers, the fourth waits for the gateway that it knows.
         self.followers = [Follower(clients, self.people[i % len(self.people)],
                                    urls[:1] if i % 4 == 3 else [urls[0], *urls[1:]]) for i in range(size)]
-        self.await_all(lambda f: f.of("READY"), 60, "READY")
-        self.posters = [Poster(Person.at(self.owner, Api(urls[-1])), channel) for channel in self.channels]
+        self.await_all(lambda f: f.session, 60, "READY")
+        pause_s = len(self.channels) * size / FRAMES_PER_S
+        self.posters = [Poster(Person.at(self.owner, Api(urls[-1])), channel, pause_s) for channel in self.channels]
 
     def await_all(self, condition, seconds, what):
-        self.clients.wait(lambda: all(condition(f) for f in self.followers), seconds, what)
+        deadline = time.monotonic() + seconds
+        while left := [i for i, f in enumerate(self.followers) if not condition(f)]:
+            if time.monotonic() > deadline:
+                some = [(i, self.followers[i].tries, self.followers[i].code, self.followers[i].frames[-2:]) for i in left[:3]]
+                raise AssertionError(f"not within {seconds} s: {what}: {len(left)} clients; number, tries, code, frames: {some}")
+            time.sleep(LOOK_S)
 
     def begin(self):
         for poster in self.posters:
@@ -149,12 +160,9 @@ class Crowd:
                   for who in self.people}
         deadline = time.monotonic() + seconds
         for follower in self.followers:
-            left = max(deadline - time.monotonic(), 0.1)
-            try:
-                self.clients.wait(lambda f=follower: sum(map(len, f.messages().values())) >=
-                                  sum(map(len, wanted[f.who.id].values())), left)
-            except AssertionError:
-                pass  # it is told below what is missing
+            while (sum(map(len, follower.messages().values())) < sum(map(len, wanted[follower.who.id].values()))
+                   and time.monotonic() < deadline):  # it is told below what is missing then
+                time.sleep(LOOK_S)
         wrong = [f"client {i}: {self.differs(f.messages(), wanted[f.who.id])}"
                  for i, f in enumerate(self.followers) if f.messages() != wanted[f.who.id]]
         wrong += [f"client {i}: {len(f.of('READY'))} READY" for i, f in enumerate(self.followers) if len(f.of("READY")) != 1]

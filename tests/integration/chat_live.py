@@ -129,7 +129,7 @@ class Client:
         if self.socket and self.socket.open:
             try:
                 self.clients.run(self.socket.close(), 2)
-            except (concurrent.futures.TimeoutError, OSError):
+            except (concurrent.futures.TimeoutError, OSError, websockets.ConnectionClosed):
                 pass  # the server is gone
 
     # --- what it saw

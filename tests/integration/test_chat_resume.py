@@ -46,11 +46,11 @@ def crowd(own):
 
 def is_back(crowd, before):
     """Each has a session on a socket that it opened since."""
-    crowd.await_all(lambda f: len(f.of("RESUMED")) > before[f], 120, "all resumed")
+    crowd.await_all(lambda f: f.resumed > before[f], 120, "all resumed")
 
 
 def resumes(crowd):
-    return {f: len(f.of("RESUMED")) for f in crowd.followers}
+    return {f: f.resumed for f in crowd.followers}
 
 
 def test_a_killed_gateway(own, crowd):
