@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "atrium/reasons.atrium.h"
+#include "shared/db_later.h"
 
 void idempotency_fingerprint(Slice request, uint8_t out[IDEMPOTENCY_FINGERPRINT_BYTES])
 {
@@ -67,10 +68,10 @@ static const char STORE_REPLY[] =
 
 Err idempotency_store(DbTx *tx, const IdempotencyClaim *claim, const IdempotencyReply *reply)
 {
-    return db_exec(tx, STORE_REPLY,
-                   DB_ARGS(db_text(slice(claim->caller)), db_text(slice(claim->rpc)), db_text(slice(claim->key)),
-                           db_bytes(slice_of(claim->fingerprint, sizeof claim->fingerprint)),
-                           db_int64(reply->http_status), db_text(reply->headers), db_bytes(reply->body)));
+    return db_exec_later(tx, STORE_REPLY,
+                         DB_ARGS(db_text(slice(claim->caller)), db_text(slice(claim->rpc)), db_text(slice(claim->key)),
+                                 db_bytes(slice_of(claim->fingerprint, sizeof claim->fingerprint)),
+                                 db_int64(reply->http_status), db_text(reply->headers), db_bytes(reply->body)));
 }
 
 static const char PURGE[] =

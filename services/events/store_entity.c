@@ -434,15 +434,15 @@ Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityTex
     DbValue latitude = t->located ? db_double(t->latitude) : db_null();
     DbValue longitude = t->located ? db_double(t->longitude) : db_null();
 
-    return db_exec(tx, is_new ? INSERT_PLACE : UPDATE_PLACE,
-                   DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
-                           db_text(slice(t->name)), db_text(slice(t->description)), db_text(slice(t->street)),
-                           db_text(slice(t->locality)), db_text(slice(t->region)), db_text(slice(t->postal_code)),
-                           db_text(slice(t->country)), latitude, longitude, db_text(slice(t->telephone)),
-                           db_text(slice(t->email)), db_text(slice(t->url)), db_text(slice(place->timezone)),
-                           db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
-                           db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
-                           db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by)));
+    return db_exec_later(tx, is_new ? INSERT_PLACE : UPDATE_PLACE,
+                         DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
+                                 db_text(slice(t->name)), db_text(slice(t->description)), db_text(slice(t->street)),
+                                 db_text(slice(t->locality)), db_text(slice(t->region)), db_text(slice(t->postal_code)),
+                                 db_text(slice(t->country)), latitude, longitude, db_text(slice(t->telephone)),
+                                 db_text(slice(t->email)), db_text(slice(t->url)), db_text(slice(place->timezone)),
+                                 db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
+                                 db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
+                                 db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by)));
 }
 
 #define ORGANIZATION_COLUMNS                                                                                           \
@@ -461,15 +461,15 @@ Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organiza
 {
     const EntityHead *h = &organization->head;
 
-    return db_exec(tx, is_new ? INSERT_ORGANIZATION : UPDATE_ORGANIZATION,
-                   DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
-                           db_text(slice(t->name)), db_text(slice(t->legal_name)), db_text(slice(t->description)),
-                           db_text(slice(t->street)), db_text(slice(t->locality)), db_text(slice(t->region)),
-                           db_text(slice(t->postal_code)), db_text(slice(t->country)), db_text(slice(t->telephone)),
-                           db_text(slice(t->email)), db_text(slice(t->url)), db_double(h->confidence),
-                           text_or_null(h->federation_uri), db_text(t->doc), db_time_us(h->updated_us),
-                           db_time_us_or_null(h->deleted_us), db_text(slice(h->deletion_reason)),
-                           uuid_or_null(h->superseded_by)));
+    return db_exec_later(tx, is_new ? INSERT_ORGANIZATION : UPDATE_ORGANIZATION,
+                         DB_ARGS(db_uuid(h->id), db_int64(h->version), db_text(slice(lifecycle_word(h->lifecycle))),
+                                 db_text(slice(t->name)), db_text(slice(t->legal_name)), db_text(slice(t->description)),
+                                 db_text(slice(t->street)), db_text(slice(t->locality)), db_text(slice(t->region)),
+                                 db_text(slice(t->postal_code)), db_text(slice(t->country)),
+                                 db_text(slice(t->telephone)), db_text(slice(t->email)), db_text(slice(t->url)),
+                                 db_double(h->confidence), text_or_null(h->federation_uri), db_text(t->doc),
+                                 db_time_us(h->updated_us), db_time_us_or_null(h->deleted_us),
+                                 db_text(slice(h->deletion_reason)), uuid_or_null(h->superseded_by)));
 }
 
 /* Where events are listed by where they are. */

@@ -19,7 +19,7 @@ END
 $$;
 
 -- One index of words, letter groups of names and letter groups of all, instead of three: what is new waits in one list
--- and is put in order some two hundred events at a time, where the same leaf is then written once and not four times. A
+-- and is put in order more than a hundred events at a time, where the same leaf is written once and not four times. A
 -- reader looks through two megabytes at most of what is not in order yet.
 CREATE INDEX event_search_idx ON event
     USING gin (words, name_norm public.gin_trgm_ops, haystack public.gin_trgm_ops)
@@ -27,6 +27,11 @@ CREATE INDEX event_search_idx ON event
 DROP INDEX event_words_idx;
 DROP INDEX event_similar_idx;
 DROP INDEX event_haystack_idx;
+
+-- Each place and organiser that nobody knows by its name is looked for by similar ones first: by default that looks
+-- through four megabytes of what is not in order yet.
+ALTER INDEX place_similar_idx SET (gin_pending_list_limit = 64);
+ALTER INDEX organization_similar_idx SET (gin_pending_list_limit = 64);
 
 -- Packing a document by the default method takes twenty times as long. A server that was built without the other one
 -- goes on as before.
