@@ -30,7 +30,7 @@ enum {
     FAILURE_PAUSE_MS = 200,
     FAILURE_LOG_MS = 10000, /* the same failure is logged no more often */
     COUNT_INTERVAL_MS = 1000,
-    TURN_SPACING_US = 3000, /* between the beginnings of two turns that find few rows */
+    TURN_SPACING_US = 3000, /* between the beginnings of two turns that find few rows, unless the options say */
     CLEAN_INTERVAL_MS = 15000,
     CLEAN_ROWS = 2000,
     STREAMS_MAX = 8,
@@ -663,10 +663,11 @@ static void settle(OutboxRelay *r, uint64_t asked)
  * it, a row that comes alone still leaves at once. */
 static void space_turns(OutboxRelay *r)
 {
-    int64_t early_us = r->turn_us + TURN_SPACING_US - clock_monotonic_us(&SYSTEM_CLOCK);
+    int64_t spacing_us = r->options.spacing_ms ? r->options.spacing_ms * 1000 : TURN_SPACING_US;
+    int64_t early_us = r->turn_us + spacing_us - clock_monotonic_us(&SYSTEM_CLOCK);
     const struct timespec pause = {.tv_nsec = early_us * 1000};
 
-    if (early_us > 0 && early_us <= TURN_SPACING_US)
+    if (early_us > 0 && early_us <= spacing_us)
         (void)nanosleep(&pause, NULL); /* cut short by a signal it was a shorter pause */
     r->turn_us = clock_monotonic_us(&SYSTEM_CLOCK);
 }

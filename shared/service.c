@@ -414,7 +414,8 @@ static Err open_outbox(Process *p)
                                    .domain = service->name,
                                    .poll_ms = OUTBOX_POLL_MS,
                                    .keep_acked_ms = OUTBOX_KEEP_ACKED_MS,
-                                   .dispatches = p->definition->has_dispatches};
+                                   .dispatches = p->definition->has_dispatches,
+                                   .spacing_ms = p->definition->outbox_spacing_ms};
 
     return p->definition->has_events ? outbox_relay_start(&options, &service->outbox) : OK;
 }

@@ -48,7 +48,8 @@ typedef struct ServiceDefinition {
     const Setting *settings; /* its own, besides the common ones */
     size_t setting_count, settings_bytes;
     bool uses_database, uses_cache, has_events;
-    bool has_dispatches; /* with has_events: its outbox also has what live connections are told */
+    bool has_dispatches;       /* with has_events: its outbox also has what live connections are told */
+    int64_t outbox_spacing_ms; /* OutboxOptions.spacing_ms; below a second */
     const RpcService *const *rpcs;
     size_t rpc_count;
     const RpcLane *lanes;

@@ -79,23 +79,21 @@ static Err fail_item(const BatchWorker *b, Uuid batch, int position, Err why)
     return db_tx_commit(&tx);
 }
 
-/* `*out_more`: there was one. */
-static Err run_one(const BatchWorker *b, Uuid batch, bool *out_more)
+/* Nothing when it is done, or somebody else's. */
+static Err run_one(const BatchWorker *b, Uuid batch, int position)
 {
     CLEANUP(arena_free_at) Arena *mem = arena_new(ITEM_ARENA_BYTES);
     CLEANUP(db_tx_done) DbTx tx = {0};
-    int position = -1;
+    bool taken = false;
     Slice payload;
     Submitter by;
     BatchItem item;
     Err e;
 
-    *out_more = false;
     TRY(db_tx_begin_with(b->db, ITEM_TIMEOUT_MS, &tx));
-    TRY(batch_store_next(&tx, mem, batch, &position, &payload, &by));
-    if (position < 0)
+    TRY(batch_store_take(&tx, mem, batch, position, &taken, &payload, &by));
+    if (!taken)
         return OK;
-    *out_more = true;
     e = take_item(b, mem, &tx, payload, &by, &item);
     if (err_failed(e)) {
         db_tx_done(&tx);
@@ -122,15 +120,17 @@ Err batch_run(Job *job)
 {
     const BatchWorker *b = job->context;
     const Events__V1__BatchJob *body = (const Events__V1__BatchJob *)job->body;
-    bool more = true;
+    int positions[BATCH_MAX_ITEMS];
+    size_t count;
     Uuid batch;
 
     if (!uuid_parse(slice(body->batch_id), &batch))
         return err_make(&INVALID_ARGUMENT, "batch_id is no UUID");
-    while (more) {
+    TRY(batch_store_waiting(b->db, ITEM_TIMEOUT_MS, batch, positions, &count));
+    for (size_t i = 0; i < count; i++) {
         if (atomic_load(job->stop))
             return err_make(&UNAVAILABLE, "stopping");
-        TRY(run_one(b, batch, &more));
+        TRY(run_one(b, batch, positions[i]));
     }
     return complete(b, batch);
 }

@@ -249,6 +249,7 @@ static Err resolve(Ingesting *g, bool known)
 {
     Submission *s = g->in->submission;
 
+    TRY(ingest_find_same(g));
     TRY(ingest_resolve_place(g));
     TRY(ingest_resolve_organizer(g));
     TRY(ingest_check_occurrence_places(g));

@@ -5,14 +5,27 @@ typedef struct Thresholds {
     double review, merge;
 } Thresholds;
 
-/* Who has the name, nearly the name (`similar`, for somebody to look at), or nobody. */
-static Err find_by_name(Ingesting *g, EntityKind kind, const char *name, const PlaceInput *where, Thresholds t,
-                        Candidate *out, Candidate *out_similar)
+Err ingest_find_same(Ingesting *g)
+{
+    const PlaceInput *place = &g->in->submission->place;
+    const OrganizerInput *who = &g->in->submission->organizer;
+
+    return ingest_store_same(g->w->tx, g->w->mem,
+                             &(NamesAsked){.place = !place->ulid[0] && place->name[0] ? place->name : NULL,
+                                           .locality = place->locality,
+                                           .region = place->region,
+                                           .organizer = !who->ulid[0] && who->name[0] ? who->name : NULL},
+                             &g->same_place, &g->same_organizer);
+}
+
+/* Who has the name (`same`), nearly the name (`similar`, for somebody to look at), or nobody. */
+static Err find_by_name(Ingesting *g, EntityKind kind, const char *name, const PlaceInput *where, const Candidate *same,
+                        Thresholds t, Candidate *out, Candidate *out_similar)
 {
     Candidate similar;
 
     *out_similar = (Candidate){.name = ""};
-    TRY(ingest_store_same(g->w->tx, g->w->mem, kind, name, where->locality, where->region, out));
+    *out = *same;
     if (!uuid_is_nil(out->id))
         return OK;
     TRY(ingest_store_similar(g->w->tx, g->w->mem, kind, name, where->locality, where->region, t.review, &similar));
@@ -79,7 +92,7 @@ Err ingest_resolve_place(Ingesting *g)
     if (place->ulid[0]) {
         TRY(take_named_place(g));
     } else if (place->name[0]) {
-        TRY(find_by_name(g, ENTITY_PLACE, place->name, place,
+        TRY(find_by_name(g, ENTITY_PLACE, place->name, place, &g->same_place,
                          (Thresholds){g->rules->place_review_threshold, g->rules->place_merge_threshold}, &found,
                          &similar));
         warn_of_similar(g, ENTITY_PLACE, "location", "place_possible_duplicate", &similar);
@@ -141,13 +154,13 @@ static Err take_known_organizer(Ingesting *g)
 Err ingest_resolve_organizer(Ingesting *g)
 {
     const OrganizerInput *who = &g->in->submission->organizer;
-    const PlaceInput nowhere = {.locality = "", .region = ""}; /* an organiser's address is nothing that events tell */
+    const PlaceInput nowhere = {.locality = "", .region = ""};
     Candidate found, similar;
 
     if (who->ulid[0]) {
         TRY(take_known_organizer(g));
     } else if (who->name[0]) {
-        TRY(find_by_name(g, ENTITY_ORGANIZATION, who->name, &nowhere,
+        TRY(find_by_name(g, ENTITY_ORGANIZATION, who->name, &nowhere, &g->same_organizer,
                          (Thresholds){g->rules->org_review_threshold, g->rules->org_merge_threshold}, &found,
                          &similar));
         warn_of_similar(g, ENTITY_ORGANIZATION, "organizer", "org_possible_duplicate", &similar);

@@ -22,7 +22,8 @@ typedef struct Ingesting {
     SourceKey key;
     uint8_t hash[INGEST_HASH_BYTES];
     Uuid source;
-    int layer; /* that found it: 0 or 1 */
+    int layer;                            /* that found it: 0 or 1 */
+    Candidate same_place, same_organizer; /* who has these names */
     Uuid place, organizer;
     bool place_is_new, organizer_is_new;
     bool hold;                             /* the event may have to wait: what it names first waits with it */
@@ -32,6 +33,8 @@ typedef struct Ingesting {
     size_t twin_count;
 } Ingesting;
 
+/* Before the two below: who has the names, asked in one statement. */
+Err ingest_find_same(Ingesting *g) MUST_CHECK;
 /* Layers 3 and 3b: what is known under that name is taken. */
 Err ingest_resolve_place(Ingesting *g) MUST_CHECK;
 Err ingest_resolve_organizer(Ingesting *g) MUST_CHECK;

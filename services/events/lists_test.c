@@ -162,6 +162,23 @@ static void words_are_found_in_any_order_and_without_accents(void **state)
     }
 }
 
+/* The short ways through fold() lead where the long one does. */
+static void letters_are_folded_the_same_whatever_they_were(void **state)
+{
+    static const char DIFFERENT[] = "SELECT t FROM unnest(ARRAY['', 'Plain & SIMPLE', 'Café', 'Cafe' || chr(769), "
+                                    "chr(64257) || 'ne', chr(304) || 'X',"
+                                    " 'STRASSE ß', chr(8544) || ' ½', chr(12462) || chr(12442)]) t"
+                                    " WHERE fold(t) <> public.unaccent('public.unaccent', lower(normalize(t, NFKC)))"
+                                    " UNION ALL SELECT chr(c) FROM generate_series(1, 127) c"
+                                    " WHERE fold(chr(c)) <> public.unaccent('public.unaccent', lower(chr(c)))";
+    Fixture *f = *state;
+    Request rq = fixture_request(f, 0);
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    assert_ok(db_read(&rq, DIFFERENT, DB_NO_ARGS, &rows));
+    assert_int_equal(rows.count, 0);
+}
+
 static void the_best_comes_first(void **state)
 {
     EventFilter filter = ANY;
@@ -419,6 +436,7 @@ int main(void)
         cmocka_unit_test(filters_find_what_rows_say),
         cmocka_unit_test(an_event_is_shown_by_its_earliest_occurrence_that_matches),
         cmocka_unit_test(words_are_found_in_any_order_and_without_accents),
+        cmocka_unit_test(letters_are_folded_the_same_whatever_they_were),
         cmocka_unit_test(the_best_comes_first),
         cmocka_unit_test(what_is_near_is_found_across_the_antimeridian),
         cmocka_unit_test(filters_of_every_shape_have_a_statement),

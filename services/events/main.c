@@ -22,7 +22,10 @@
 #include "shared/service.h"
 
 enum { FAST_THREADS = 4, READS_AT_ONCE = 256, QUEUE_MAX = 1024, SLOW_QUEUE_MAX = 64, JOBS_STOP_MS = 10000 };
-enum { RENDERED_MAX_BYTES = 8 * 1024 * 1024 }; /* some five thousand cards and documents */
+enum {
+    RENDERED_MAX_BYTES = 8 * 1024 * 1024, /* some five thousand cards and documents */
+    OUTBOX_SPACING_MS = 25 /* nobody waits for what is announced; each turn costs as much as a quarter of an event */
+};
 
 #define CONFIG_STRUCT EventsSettings
 #define SETTING CONFIG_ROW
@@ -207,6 +210,7 @@ int main(int argc, char **argv)
         .settings_bytes = sizeof(EventsSettings),
         .uses_database = true,
         .has_events = true,
+        .outbox_spacing_ms = OUTBOX_SPACING_MS,
         .rpcs = RPCS,
         .rpc_count = ARRAY_LEN(RPCS),
         .lanes = LANES,

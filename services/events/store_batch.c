@@ -60,26 +60,39 @@ Err batch_store_completed(Request *rq, Uuid id, bool *out)
 }
 
 /* --- working off ------------------------------------------------------------------------------------------------- */
-/* (SELECT $1): the plan is the same for every batch, and stays. */
-static const char NEXT[] =
-    "SELECT i.position, i.payload, b.submitter_key, b.submitter_user, b.submitter_name, b.submitter_edits "
-    "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = (SELECT $1::uuid) "
-    "AND i.status IS NULL ORDER BY i.position LIMIT 1 FOR UPDATE OF i SKIP LOCKED";
+static const char WAITING[] =
+    "SELECT position FROM batch_item WHERE batch_id = $1 AND status IS NULL ORDER BY position";
 
-Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload, Submitter *out_by)
+Err batch_store_waiting(Db *db, int64_t timeout_ms, Uuid id, int out[BATCH_MAX_ITEMS], size_t *out_count)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, NEXT, DB_ARGS(db_uuid(id)), &rows));
-    *out_position = -1;
+    TRY(db_read_with(db, timeout_ms, WAITING, DB_ARGS(db_uuid(id)), &rows));
+    *out_count = MIN((size_t)rows.count, (size_t)BATCH_MAX_ITEMS);
+    for (size_t i = 0; i < *out_count; i++)
+        out[i] = (int)db_get_int64(&rows, (int)i, 0);
+    return OK;
+}
+
+/* By its key: to look for the first that waits reads all that do, item after item. */
+static const char TAKE[] = "SELECT i.payload, b.submitter_key, b.submitter_user, b.submitter_name, b.submitter_edits "
+                           "FROM batch_item i JOIN batch b ON b.id = i.batch_id WHERE i.batch_id = $1 "
+                           "AND i.position = $2::int8::int AND i.status IS NULL FOR UPDATE OF i SKIP LOCKED";
+
+Err batch_store_take(DbTx *tx, Arena *mem, Uuid id, int position, bool *out_taken, Slice *out_payload,
+                     Submitter *out_by)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, TAKE, DB_ARGS(db_uuid(id), db_int64(position)), &rows));
+    *out_taken = rows.count > 0;
     if (rows.count == 0)
         return OK;
-    *out_position = (int)db_get_int64(&rows, 0, 0);
-    *out_payload = slice(db_get_cstr(mem, &rows, 0, 1));
-    *out_by = (Submitter){.key_id = db_get_cstr(mem, &rows, 0, 2),
-                          .user_id = db_get_int64(&rows, 0, 3),
-                          .name = db_get_cstr(mem, &rows, 0, 4),
-                          .admin = db_get_bool(&rows, 0, 5)};
+    *out_payload = slice(db_get_cstr(mem, &rows, 0, 0));
+    *out_by = (Submitter){.key_id = db_get_cstr(mem, &rows, 0, 1),
+                          .user_id = db_get_int64(&rows, 0, 2),
+                          .name = db_get_cstr(mem, &rows, 0, 3),
+                          .admin = db_get_bool(&rows, 0, 4)};
     return OK;
 }
 

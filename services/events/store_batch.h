@@ -1,5 +1,6 @@
 /* store_batch: batches of submissions and what became of their items. */
 #pragma once
+#include "services/events/batch.h"
 #include "services/events/ingest.h"
 
 typedef struct BatchRow {
@@ -25,8 +26,10 @@ Err batch_store_status(Request *rq, Uuid id, bool *out_found, BatchRow *out, Bat
 Err batch_store_completed(Request *rq, Uuid id, bool *out) MUST_CHECK;
 
 /* --- working off ------------------------------------------------------------------------------------------------- */
-/* The next item that waits, locked; what another worker holds is skipped. `out_position` -1: none. */
-Err batch_store_next(DbTx *tx, Arena *mem, Uuid id, int *out_position, Slice *out_payload,
+/* Positions of the items that wait, in order. */
+Err batch_store_waiting(Db *db, int64_t timeout_ms, Uuid id, int out[BATCH_MAX_ITEMS], size_t *out_count) MUST_CHECK;
+/* The item, locked, if it still waits and no other worker holds it. */
+Err batch_store_take(DbTx *tx, Arena *mem, Uuid id, int position, bool *out_taken, Slice *out_payload,
                      Submitter *out_by) MUST_CHECK;
 Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item) MUST_CHECK;
 /* Batches that wait since `before_us` and were handed to a worker no later: `limit` of them, marked as handed out now.

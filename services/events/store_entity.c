@@ -225,21 +225,25 @@ Err events_store_referred(DbTx *tx, Arena *mem, const Referring *from, Referred 
     "card, words, haystack, updated_at, deleted_at, deletion_reason, superseded_by, takedown_at, edited"
 /* Names weigh more than keywords, those more than the description, and that more than where and by whom. */
 #define WORDS(name, keywords, description, others)                                                                     \
-    "setweight(to_tsvector('simple', fold(" name ")), 'A') ||"                                                         \
+    "setweight(to_tsvector('simple', " name "), 'A') ||"                                                               \
     " setweight(to_tsvector('simple', fold(array_to_string(" keywords ", ' '))), 'B') ||"                              \
-    " setweight(to_tsvector('simple', fold(" description ")), 'C') ||"                                                 \
+    " setweight(to_tsvector('simple', " description "), 'C') ||"                                                       \
     " setweight(to_tsvector('simple', fold(" others ")), 'D')"
+#define EVENT_WORDS WORDS("f.name", "$13::text[]", "f.description", "$30::text")
+/* From `f`: name and description are folded once, for words and haystack. */
 #define EVENT_VALUES                                                                                                   \
-    "$2, $3, $4::text, name_norm($4::text), $5::text, $6, $7, $8, $9, $10, $11, $12, $13::text[], $14, $15, $16, "     \
-    "$17::text[], $18, $19, $20, $21, $22, $23, $24::int, $25, $26, $27, $28, $29, " WORDS(                            \
-        "$4::text", "$13::text[]", "$5::text", "$30::text") ", fold($4::text || E'\\n' || $5::text), $31, $32, $33, "  \
-                                                            "$34, $35, $37::text[]"
+    "$2, $3, $4::text, name_norm($4::text), $5::text, $6, $7, $8::uuid, $9, $10, $11::uuid, $12::uuid, $13::text[], "  \
+    "$14, $15, $16, $17::text[], $18::bytea, $19::text, $20::uuid, $21, $22, $23, $24::int, $25::timestamptz, "        \
+    "$26::timestamptz, $27::float8, $28, $29, " EVENT_WORDS ", f.name || E'\\n' || f.description, $31, "               \
+    "$32::timestamptz, $33, $34::uuid, $35::timestamptz, $37::text[]"
+#define FOLDED " FROM (SELECT fold($4::text) AS name, fold($5::text) AS description OFFSET 0) f"
 
 static const char INSERT_EVENT[] = "INSERT INTO event (id, " EVENT_COLUMNS ", created_at, published_at)"
-                                   " VALUES ($1, " EVENT_VALUES ", $31, CASE WHEN $36 THEN $31 END)";
+                                   " SELECT $1, " EVENT_VALUES ", $31, CASE WHEN $36 THEN $31 END" FOLDED;
 static const char UPDATE_EVENT[] =
-    "UPDATE event SET (" EVENT_COLUMNS ", published_at, rendered) = ROW(" EVENT_VALUES
-    ", CASE WHEN $36 THEN coalesce(published_at, $31) ELSE published_at END, rendered + 1) WHERE id = $1";
+    "UPDATE event SET (" EVENT_COLUMNS ", published_at, rendered) = (SELECT " EVENT_VALUES
+    ", CASE WHEN $36 THEN coalesce(event.published_at, $31) ELSE event.published_at END, event.rendered + 1" FOLDED
+    ") WHERE id = $1";
 
 static int64_t last_end_us(const EventEntity *event)
 {
@@ -295,7 +299,7 @@ Err events_store_write_event(DbTx *tx, Arena *mem, const EventEntity *event, con
 }
 
 static const char RERENDER[] = "UPDATE event SET doc = $2, card = $3, rendered = rendered + 1, words = " WORDS(
-    "name", "keywords", "description", "$4::text") " WHERE id = $1";
+    "fold(name)", "keywords", "fold(description)", "$4::text") " WHERE id = $1";
 
 Err events_store_rerender(DbTx *tx, const EventEntity *event, const EventText *text)
 {
@@ -361,6 +365,7 @@ static const char DROP_OCCURRENCES[] =
     "price_currency, availability, status, previous_start_at, recurrence_at, detached, said_at"
 #define OCCURRENCE_COPIES                                                                                              \
     "listed, lifecycle, earlier_at, domain, organizer_id, mode, keywords, locality, latitude, longitude, asked_price"
+/* A place by its key for each row: how many there are of a list is guessed, and all places would be read for one. */
 static const char WRITE_OCCURRENCES[] =
     "INSERT INTO occurrence AS o (id, event_id, " OCCURRENCE_OWN ", " OCCURRENCE_COPIES ")"
     " SELECT x.id, $1, x.start_at, x.end_at, x.timezone, x.door_at, x.place_id, x.own_place, x.virtual_url,"
@@ -372,7 +377,7 @@ static const char WRITE_OCCURRENCES[] =
     "  door_at timestamptz, place_id uuid, own_place boolean, virtual_url text, ticket_url text,"
     "  price_min double precision, price_max double precision, price_currency text, availability text, status text,"
     "  previous_start_at timestamptz, recurrence_at timestamptz, detached boolean, said_at timestamptz)"
-    " LEFT JOIN place p ON p.id = x.place_id"
+    " LEFT JOIN LATERAL (SELECT * FROM place WHERE id = x.place_id OFFSET 0) p ON true"
     " ON CONFLICT (id) DO UPDATE SET (" OCCURRENCE_OWN ", " OCCURRENCE_COPIES ") = ROW("
     "  excluded.start_at, excluded.end_at, excluded.timezone, excluded.door_at, excluded.place_id, excluded.own_place,"
     "  excluded.virtual_url, excluded.ticket_url, excluded.price_min, excluded.price_max, excluded.price_currency,"

@@ -18,10 +18,8 @@ static int by_number(const void *a, const void *b)
 
 Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count)
 {
-    CLEANUP(db_rows_done) DbRows rows = {0};
-
     qsort(keys, count, sizeof(*keys), by_number);
-    return db_query(tx, LOCK, DB_ARGS(db_int64_array(keys, count)), &rows);
+    return db_exec_later(tx, LOCK, DB_ARGS(db_int64_array(keys, count)));
 }
 
 /* --- the source, and what is known of it ------------------------------------------------------------------------- */
@@ -79,14 +77,15 @@ Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
     "SELECT n.id, n.name, n.deleted_at IS NOT NULL, n.name_norm = asked.name OR o.name_norm = asked.name "             \
     "FROM asked, " table " o JOIN " table " n ON n.id = coalesce(o.superseded_by, o.id) WHERE o.id = $1"
 
-#define SAME_SQL(table, kind)                                                                                          \
-    "WITH asked AS MATERIALIZED (SELECT name_norm($1) AS name, fold($2) AS locality, lower($3) AS region) "            \
-    "SELECT id, name FROM (SELECT id, name, 0 AS rank FROM " table " t "                                               \
+#define SAME_SQL(table, kind, called, town, state)                                                                     \
+    "(WITH asked AS MATERIALIZED (SELECT name_norm(" called ") AS name, fold(" town ") AS locality, "                  \
+    "  lower(" state ") AS region) "                                                                                   \
+    "SELECT '" kind "', id, name FROM (SELECT id, name, 0 AS rank FROM " table " t "                                   \
     "  WHERE deleted_at IS NULL AND name_norm = (SELECT name FROM asked) "                                             \
     "    AND fold(locality) = (SELECT locality FROM asked) AND lower(region) = (SELECT region FROM asked) "            \
     "  UNION ALL SELECT t.id, t.name, 1 FROM alias a JOIN " table " t ON t.id = a.id AND t.deleted_at IS NULL "        \
     "  WHERE a.kind = '" kind "' AND a.name_norm = (SELECT name FROM asked) "                                          \
-    "    AND ($2 = '' OR a.locality IN ('', (SELECT locality FROM asked)))) c ORDER BY rank, id LIMIT 1"
+    "    AND (" town " = '' OR a.locality IN ('', (SELECT locality FROM asked)))) c ORDER BY rank, id LIMIT 1)"
 
 #define SIMILAR_SQL(table)                                                                                             \
     "WITH asked AS MATERIALIZED (SELECT name_norm($1) AS name, fold($2) AS locality, lower($3) AS region) "            \
@@ -99,8 +98,9 @@ Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
 
 static const char PLACE_CANDIDATE[] = CANDIDATE_SQL("place");
 static const char ORGANIZATION_CANDIDATE[] = CANDIDATE_SQL("organization");
-static const char PLACE_SAME[] = SAME_SQL("place", "place");
-static const char ORGANIZATION_SAME[] = SAME_SQL("organization", "organization");
+/* An organiser's address is nothing that events tell. */
+static const char SAME[] = SAME_SQL("place", "place", "$1::text", "$2::text", "$3::text") " UNION ALL " SAME_SQL(
+    "organization", "organization", "$4::text", "''::text", "''::text");
 static const char PLACE_SIMILAR[] = SIMILAR_SQL("place");
 static const char ORGANIZATION_SIMILAR[] = SIMILAR_SQL("organization");
 static const char PLACE_NAME[] = "SELECT name FROM place WHERE id = $1";
@@ -122,17 +122,20 @@ Err ingest_store_candidate(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const
     return OK;
 }
 
-Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality, const char *region,
-                      Candidate *out)
+Err ingest_store_same(DbTx *tx, Arena *mem, const NamesAsked *asked, Candidate *out_place, Candidate *out_organizer)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, kind == ENTITY_PLACE ? PLACE_SAME : ORGANIZATION_SAME,
-                 DB_ARGS(db_text(slice(name)), db_text(slice(locality)), db_text(slice(region))), &rows));
-    *out = (Candidate){.name = ""};
-    if (rows.count)
-        *out = (Candidate){
-            .id = db_get_uuid(&rows, 0, 0), .name = db_get_cstr(mem, &rows, 0, 1), .score = 1, .named = true};
+    *out_place = *out_organizer = (Candidate){.name = ""};
+    if (!asked->place && !asked->organizer)
+        return OK;
+    TRY(db_query(tx, SAME,
+                 DB_ARGS(db_text_or_null(asked->place), db_text(slice(asked->locality)), db_text(slice(asked->region)),
+                         db_text_or_null(asked->organizer)),
+                 &rows));
+    for (int i = 0; i < rows.count; i++)
+        *(db_get_text(&rows, i, 0).ptr[0] == 'p' ? out_place : out_organizer) = (Candidate){
+            .id = db_get_uuid(&rows, i, 1), .name = db_get_cstr(mem, &rows, i, 2), .score = 1, .named = true};
     return OK;
 }
 

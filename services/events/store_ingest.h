@@ -39,10 +39,15 @@ typedef struct Candidate {
 } Candidate;
 /* By id, what it was merged into followed once; `name` is compared. */
 Err ingest_store_candidate(DbTx *tx, Arena *mem, EntityKind kind, Uuid id, const char *name, Candidate *out) MUST_CHECK;
-/* The same name, locality and region, or a former name of it; else the most similar name of at least `threshold` where
- * locality and region do not differ. */
-Err ingest_store_same(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality, const char *region,
-                      Candidate *out) MUST_CHECK;
+/* NULL: not asked. */
+typedef struct NamesAsked {
+    const char *place, *locality, *region;
+    const char *organizer;
+} NamesAsked;
+/* Who has the same name, of places also locality and region, or had it formerly: both kinds in one statement. */
+Err ingest_store_same(DbTx *tx, Arena *mem, const NamesAsked *asked, Candidate *out_place,
+                      Candidate *out_organizer) MUST_CHECK;
+/* The most similar name of at least `threshold` where locality and region do not differ. */
 Err ingest_store_similar(DbTx *tx, Arena *mem, EntityKind kind, const char *name, const char *locality,
                          const char *region, double threshold, Candidate *out) MUST_CHECK;
 /* The first of these that is no place here; nil: all are. */

@@ -116,15 +116,17 @@ def work_off(url, batches, counts, lock):
 
 
 def load(url, count):
-    world, began, told = World(SEED), time.monotonic(), time.monotonic()
+    world = World(SEED)
+    bodies = []  # before the clock runs: to make one up takes a fifth of what its ingest takes
+    for first in range(0, count, BATCH):
+        bodies.append(json.dumps({"events": [world.again(n) if n % SAME_EVERY == SAME_EVERY - 1 else world.event(n)
+                                             for n in range(first, min(first + BATCH, count))]}))
+    began = told = time.monotonic()
     counts, lock, batches = dict.fromkeys(("created", "duplicates", "review", "failed"), 0), threading.Lock(), queue.Queue(2)
     workers = [threading.Thread(target=work_off, args=(url, batches, counts, lock), daemon=True) for _ in range(AT_ONCE)]
     for worker in workers:
         worker.start()
-    for first in range(0, count, BATCH):
-        events = [world.again(n) if n % SAME_EVERY == SAME_EVERY - 1 else world.event(n)
-                  for n in range(first, min(first + BATCH, count))]
-        body = json.dumps({"events": events})
+    for body in bodies:
         while True:
             try:
                 batches.put(body, timeout=1)
