@@ -1,7 +1,7 @@
 /* Tests of jobs with a real NATS (TEST_NATS_URL). */
-#include <pthread.h>
-
 #include "shared/jobs.h"
+
+#include <pthread.h>
 
 #include "atrium/reasons.atrium.h"
 #include "google/protobuf/wrappers.pb-c.h"
