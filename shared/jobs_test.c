@@ -1,6 +1,8 @@
 /* Tests of jobs with a real NATS (TEST_NATS_URL). */
 #include "shared/jobs.h"
 
+#include <pthread.h>
+
 #include "atrium/reasons.atrium.h"
 #include "google/protobuf/wrappers.pb-c.h"
 #include "shared/bus_testing.h"
@@ -14,8 +16,9 @@ static struct Seen {
     const Reason *reason;
     atomic_bool hold; /* handlers wait until it is false, or they shall stop */
     atomic_llong times_ms[8];
-    char last_id[64], last_body[64];
+    char last_id[64], last_body[64]; /* read when no handler runs */
 } seen;
+static pthread_mutex_t texts = PTHREAD_MUTEX_INITIALIZER; /* guards them among handlers */
 
 static Err do_job(Job *job)
 {
@@ -31,8 +34,10 @@ static Err do_job(Job *job)
         atomic_fetch_add(&seen.runs, 1);
         return err_make(seen.reason, "failed on purpose\nin two lines");
     }
+    pthread_mutex_lock(&texts);
     snprintf(seen.last_id, sizeof seen.last_id, "%s", job->id);
     snprintf(seen.last_body, sizeof seen.last_body, "%s", body->value);
+    pthread_mutex_unlock(&texts);
     atomic_fetch_add(&seen.runs, 1);
     return OK;
 }

@@ -1,14 +1,15 @@
 /* load: what the bench needs beside wrk: requests at a constant rate, a certain number of them, several kinds in turn,
  * connections that stand idle.
  *
- *   load [-k] [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY] PORT KIND…
+ *   load [-k] [-w] [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY] PORT KIND…
  *   load -i CONNECTIONS [-H HEADER] PORT KIND       each asks once and is kept, until SIGTERM; says "ready" before
  *
  * Kinds take turns; with -k each connection keeps to one. A KIND is [anonymous:]PATH=STATUS: a GET, or a POST when
  * there is a body; anonymous leaves HEADER out. Any other status is a failure. With a rate the loop is open: request k
  * is due at k / RATE, whatever became of those before, and its latency counts from then; so one that waited behind a
- * slow server (or a slow client) is not forgotten. Prints one line: requests, failed, seconds, rate, and p50, p99 and
- * max in microseconds. */
+ * slow server (or a slow client) is not forgotten. With -w a 503 with Retry-After is obeyed: that connection waits for
+ * a second, and it is only counted. Prints one line: requests, failed, refused, seconds, rate, and p50, p99 and max in
+ * microseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KINDS = 16, REQUEST_BYTES = 4096, ANSWER_BYTES = 4096, EVENTS = 256, PATIENCE_US = 10000000 };
+enum { KINDS = 16, REQUEST_BYTES = 4096, ANSWER_BYTES = 4096, EVENTS = 256, PATIENCE_US = 10000000, REST_US = 1000000 };
 /* Latencies of one power of two fall into so many classes: off by 1.6 % at most. */
 enum { CLASS_BITS = 6, CLASSES = 1 << CLASS_BITS, POWERS = 40 };
 
@@ -34,15 +35,16 @@ typedef struct Kind {
 typedef struct Conn {
     int fd;
     const Kind *kind;
-    int64_t since_us;
-    size_t have, wanted; /* of the answer; wanted 0: its length is not known yet */
+    int64_t since_us, rests_until_us; /* 0: does not rest */
+    size_t have, wanted;              /* of the answer; wanted 0: its length is not known yet */
     char in[ANSWER_BYTES];
     struct Conn *next; /* free ones */
 } Conn;
 
 static struct {
     int port, connections, idle;
-    bool kept; /* each connection has one kind, and stays with it */
+    bool kept;  /* each connection has one kind, and stays with it */
+    bool waits; /* when told to come again */
     double seconds, rate;
     int64_t limit; /* requests; 0: none */
     const char *header, *body;
@@ -52,7 +54,8 @@ static struct {
     int epoll;
     Conn *conns, *free;
     int64_t start_us, until_us, end_us;
-    int64_t sent, done, failed, max_us;
+    int64_t sent, done, failed, refused, max_us;
+    int resting; /* connections */
     int64_t histogram[POWERS * CLASSES];
 } the = {.connections = 1};
 
@@ -175,6 +178,34 @@ static bool is_over(void)
     return (the.limit && the.sent >= the.limit) || (the.rate == 0 && the.until_us && now_us() >= the.until_us);
 }
 
+static bool is_refused(const Conn *c)
+{
+    return strncmp(c->in, "HTTP/1.1 503", 12) == 0 && strcasestr(c->in, "\r\nRetry-After:");
+}
+
+static void rest(Conn *c)
+{
+    the.refused++;
+    the.sent--; /* it will be sent again */
+    the.resting++;
+    c->kind = NULL;
+    c->rests_until_us = now_us() + REST_US;
+}
+
+static void wake_rested(void)
+{
+    for (int i = 0; the.resting && i < the.connections; i++) {
+        Conn *c = &the.conns[i];
+
+        if (!c->rests_until_us || c->rests_until_us > now_us())
+            continue;
+        c->rests_until_us = 0;
+        the.resting--;
+        c->next = the.free;
+        the.free = c;
+    }
+}
+
 static void finish(Conn *c, bool good)
 {
     if (!good && the.failed++ == 0)
@@ -208,7 +239,9 @@ static void on_event(Conn *c)
         fprintf(stderr, "load: an answer that nobody asked for\n");
         exit(1);
     }
-    if (alive && is_answered(c))
+    if (alive && is_answered(c) && the.waits && is_refused(c))
+        rest(c);
+    else if (alive && is_answered(c))
         finish(c, is_good(c));
     if (alive)
         return;
@@ -222,7 +255,7 @@ static void on_event(Conn *c)
 static void wait_some(void)
 {
     struct epoll_event events[EVENTS];
-    int64_t wait_us = the.free && !is_over() ? due_us() - now_us() : PATIENCE_US;
+    int64_t wait_us = the.free && !is_over() ? due_us() - now_us() : the.resting ? REST_US / 100 : PATIENCE_US;
     struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
     int n = wait_us < 0 ? 0 : epoll_pwait2(the.epoll, events, EVENTS, &wait, NULL);
 
@@ -246,6 +279,7 @@ static void run(void)
         the.limit = (int64_t)(the.rate * the.seconds);
     patience_us = the.until_us ? the.until_us + PATIENCE_US : INT64_MAX;
     while ((!is_over() || the.done < the.sent) && now_us() < patience_us) {
+        wake_rested();
         send_due();
         wait_some();
     }
@@ -301,7 +335,7 @@ static bool take_arguments(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "c:d:n:r:i:H:b:k")) != -1)
+    while ((option = getopt(argc, argv, "c:d:n:r:i:H:b:kw")) != -1)
         switch (option) {
         case 'c':
             the.connections = (int)strtol(optarg, NULL, 10);
@@ -320,6 +354,9 @@ static bool take_arguments(int argc, char **argv)
             break;
         case 'k':
             the.kept = true;
+            break;
+        case 'w':
+            the.waits = true;
             break;
         case 'H':
             the.header = optarg;
@@ -345,8 +382,9 @@ int main(int argc, char **argv)
     double seconds;
 
     if (!take_arguments(argc, argv)) {
-        fprintf(stderr, "usage: load [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY]"
-                        " [-i IDLE] PORT [anonymous:]PATH=STATUS…\n");
+        fprintf(stderr,
+                "usage: load [-k] [-w] [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER] [-b BODY]"
+                " [-i IDLE] PORT [anonymous:]PATH=STATUS…\n");
         return 2;
     }
     the.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -359,9 +397,10 @@ int main(int argc, char **argv)
     }
     run();
     seconds = (double)(the.end_us - the.start_us) / 1e6;
-    printf("requests=%lld failed=%lld seconds=%.2f rate=%.0f p50=%lld p99=%lld max=%lld\n", (long long)the.done,
-           (long long)the.failed, seconds, (double)the.done / (seconds > 0 ? seconds : 1), (long long)percentile(0.5),
-           (long long)percentile(0.99), (long long)the.max_us);
+    printf("requests=%lld failed=%lld refused=%lld seconds=%.2f rate=%.0f p50=%lld p99=%lld max=%lld\n",
+           (long long)the.done, (long long)the.failed, (long long)the.refused, seconds,
+           (double)the.done / (seconds > 0 ? seconds : 1), (long long)percentile(0.5), (long long)percentile(0.99),
+           (long long)the.max_us);
     free(the.conns);
     return the.failed ? 1 : 0;
 }

@@ -84,7 +84,7 @@ load() {
     for pair in $out; do
         case $pair in
         p50=* | p99=*) sample "$key.${pair%%=*}" "$(calc 'us / 1000' us="${pair#*=}")" ;;
-        rate=*) sample "$key.rate" "${pair#*=}" ;;
+        rate=* | refused=*) sample "$key.${pair%%=*}" "${pair#*=}" ;;
         esac
     done
 }

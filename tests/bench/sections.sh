@@ -142,7 +142,7 @@ section_logins() {
     for ((round = 1; round <= rounds; round++)); do
         progress "logins, round $round of $rounds, $half reads a second"
         load reads -c 256 -d 4 -r "$half" "${read[@]}"
-        load logins -c 40 -d 6 -b '{"username":"logins","password":"bench password"}' "${login[@]}" &
+        load logins -w -c 40 -d 6 -b '{"username":"logins","password":"bench password"}' "${login[@]}" &
         sleep 1 # they are under way
         load reads_beside -c 256 -d 4 -r "$half" "${read[@]}"
         wait "$!"
@@ -158,6 +158,7 @@ section_logins() {
         a="$(median reads_beside.p99)" b="$(median reads.p99)" c="$(median reads_beside_loop.p99)"
     note "these logins: a second" "$(median logins.rate)"
     note "these logins: median (ms)" "$(median logins.p50)"
+    note "these logins: told to come a second later, of all" "$(median logins.refused)"
 }
 
 # --- pairs: is somebody of this name here? ---------------------------------------------------------------------------
