@@ -47,8 +47,10 @@ static bool needs_definition(const Term *term)
 
 static void write_context(StrBuf *out, unsigned shown, unsigned families)
 {
-    strbuf_append_cstr(out, "{\"@version\":1.1,\"@vocab\":\"" SCHEMA_IRI "\",\"sel\":\"" SEL_IRI
-                            "\",\"prov\":\"" PROV_IRI "\",\"xsd\":\"" XSD_IRI "\"");
+    strbuf_append_cstr(out, "{\"@version\":1.1,\"@vocab\":\"" SCHEMA_IRI "\",\"sel\":\"" SEL_IRI "\"");
+    if (shown & SHOWN_PROVENANCE)
+        strbuf_append_cstr(out, ",\"prov\":\"" PROV_IRI "\"");
+    strbuf_append_cstr(out, ",\"xsd\":\"" XSD_IRI "\"");
     for (size_t i = 0; i < TERM_COUNT; i++)
         if ((TERMS[i].shown & shown) && (TERMS[i].families & families) && needs_definition(&TERMS[i])) {
             strbuf_append_char(out, ',');
@@ -71,13 +73,14 @@ static unsigned families_below(unsigned families, unsigned shown)
     return families;
 }
 
-static Slice written(Arena *mem, const char *opening, unsigned shown, unsigned families, const char *closing)
+static Slice written(Arena *mem, const char *opening, unsigned shown, unsigned families, unsigned without,
+                     const char *closing)
 {
     StrBuf out = strbuf_new(mem, CONTEXT_MAX_BYTES);
     Slice text;
 
     strbuf_append_cstr(&out, opening);
-    write_context(&out, shown, families_below(families, shown));
+    write_context(&out, shown, families_below(families, shown) & ~without);
     strbuf_append_cstr(&out, closing);
     if (!strbuf_finish(&out, &text))
         abort(); /* a table of ours that is larger than we think it could ever be */
@@ -89,20 +92,21 @@ const Contexts *contexts_new(Arena *mem, const char *base_url)
     static const unsigned DETAIL = SHOWN_DETAIL | SHOWN_PROVENANCE,
                           ENTITIES = FAMILY_EVENT | FAMILY_SERIES | FAMILY_PLACE | FAMILY_ORGANIZATION;
     static const struct {
-        unsigned shown, families;
+        unsigned shown, families, without;
     } OF[CONTEXT_COUNT] = {
-        [CONTEXT_EVENT_CARD] = {SHOWN_LISTS, FAMILY_EVENT},
-        [CONTEXT_EVENT] = {DETAIL, FAMILY_EVENT},
-        [CONTEXT_SERIES] = {DETAIL, FAMILY_SERIES},
-        [CONTEXT_PLACE] = {DETAIL | SHOWN_LISTS, FAMILY_PLACE},
-        [CONTEXT_ORGANIZATION] = {DETAIL | SHOWN_LISTS, FAMILY_ORGANIZATION},
-        [CONTEXT_TOMBSTONE] = {SHOWN_TOMBSTONE, ENTITIES},
+        [CONTEXT_EVENT_CARD] = {SHOWN_LISTS, FAMILY_EVENT, 0},
+        [CONTEXT_EVENT_ONCE] = {SHOWN_LISTS, FAMILY_EVENT, FAMILY_SCHEDULE},
+        [CONTEXT_EVENT] = {DETAIL, FAMILY_EVENT, 0},
+        [CONTEXT_SERIES] = {DETAIL, FAMILY_SERIES, 0},
+        [CONTEXT_PLACE] = {DETAIL | SHOWN_LISTS, FAMILY_PLACE, 0},
+        [CONTEXT_ORGANIZATION] = {DETAIL | SHOWN_LISTS, FAMILY_ORGANIZATION, 0},
+        [CONTEXT_TOMBSTONE] = {SHOWN_TOMBSTONE, ENTITIES, 0},
     };
     Contexts *contexts = ARENA_NEW(mem, Contexts);
 
     for (size_t i = 0; i < CONTEXT_COUNT; i++)
-        contexts->inlined[i] = written(mem, "\"@context\":", OF[i].shown, OF[i].families, "");
+        contexts->inlined[i] = written(mem, "\"@context\":", OF[i].shown, OF[i].families, OF[i].without, "");
     contexts->by_url = slice(arena_printf(mem, "\"@context\":\"%s" CONTEXT_PATH "\"", base_url));
-    contexts->document = written(mem, "{\"@context\":", ~0U, ENTITIES, "}\n");
+    contexts->document = written(mem, "{\"@context\":", ~0U, ENTITIES, 0, "}\n");
     return contexts;
 }

@@ -10,6 +10,7 @@
 
 typedef enum ContextFor {
     CONTEXT_EVENT_CARD, /* an event in a list */
+    CONTEXT_EVENT_ONCE, /* the same without an eventSchedule, as most: a page repeats it for each */
     CONTEXT_EVENT,      /* in detail, with provenance */
     CONTEXT_SERIES,
     CONTEXT_PLACE,

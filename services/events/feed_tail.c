@@ -17,7 +17,7 @@ enum {
     TELL_AGAIN_MS = 2000, /* after a failure */
     DB_TIMEOUT_MS = 10000,
     LOOK_MS = 500,  /* without a nudge: what another instance has written or numbered */
-    PAUSE_MS = 20,  /* before a turn, so that what is committed meanwhile shares its commit */
+    PAUSE_MS = 40,  /* before a turn, so that what is committed meanwhile shares its commit */
     BEHIND_MS = 50, /* somebody waits for credit, or for the table */
     FAILED_MS = 1000,
     RING_ROWS = 512,

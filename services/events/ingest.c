@@ -125,7 +125,7 @@ static Err open_review(Ingesting *g, Uuid event)
                                      .original = s->original,
                                      .normalized = strbuf_slice(&normalized),
                                      .changes = corrections_json(mem, s),
-                                     .twin = g->twin_count ? g->twins[0].id : (Uuid){{0}}},
+                                     .twin = g->twins.count ? g->twins.list[0].id : (Uuid){{0}}},
                     NULL));
     return OK;
 }
@@ -135,14 +135,14 @@ static Err tell_twins(Ingesting *g, Uuid event)
 {
     const char *uri = entity_uri(g->w->mem, g->w->events, ENTITY_EVENT, event);
 
-    for (size_t i = 0; i < g->twin_count; i++)
-        if (g->twins[i].same_day)
-            TRY(review_suspect(g->w, g->twins[i].id,
+    for (size_t i = 0; i < g->twins.count; i++)
+        if (g->twins.list[i].same_day)
+            TRY(review_suspect(g->w, g->twins.list[i].id,
                                &(Finding){.field = "name",
                                           .code = "near_duplicate_of_new_event",
                                           .message = "an event that was submitted later may be the same",
                                           .related = uri,
-                                          .score = g->twins[i].score},
+                                          .score = g->twins.list[i].score},
                                event));
     return OK;
 }
@@ -267,7 +267,7 @@ static Err resolve(Ingesting *g, bool known)
 static Err find_by_content(Ingesting *g, KnownEvent *known)
 {
     g->layer = 1;
-    return g->place_is_new ? OK : ingest_store_by_hash(g->w->tx, slice_of(g->hash, sizeof(g->hash)), known);
+    return g->place_is_new ? OK : ingest_find_by_content(g, known);
 }
 
 /* One that is known; `*out_new`: nothing is to be known of it. */

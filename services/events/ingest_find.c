@@ -192,13 +192,13 @@ static Err keep_possible(Ingesting *g, Uuid event)
     Uuid candidates[TWINS_MAX], possible[TWINS_MAX];
     size_t count = 0, kept = 0;
 
-    for (size_t i = 0; i < g->twin_count; i++)
-        candidates[i] = g->twins[i].id;
-    TRY(review_possible_twins(g->w, event, candidates, g->twin_count, possible, &count));
-    for (size_t i = 0; i < g->twin_count; i++)
-        if (kept < count && memcmp(&possible[kept], &g->twins[i].id, sizeof(Uuid)) == 0)
-            g->twins[kept++] = g->twins[i];
-    g->twin_count = kept;
+    for (size_t i = 0; i < g->twins.count; i++)
+        candidates[i] = g->twins.list[i].id;
+    TRY(review_possible_twins(g->w, event, candidates, g->twins.count, possible, &count));
+    for (size_t i = 0; i < g->twins.count; i++)
+        if (kept < count && memcmp(&possible[kept], &g->twins.list[i].id, sizeof(Uuid)) == 0)
+            g->twins.list[kept++] = g->twins.list[i];
+    g->twins.count = kept;
     return OK;
 }
 
@@ -219,18 +219,38 @@ static void warn_of_twin(Ingesting *g, const Twin *twin, Findings *warnings)
         findings_relate(warnings, entity_uri(g->w->mem, g->w->events, ENTITY_EVENT, twin->id), twin->score);
 }
 
-Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings)
+static TwinsAsked twins_asked(const Ingesting *g, Uuid besides)
 {
     const Submission *s = g->in->submission;
     const OccurrenceInput *first = &s->occurrences[0];
 
+    return (TwinsAsked){.place = g->place,
+                        .besides = besides,
+                        .name = s->name,
+                        .zone = zone_name(first->zone),
+                        .start_us = first->start.unix_us,
+                        .threshold = g->rules->twin_threshold};
+}
+
+Err ingest_find_by_content(Ingesting *g, KnownEvent *known)
+{
+    const TwinsAsked asked = twins_asked(g, (Uuid){{0}});
+
+    g->twins_known = true;
+    return ingest_store_by_content(g->w->tx, g->w->mem, slice_of(g->hash, sizeof(g->hash)), &asked, known, &g->twins);
+}
+
+Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings)
+{
+    const TwinsAsked asked = twins_asked(g, besides);
+
     if (uuid_is_nil(g->place) || g->place_is_new)
         return OK;
-    TRY(ingest_store_twins(g->w->tx, g->w->mem, g->place, besides, s->name, first->start.unix_us,
-                           zone_name(first->zone), g->rules->twin_threshold, g->twins, &g->twin_count));
-    if (g->twin_count && !uuid_is_nil(besides))
+    if (!g->twins_known || !uuid_is_nil(besides))
+        TRY(ingest_store_twins(g->w->tx, g->w->mem, &asked, &g->twins));
+    if (g->twins.count && !uuid_is_nil(besides))
         TRY(keep_possible(g, besides));
-    for (size_t i = 0; i < g->twin_count; i++)
-        warn_of_twin(g, &g->twins[i], warnings);
+    for (size_t i = 0; i < g->twins.count; i++)
+        warn_of_twin(g, &g->twins.list[i], warnings);
     return OK;
 }

@@ -29,8 +29,8 @@ typedef struct Ingesting {
     bool hold;                             /* the event may have to wait: what it names first waits with it */
     const char *place_uri, *organizer_uri; /* "" none */
     const Node *said;
-    Twin twins[TWINS_MAX];
-    size_t twin_count;
+    Twins twins;
+    bool twins_known; /* of an event that is new */
 } Ingesting;
 
 /* Before the two below: who has the names, asked in one statement. */
@@ -43,6 +43,8 @@ Err ingest_resolve_organizer(Ingesting *g) MUST_CHECK;
 Err ingest_make_named(Ingesting *g, bool known) MUST_CHECK;
 /* Those that occurrences name by themselves. */
 Err ingest_check_occurrence_places(Ingesting *g) MUST_CHECK;
+/* Layer 1, and what layers 2 and 2b need of an event that is new. */
+Err ingest_find_by_content(Ingesting *g, KnownEvent *known) MUST_CHECK;
 /* Layers 2 and 2b, into g->twins and the warnings. `besides`: the event itself, or nil. */
 Err ingest_find_twins(Ingesting *g, Uuid besides, Findings *warnings) MUST_CHECK;
 

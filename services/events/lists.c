@@ -120,6 +120,20 @@ static Err write_facets(Request *rq, const EventFilter *f, StrBuf *out)
     return OK;
 }
 
+/* Cards are ours: members' names stand in them as they are. A text that says the same only makes the reply longer. */
+static Slice context_of(const Contexts *contexts, const EventFilter *f, Slice card)
+{
+    switch (f->context) {
+    case CONTEXT_DOCUMENT:
+        return SLICE_LIT("");
+    case CONTEXT_URL:
+        return contexts->by_url;
+    default:
+        return contexts
+            ->inlined[slice_find(card, SLICE_LIT("eventSchedule")) < 0 ? CONTEXT_EVENT_ONCE : CONTEXT_EVENT_CARD];
+    }
+}
+
 /* At once: in steps of twice the size a page would be copied, and its memory cleared, twice over. */
 static void reserve(const EventList *list, Slice context, StrBuf *out)
 {
@@ -133,20 +147,18 @@ static void reserve(const EventList *list, Slice context, StrBuf *out)
 static Err write_list(Request *rq, const EventFilter *f, const EventList *list, StrBuf *out)
 {
     const Contexts *contexts = ((const Events *)rq->service)->contexts;
-    Slice none = SLICE_LIT(""), inlined = contexts->inlined[CONTEXT_EVENT_CARD];
-    Slice item = f->context == CONTEXT_DOCUMENT ? none : f->context == CONTEXT_URL ? contexts->by_url : inlined;
 
-    reserve(list, item, out);
+    reserve(list, context_of(contexts, f, SLICE_LIT("eventSchedule")), out);
     strbuf_append_char(out, '{');
     if (f->context == CONTEXT_DOCUMENT) {
-        strbuf_append(out, inlined);
+        strbuf_append(out, contexts->inlined[CONTEXT_EVENT_CARD]);
         strbuf_append_char(out, ',');
     }
     strbuf_append_cstr(out, "\"items\":[");
     for (size_t i = 0; i < list->count; i++) {
         if (i)
             strbuf_append_char(out, ',');
-        list_write_card(out, &list->rows[i], item);
+        list_write_card(out, &list->rows[i], context_of(contexts, f, list->rows[i].card));
     }
     strbuf_append_cstr(out, "],\"next_cursor\":");
     strbuf_append_json(out, slice(event_list_cursor(rq->mem, f, list)));

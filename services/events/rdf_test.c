@@ -115,6 +115,9 @@ static void contexts_say_what_the_vocabulary_does_not(void **state)
     /* A list has one for each of its items. */
     assert_true(slice_starts_with(card, SLICE_LIT("\"@context\":{")) && card.len < 1200);
     assert_int_equal(slice_find(card, SLICE_LIT("_provenance")), -1);
+    assert_true(slice_find(card, SLICE_LIT("exceptDate")) > 0);
+    assert_int_equal(slice_find(contexts->inlined[CONTEXT_EVENT_ONCE], SLICE_LIT("exceptDate")), -1);
+    assert_true(slice_find(contexts->inlined[CONTEXT_EVENT_ONCE], SLICE_LIT("\"startDate\"")) > 0);
 }
 
 int main(void)

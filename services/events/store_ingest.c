@@ -55,20 +55,6 @@ Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, in
     return OK;
 }
 
-static const char BY_HASH[] =
-    "SELECT id FROM event WHERE dedup_hash = $1 ORDER BY (deleted_at IS NULL) DESC, id LIMIT 1";
-
-Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out)
-{
-    CLEANUP(db_rows_done) DbRows rows = {0};
-
-    TRY(db_query(tx, BY_HASH, DB_ARGS(db_bytes(hash)), &rows));
-    *out = (KnownEvent){.found = rows.count > 0};
-    if (out->found)
-        out->id = db_get_uuid(&rows, 0, 0);
-    return OK;
-}
-
 /* --- places and organisations ------------------------------------------------------------------------------------ */
 /* Rows of PLACE and ORGANIZATION differ in their table alone. What is asked with is normalised once, in a CTE: within a
  * condition it would be for each row. */
@@ -187,43 +173,72 @@ Err ingest_store_missing_place(DbTx *tx, Arena *mem, const Uuid *ids, size_t cou
 /* --- events ------------------------------------------------------------------------------------------------------ */
 /* The place's events come first, by its index: names are compared of those alone. Of the same venue: of the same local
  * day, or one to three weeks apart at the same time of day (a series whose sessions are submitted one by one). */
-static const char TWINS[] =
-    "WITH asked AS MATERIALIZED (SELECT name_norm($3) AS name, $4 AT TIME ZONE $5 AS wall), "
-    "near AS MATERIALIZED (SELECT DISTINCT ON (o.event_id) o.event_id, o.start_at FROM occurrence o "
-    "  WHERE o.place_id = $1 AND o.start_at BETWEEN $4 - interval '22 days' AND $4 + interval '22 days' "
-    "    AND o.event_id <> $2 AND o.status <> 'cancelled' "
-    "  ORDER BY o.event_id, abs(extract(epoch FROM o.start_at - $4))), "
-    "scored AS MATERIALIZED (SELECT e.id, e.name, public.similarity(e.name_norm, asked.name)::float8 AS score, "
-    "    (near.start_at AT TIME ZONE $5)::date = asked.wall::date AS same_day, "
-    "    abs(extract(epoch FROM (near.start_at AT TIME ZONE $5)::time - asked.wall::time)) AS apart_s, "
-    "    abs(extract(epoch FROM near.start_at - $4)) AS away_s, "
-    "    e.lifecycle NOT IN ('draft', 'pending_review') AND e.takedown_at IS NULL AS is_public, "
-    "    e.submitter_key, e.submitter_user "
-    "  FROM asked, near, LATERAL (SELECT * FROM event WHERE id = near.event_id "
-    "    AND deleted_at IS NULL OFFSET 0) e) "
-    "SELECT id, name, score, same_day, is_public, submitter_key, submitter_user FROM scored WHERE score >= $6 AND "
-    "(same_day "
-    "  OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800)) "
-    "ORDER BY same_day DESC, score DESC, id LIMIT 5";
+#define TWINS_SQL                                                                                                      \
+    "WITH asked AS MATERIALIZED (SELECT name_norm($3) AS name, $4 AT TIME ZONE $5 AS wall), "                          \
+    "near AS MATERIALIZED (SELECT DISTINCT ON (o.event_id) o.event_id, o.start_at FROM occurrence o "                  \
+    "  WHERE o.place_id = $1 AND o.start_at BETWEEN $4 - interval '22 days' AND $4 + interval '22 days' "              \
+    "    AND o.event_id <> $2 AND o.status <> 'cancelled' "                                                            \
+    "  ORDER BY o.event_id, abs(extract(epoch FROM o.start_at - $4))), "                                               \
+    "scored AS MATERIALIZED (SELECT e.id, e.name, public.similarity(e.name_norm, asked.name)::float8 AS score, "       \
+    "    (near.start_at AT TIME ZONE $5)::date = asked.wall::date AS same_day, "                                       \
+    "    abs(extract(epoch FROM (near.start_at AT TIME ZONE $5)::time - asked.wall::time)) AS apart_s, "               \
+    "    abs(extract(epoch FROM near.start_at - $4)) AS away_s, "                                                      \
+    "    e.lifecycle NOT IN ('draft', 'pending_review') AND e.takedown_at IS NULL AS is_public, "                      \
+    "    e.submitter_key, e.submitter_user "                                                                           \
+    "  FROM asked, near, LATERAL (SELECT * FROM event WHERE id = near.event_id "                                       \
+    "    AND deleted_at IS NULL OFFSET 0) e) "                                                                         \
+    "SELECT id, name, score, same_day, is_public, submitter_key, submitter_user FROM scored WHERE score >= $6 AND "    \
+    "(same_day "                                                                                                       \
+    "  OR (score >= 0.8 AND away_s BETWEEN 518400 - 1800 AND 1814400 + 1800 AND apart_s <= 1800)) "                    \
+    "ORDER BY same_day DESC, score DESC, id LIMIT 5"
+static const char TWINS[] = TWINS_SQL;
 
-Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,
-                       const char *zone, double threshold, Twin out[TWINS_MAX], size_t *out_count)
+static void read_twin(Arena *mem, const DbRows *rows, int i, Twins *out)
+{
+    if (out->count < TWINS_MAX)
+        out->list[out->count++] = (Twin){.id = db_get_uuid(rows, i, 0),
+                                         .name = db_get_cstr(mem, rows, i, 1),
+                                         .score = db_get_double(rows, i, 2),
+                                         .same_day = db_get_bool(rows, i, 3),
+                                         .is_public = db_get_bool(rows, i, 4),
+                                         .submitter_key = db_get_cstr(mem, rows, i, 5),
+                                         .submitter_user = db_get_int64(rows, i, 6)};
+}
+
+#define TWINS_ARGS(asked)                                                                                              \
+    db_uuid((asked)->place), db_uuid((asked)->besides), db_text(slice((asked)->name)), db_time_us((asked)->start_us),  \
+        db_text(slice((asked)->zone)), db_double((asked)->threshold)
+
+Err ingest_store_twins(DbTx *tx, Arena *mem, const TwinsAsked *asked, Twins *out)
 {
     CLEANUP(db_rows_done) DbRows rows = {0};
 
-    TRY(db_query(tx, TWINS,
-                 DB_ARGS(db_uuid(place), db_uuid(besides), db_text(slice(name)), db_time_us(start_us),
-                         db_text(slice(zone)), db_double(threshold)),
-                 &rows));
-    *out_count = 0;
-    for (int i = 0; i < rows.count && i < TWINS_MAX; i++)
-        out[(*out_count)++] = (Twin){.id = db_get_uuid(&rows, i, 0),
-                                     .name = db_get_cstr(mem, &rows, i, 1),
-                                     .score = db_get_double(&rows, i, 2),
-                                     .same_day = db_get_bool(&rows, i, 3),
-                                     .is_public = db_get_bool(&rows, i, 4),
-                                     .submitter_key = db_get_cstr(mem, &rows, i, 5),
-                                     .submitter_user = db_get_int64(&rows, i, 6)};
+    TRY(db_query(tx, TWINS, DB_ARGS(TWINS_ARGS(asked)), &rows));
+    out->count = 0;
+    for (int i = 0; i < rows.count; i++)
+        read_twin(mem, &rows, i, out);
+    return OK;
+}
+
+/* The row without a name is what has the same content. */
+static const char BY_CONTENT[] =
+    "(SELECT id, NULL::text, NULL::float8, NULL::boolean, NULL::boolean, NULL::text, NULL::bigint FROM event "
+    "  WHERE dedup_hash = $7 ORDER BY (deleted_at IS NULL) DESC, id LIMIT 1) "
+    "UNION ALL (SELECT * FROM (" TWINS_SQL ") t)";
+
+Err ingest_store_by_content(DbTx *tx, Arena *mem, Slice hash, const TwinsAsked *asked, KnownEvent *out,
+                            Twins *out_twins)
+{
+    CLEANUP(db_rows_done) DbRows rows = {0};
+
+    TRY(db_query(tx, BY_CONTENT, DB_ARGS(TWINS_ARGS(asked), db_bytes(hash)), &rows));
+    *out = (KnownEvent){.found = false};
+    out_twins->count = 0;
+    for (int i = 0; i < rows.count; i++)
+        if (db_is_null(&rows, i, 1))
+            *out = (KnownEvent){.found = true, .id = db_get_uuid(&rows, i, 0)};
+        else
+            read_twin(mem, &rows, i, out_twins);
     return OK;
 }
 

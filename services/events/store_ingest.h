@@ -26,9 +26,6 @@ typedef struct SourceKey {
  * One of another type that has this key and host is the same source for what it knows by this id already. */
 Err ingest_store_source(DbTx *tx, const SourceKey *key, const char *event_id, int64_t now_us, Uuid *out_source,
                         KnownEvent *out) MUST_CHECK;
-/* By its content. */
-Err ingest_store_by_hash(DbTx *tx, Slice hash, KnownEvent *out) MUST_CHECK;
-
 /* A place or an organisation that may be meant. */
 typedef struct Candidate {
     Uuid id; /* nil: none */
@@ -63,9 +60,22 @@ typedef struct Twin {
     const char *submitter_key; /* who it came from, as an event says it */
     int64_t submitter_user;
 } Twin;
-/* Events at a place, not `besides`: of the same day in `zone` with names that similar, or of another week. */
-Err ingest_store_twins(DbTx *tx, Arena *mem, Uuid place, Uuid besides, const char *name, int64_t start_us,
-                       const char *zone, double threshold, Twin out[TWINS_MAX], size_t *out_count) MUST_CHECK;
+typedef struct Twins {
+    Twin list[TWINS_MAX];
+    size_t count;
+} Twins;
+/* Of what: events at this place, not `besides`, of the same day in `zone` with names that similar, or of another week.
+ * `place` nil: of none. */
+typedef struct TwinsAsked {
+    Uuid place, besides;
+    const char *name, *zone;
+    int64_t start_us;
+    double threshold;
+} TwinsAsked;
+Err ingest_store_twins(DbTx *tx, Arena *mem, const TwinsAsked *asked, Twins *out) MUST_CHECK;
+/* What has the same content, by its hash; and the twins, in one statement: most have no such event. */
+Err ingest_store_by_content(DbTx *tx, Arena *mem, Slice hash, const TwinsAsked *asked, KnownEvent *out,
+                            Twins *out_twins) MUST_CHECK;
 
 typedef struct SourceRow {
     Uuid event, source;

@@ -105,6 +105,7 @@ def test_what_is_wrong_is_told_and_what_is_unknown_is_ignored(api, events, town)
 def test_contexts(api, events, town):
     inline, by_url, document = (find(api, town, f"&limit=1{more}").json() for more in ("", "&context=url", "&context=document"))
     assert isinstance(inline["items"][0]["@context"], dict)
+    assert "exceptDate" not in inline["items"][0]["@context"], "of schedules, where there is none"
     assert by_url["items"][0]["@context"].endswith("/contexts/sel/v1.jsonld")
     assert "@context" in document and "@context" not in document["items"][0]
 
@@ -248,6 +249,7 @@ def test_days_of_a_schedule_as_addresses(api, key, town):
     query = {"startDate": "2031-06-01", "locality": town, "schedule": "iri"}
     listed = next(e for e in api.get(EVENTS, params=query).json()["items"] if e["@id"].endswith(ulid))
     assert sorted(listed["eventSchedule"]["byDay"]) == ["https://schema.org/Friday", "https://schema.org/Monday"]
+    assert listed["@context"]["exceptDate"]["@container"] == "@set"
     for path in (EVENTS, f"{EVENTS}/{ulid}"):
         assert api.get(path, params={"schedule": "words"}).status_code == 400
 
