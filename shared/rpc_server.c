@@ -37,9 +37,11 @@ struct Lane {
     pthread_cond_t filled;
     Work *ring; /* row.queue_max */
     size_t head, count;
-    int64_t mean_us; /* how long a request keeps its worker; of lanes that stand back. Guarded by `lock`, too */
-    bool stop;       /* workers end when the ring is empty */
-    bool posted;     /* the loop will look at the ring */
+    /* Of lanes that stand back, guarded by `lock`, too: how long a request keeps its worker, and how many are kept. */
+    int64_t mean_us;
+    int running;
+    bool stop;   /* workers end when the ring is empty */
+    bool posted; /* the loop will look at the ring */
 
     /* Of lanes with fibers; the loop's. */
     Fibers *fibers;
@@ -56,12 +58,12 @@ static int64_t timeout_us(const Work *work)
 
 /* With the lock. Work that stands back is long, of one kind, and comes in crowds (logins in the morning): who would
  * wait for an answer that comes too late is told so at once, and the time goes to those who can have theirs. With
- * nobody before it a request is always taken. */
+ * nobody before it a request is always taken, and where a worker is free. */
 static bool ends_in_time(const Lane *lane, const Work *work)
 {
     int64_t needs_us;
 
-    if (lane->row.nice <= 0 || lane->count == 0)
+    if (lane->row.nice <= 0 || lane->count == 0 || lane->running + (int)lane->count < lane->thread_count)
         return true;
     needs_us = ((int64_t)lane->count / lane->thread_count + 1) * lane->mean_us;
     return needs_us <= timeout_us(work);
@@ -101,8 +103,10 @@ static bool lane_take(Lane *lane, Work *out)
     while (lane->count == 0 && !lane->stop)
         pthread_cond_wait(&lane->filled, &lane->lock);
     got = lane->count > 0;
-    if (got)
+    if (got) {
         take_first(lane, out);
+        lane->running += lane->row.nice > 0;
+    }
     pthread_mutex_unlock(&lane->lock);
     return got;
 }
@@ -110,17 +114,19 @@ static bool lane_take(Lane *lane, Work *out)
 static void work_on(Lane *lane, const Work *work, Arena **mem, size_t arena_bytes)
 {
     const Clock *clock = lane->server->o.clock;
-    int64_t begun_us = clock_monotonic_us(clock);
-    bool measured = lane->row.nice > 0 && begun_us - work->received_us < timeout_us(work); /* else it is only dropped */
+    int64_t begun_us = clock_monotonic_us(clock), timeout = timeout_us(work);
+    bool late = begun_us - work->received_us >= timeout; /* only dropped, which says nothing of the next */
 
     if (rpc_dispatch(work, *mem))
         *mem = arena_new(arena_bytes); /* a deferred request keeps its own */
     else
         arena_reset(*mem);
-    if (!measured)
+    if (lane->row.nice <= 0)
         return;
     pthread_mutex_lock(&lane->lock);
-    lane->mean_us += (clock_monotonic_us(clock) - begun_us - lane->mean_us) / MEAN_OF;
+    lane->running--;
+    if (!late)
+        lane->mean_us += (MIN(clock_monotonic_us(clock) - begun_us, timeout) - lane->mean_us) / MEAN_OF;
     pthread_mutex_unlock(&lane->lock);
 }
 

@@ -98,7 +98,7 @@ Err batch_store_take(DbTx *tx, Arena *mem, Uuid id, int position, bool *out_take
 
 static const char FINISH_ITEM[] =
     "UPDATE batch_item SET status = $3, event_id = $4, review = $5, error = $6, payload = '' "
-    "WHERE batch_id = $1 AND position = $2::int8::int";
+    "WHERE batch_id = $1 AND position = $2::int8::int AND status IS NULL"; /* first come, first kept */
 
 Err batch_store_finish_item(DbTx *tx, Uuid id, int position, const BatchItem *item)
 {
