@@ -135,7 +135,7 @@ static void write_value(StrBuf *out, const Google__Protobuf__Value *v, int depth
     }
     switch (v->kind_case) {
     case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
-        if (v->number_value == (double)(int64_t)v->number_value && v->number_value < 9e15 && v->number_value > -9e15)
+        if (v->number_value < 9e15 && v->number_value > -9e15 && v->number_value == (double)(int64_t)v->number_value)
             strbuf_append_int64(out, (int64_t)v->number_value);
         else
             strbuf_printf(out, "%.17g", v->number_value);

@@ -36,10 +36,24 @@ static void a_struct_is_what_was_put_in(void **state)
                      GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE);
 }
 
+static void numbers_of_any_size_are_written(void **state)
+{
+    CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
+    Struct *s = struct_new(mem);
+    (void)state;
+
+    struct_set_number(mem, s, "whole", -20);
+    struct_set_number(mem, s, "part", 2.5);
+    struct_set_number(mem, s, "huge", 2e36);
+    assert_slice_equal(struct_to_json(mem, s),
+                       SLICE_LIT("{\"whole\":-20,\"part\":2.5,\"huge\":2.0000000000000001e+36}"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_struct_is_what_was_put_in),
+        cmocka_unit_test(numbers_of_any_size_are_written),
     };
 
     return RUN(tests);

@@ -29,8 +29,8 @@ static bool read_id(const Google__Protobuf__Value *value, int64_t *out)
         return false;
     if (value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
         return slice_to_int64(slice(value->string_value), out) && *out > 0;
-    if (value->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE || value->number_value < 1 ||
-        value->number_value > exact_max)
+    if (value->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE ||
+        !(value->number_value >= 1 && value->number_value <= exact_max)) /* nor not a number */
         return false;
     *out = (int64_t)value->number_value;
     return (double)*out == value->number_value;

@@ -7,7 +7,7 @@ void node_write_number(StrBuf *out, double number)
 {
     char text[NUMBER_BYTES];
 
-    if (number == (double)(int64_t)number && number > -1e15 && number < 1e15) {
+    if (number > -1e15 && number < 1e15 && number == (double)(int64_t)number) {
         strbuf_append_int64(out, (int64_t)number);
         return;
     }

@@ -140,7 +140,8 @@ static void numbers_are_short_and_exact(void **state)
     static const struct {
         double number;
         const char *text;
-    } CASES[] = {{25.5, "25.5"}, {0, "0"}, {-79.4, "-79.4"}, {1e20, "1e+20"}, {0.1 + 0.2, "0.30000000000000004"},
+    } CASES[] = {{25.5, "25.5"},  {0, "0"},          {-79.4, "-79.4"},
+                 {1e20, "1e+20"}, {-2e36, "-2e+36"}, {0.1 + 0.2, "0.30000000000000004"},
                  {20, "20"}};
     CLEANUP(arena_free_at) Arena *mem = arena_new(4096);
 
