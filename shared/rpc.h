@@ -147,7 +147,7 @@ typedef struct RpcLane {
      * whole bus. */
     int fibers;
     int queue_max; /* full answers UNAVAILABLE with a retry hint at once */
-    int nice;      /* 0; else it must not disturb, and what could not end in time is refused as by a full queue */
+    int nice;      /* 0; else it must not disturb, and what could not begin in time is refused as if full */
 } RpcLane;
 
 typedef struct RpcServerOptions {

@@ -56,17 +56,17 @@ static int64_t timeout_us(const Work *work)
     return rpc_timeout_ms(work->msg, work->endpoint->handler->method) * 1000;
 }
 
-/* With the lock. Work that stands back is long, of one kind, and comes in crowds (logins in the morning): who would
- * wait for an answer that comes too late is told so at once, and the time goes to those who can have theirs. With
- * nobody before it a request is always taken, and where a worker is free. */
-static bool ends_in_time(const Lane *lane, const Work *work)
+/* With the lock. Work that stands back is long, of one kind, and comes in crowds (logins in the morning): what could
+ * not even begin in time is refused at once, and the time goes to those who can have their answer. Where nobody waits
+ * or a worker is free, a request is always taken. */
+static bool begins_in_time(const Lane *lane, const Work *work)
 {
-    int64_t needs_us;
+    int64_t waits_us;
 
     if (lane->row.nice <= 0 || lane->count == 0 || lane->running + (int)lane->count < lane->thread_count)
         return true;
-    needs_us = ((int64_t)lane->count / lane->thread_count + 1) * lane->mean_us;
-    return needs_us <= timeout_us(work);
+    waits_us = (int64_t)lane->count * lane->mean_us / lane->thread_count;
+    return waits_us <= timeout_us(work);
 }
 
 static bool lane_put(Lane *lane, const Work *work)
@@ -74,7 +74,7 @@ static bool lane_put(Lane *lane, const Work *work)
     bool fits, post;
 
     pthread_mutex_lock(&lane->lock);
-    fits = lane->count < (size_t)lane->row.queue_max && ends_in_time(lane, work);
+    fits = lane->count < (size_t)lane->row.queue_max && begins_in_time(lane, work);
     post = fits && lane->fibers && !lane->posted;
     lane->posted |= post;
     if (fits)

@@ -407,8 +407,8 @@ static void a_full_queue_answers_at_once(void **state)
     assert_true(gauge_value(length) == 0.0);
 }
 
-/* The lane has seen that a request takes about SLOW_MS; two wait, and the third has less time than they need. */
-static void what_cannot_end_in_time_is_refused_at_once(void **state)
+/* The lane has seen that a request takes about SLOW_MS; one waits, and the next has less time than that needs. */
+static void what_cannot_begin_in_time_is_refused_at_once(void **state)
 {
     enum { SLOW_MS = 100, TIMES = 12 };
     World *w = *state;
@@ -430,7 +430,7 @@ static void what_cannot_end_in_time_is_refused_at_once(void **state)
     WAIT_UNTIL(atomic_load(&w->echo.inside) == 1);
     send_slow(w, &replies[1], "_INBOX.gateway.i", "20000");
     WAIT_UNTIL(gauge_value(length) == 1.0);
-    send_slow(w, &replies[2], "_INBOX.gateway.j", "100"); /* the two before it need more */
+    send_slow(w, &replies[2], "_INBOX.gateway.j", "30"); /* the one that waits needs more */
     assert_int_equal(natsSubscription_NextMsg(&msg, replies[2], 5000), NATS_OK);
     assert_string_equal(bus_header(msg, "Nats-Service-Error-Code"), "14");
     natsMsg_Destroy(msg);
@@ -896,7 +896,7 @@ int main(void)
         WITH_WORLD(a_server_without_a_verifier_takes_no_callers_on_svc),
         cmocka_unit_test(a_handler_can_be_called_through_its_row),
         WITH_WORLD(a_full_queue_answers_at_once),
-        WITH_WORLD(what_cannot_end_in_time_is_refused_at_once),
+        WITH_WORLD(what_cannot_begin_in_time_is_refused_at_once),
         WITH_WORLD(fibers_take_many_requests_in_one_thread_and_the_rest_in_turn),
         WITH_WORLD(a_server_that_is_freed_lets_its_fibers_end),
         WITH_WORLD(expired_work_is_dropped),

@@ -232,6 +232,7 @@ def test_who_is_away_when_he_is_let_in_goes_on_from_there(stack, live, ann, bob,
     since = two.mark()
     two.resume(bob.token)
     two.wait_event("RESUMED", since)
+    two.wait_event("MESSAGE_CREATE", since, id=last["id"])  # which may still have been on its way to this gateway
     names = [name for name, _ in two.events[since:]]
     assert "READY" not in names
     assert [d["id"] for name, d in two.events[since:] if name == "MESSAGE_CREATE"] == [seen["id"], last["id"]]
