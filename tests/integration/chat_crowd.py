@@ -29,7 +29,8 @@ class Follower(Client):
 
     async def _follow(self):
         while not self.ended:
-            url = self.urls[self.tries % len(self.urls)]
+            # Its session begins at the gateway that will die, however often a busy machine makes it ask.
+            url = self.urls[self.tries % len(self.urls) if self.session else 0]
             self.tries += 1
             try:
                 await self._open(self.socket_url(url))
