@@ -205,6 +205,7 @@ build: $(BINS) $(B)/bin/atrium-tool ## All programs (BUILD=asan or tsan for sani
 # shared/x_test.c links the library, and the fixture that it shares with others. A service says in service.mk which of its sources a test links: auth_store_test_LINKS
 UNIT_TESTS := $(SHARED_TESTS:shared/%.c=$(B)/test/shared/%)
 $(addprefix $(B)/test/shared/,bytes_test bytes_transfer_test): $(B)/obj/shared/bytes_fixture.o
+$(addprefix $(B)/test/shared/,rpc_test rpc_lanes_test rpc_keyed_test): $(B)/obj/shared/rpc_fixture.o
 $(B)/test/shared/%: $(B)/obj/shared/%.o $(DOMAINS_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(DOMAINS_LIB) $(LIB) $(LIBS) -lcmocka

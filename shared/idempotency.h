@@ -26,6 +26,7 @@ void idempotency_fingerprint(Slice request, uint8_t out[IDEMPOTENCY_FINGERPRINT_
  * stands for another request, INVALID_ARGUMENT for a bad key. */
 Err idempotency_claim(DbTx *tx, Arena *mem, const IdempotencyClaim *claim, bool *out_found,
                       IdempotencyReply *out) MUST_CHECK;
+/* Sent later (db_later.h): a failure is the commit's. */
 Err idempotency_store(DbTx *tx, const IdempotencyClaim *claim, const IdempotencyReply *reply) MUST_CHECK;
 /* Deletes some of what is older than IDEMPOTENCY_KEEP_HOURS; to be called now and then. */
 Err idempotency_purge(Db *db, int64_t timeout_ms, int64_t *out_rows) MUST_CHECK;

@@ -712,6 +712,7 @@ static OutboxRelay *make(const OutboxOptions *options)
     OutboxRelay *r = xcalloc(1, sizeof *r);
     pthread_condattr_t attributes;
 
+    assert(options->spacing_ms >= 0 && options->spacing_ms < 1000);
     r->options = *options;
     r->options.poll_ms = MAX(options->poll_ms, 1);
     r->mem = arena_new(256 * 1024);

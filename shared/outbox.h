@@ -59,7 +59,7 @@ typedef struct OutboxOptions {
     int64_t poll_ms;       /* without a nudge */
     int64_t keep_acked_ms; /* ten minutes: JetStream does not fsync each message */
     bool dispatches;       /* also publishes to DSP_<DOMAIN> */
-    int64_t spacing_ms;    /* between turns that find few rows: fewer turns, and events that come later; 0: the usual */
+    int64_t spacing_ms;    /* under 1 s, between turns that find few rows: fewer turns, later events; 0: the usual */
 } OutboxOptions;
 /* Relays whenever it holds the lease, to the stream EVT_<DOMAIN>, which is there (streams.h). Rows acknowledged lately
  * are published again when the stream is found behind them (restored from an older state). */

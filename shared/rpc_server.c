@@ -9,7 +9,7 @@ enum {
     ARENA_FIBER_BYTES = 8 * 1024,
     FLUSH_TIMEOUT_MS = 2000,
     STOP_LOOK_MS = 2,
-    MEAN_OF = 8 /* requests, about: how long the next ones will take */
+    MEAN_OF = 8 /* requests, about, say how long the next one takes */
 };
 
 static const RpcLane DEFAULT_LANES[] = {
@@ -111,23 +111,20 @@ static bool lane_take(Lane *lane, Work *out)
     return got;
 }
 
-static void work_on(Lane *lane, const Work *work, Arena **mem, size_t arena_bytes)
+/* True: a deferred request keeps the arena. */
+static bool work_and_measure(Lane *lane, const Work *work, Arena *mem)
 {
     const Clock *clock = lane->server->o.clock;
-    int64_t begun_us = clock_monotonic_us(clock), timeout = timeout_us(work);
-    bool late = begun_us - work->received_us >= timeout; /* only dropped, which says nothing of the next */
+    int64_t begun_us = clock_monotonic_us(clock), most_us = timeout_us(work);
+    bool late = begun_us - work->received_us >= most_us; /* only dropped, which says nothing of the next */
+    bool keeps = rpc_dispatch(work, mem);
 
-    if (rpc_dispatch(work, *mem))
-        *mem = arena_new(arena_bytes); /* a deferred request keeps its own */
-    else
-        arena_reset(*mem);
-    if (lane->row.nice <= 0)
-        return;
     pthread_mutex_lock(&lane->lock);
     lane->running--;
     if (!late)
-        lane->mean_us += (MIN(clock_monotonic_us(clock) - begun_us, timeout) - lane->mean_us) / MEAN_OF;
+        lane->mean_us += (MIN(clock_monotonic_us(clock) - begun_us, most_us) - lane->mean_us) / MEAN_OF;
     pthread_mutex_unlock(&lane->lock);
+    return keeps;
 }
 
 static void *work_lane(void *data)
@@ -142,7 +139,10 @@ static void *work_lane(void *data)
     while (lane_take(lane, &work)) {
         if (lane->queue_length)
             gauge_add(lane->queue_length, -1);
-        work_on(lane, &work, &mem, arena_bytes);
+        if (lane->row.nice > 0 ? work_and_measure(lane, &work, mem) : rpc_dispatch(&work, mem))
+            mem = arena_new(arena_bytes); /* a deferred request keeps its own */
+        else
+            arena_reset(mem);
     }
     arena_free(mem);
     return NULL;
@@ -270,8 +270,9 @@ static void lane_init(Lane *lane, RpcServer *server, const RpcLane *row)
 
         lane->queue_length =
             metrics_gauge(server->o.metrics, "atrium_rpc_queue_length", "Requests waiting for a worker.", labels);
-        lane->rejected = metrics_counter(server->o.metrics, "atrium_rpc_rejected_total",
-                                         "Requests refused because their lane's queue was full.", labels);
+        lane->rejected =
+            metrics_counter(server->o.metrics, "atrium_rpc_rejected_total",
+                            "Requests refused because their lane was full, or could not begin them in time.", labels);
     }
     if (row->fibers > 0)
         lane->fibers = fibers_new(bus_io_loop(server->o.bus), row->fibers);

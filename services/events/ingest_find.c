@@ -219,6 +219,8 @@ static void warn_of_twin(Ingesting *g, const Twin *twin, Findings *warnings)
         findings_relate(warnings, entity_uri(g->w->mem, g->w->events, ENTITY_EVENT, twin->id), twin->score);
 }
 
+/* Where there is no place there are no twins: then no zone is asked of PostgreSQL, which may not know all that we do.
+ */
 static TwinsAsked twins_asked(const Ingesting *g, Uuid besides)
 {
     const Submission *s = g->in->submission;
@@ -227,7 +229,7 @@ static TwinsAsked twins_asked(const Ingesting *g, Uuid besides)
     return (TwinsAsked){.place = g->place,
                         .besides = besides,
                         .name = s->name,
-                        .zone = zone_name(first->zone),
+                        .zone = uuid_is_nil(g->place) ? "UTC" : zone_name(first->zone),
                         .start_us = first->start.unix_us,
                         .threshold = g->rules->twin_threshold};
 }

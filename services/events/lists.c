@@ -148,7 +148,7 @@ static Err write_list(Request *rq, const EventFilter *f, const EventList *list, 
 {
     const Contexts *contexts = ((const Events *)rq->service)->contexts;
 
-    reserve(list, context_of(contexts, f, SLICE_LIT("eventSchedule")), out);
+    reserve(list, context_of(contexts, f, SLICE_LIT("eventSchedule")), out); /* as if each had one */
     strbuf_append_char(out, '{');
     if (f->context == CONTEXT_DOCUMENT) {
         strbuf_append(out, contexts->inlined[CONTEXT_EVENT_CARD]);

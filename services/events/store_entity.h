@@ -51,6 +51,7 @@ typedef struct EntityText {
     double latitude, longitude;
     Slice doc;
 } EntityText;
+/* Sent later (db_later.h): what fails is told by the next statement that waits, at the latest by the commit. */
 Err events_store_write_place(DbTx *tx, const PlaceEntity *place, const EntityText *text, bool is_new) MUST_CHECK;
 Err events_store_write_organization(DbTx *tx, const OrganizationEntity *organization, const EntityText *text,
                                     bool is_new) MUST_CHECK;

@@ -222,9 +222,10 @@ Err ingest_store_twins(DbTx *tx, Arena *mem, const TwinsAsked *asked, Twins *out
 
 /* The row without a name is what has the same content. */
 static const char BY_CONTENT[] =
-    "(SELECT id, NULL::text, NULL::float8, NULL::boolean, NULL::boolean, NULL::text, NULL::bigint FROM event "
+    "(SELECT id, NULL::text AS name, NULL::float8 AS score, NULL::boolean AS same_day, NULL::boolean AS is_public, "
+    "  NULL::text AS submitter_key, NULL::bigint AS submitter_user FROM event "
     "  WHERE dedup_hash = $7 ORDER BY (deleted_at IS NULL) DESC, id LIMIT 1) "
-    "UNION ALL (SELECT * FROM (" TWINS_SQL ") t)";
+    "UNION ALL (SELECT * FROM (" TWINS_SQL ") t) ORDER BY same_day DESC, score DESC, id";
 
 Err ingest_store_by_content(DbTx *tx, Arena *mem, Slice hash, const TwinsAsked *asked, KnownEvent *out,
                             Twins *out_twins)

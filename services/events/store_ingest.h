@@ -5,7 +5,7 @@
 enum { TWINS_MAX = 5 };
 
 /* Held to the end of the transaction, in an order that is the same for all: submissions that could be the same thing
- * come one after the other. */
+ * come one after the other. Sent with the next statement, before which it is taken. */
 Err ingest_store_lock(DbTx *tx, int64_t *keys, size_t count) MUST_CHECK;
 
 typedef struct KnownEvent {

@@ -1,9 +1,9 @@
 """Many clients that come again after whatever breaks, people who post meanwhile, and a checker: what was answered 201, with
 a read-back of what is unknown, against what each client saw over its socket alone."""
 import asyncio
+import contextlib
 import json
 import threading
-import time
 
 import requests
 import websockets
@@ -112,12 +112,13 @@ class Crowd:
         self.posters = [Poster(Person.at(self.owner, Api(urls[-1])), channel, pause_s) for channel in self.channels]
 
     def await_all(self, condition, seconds, what):
-        deadline = time.monotonic() + seconds
-        while left := [i for i, f in enumerate(self.followers) if not condition(f)]:
-            if time.monotonic() > deadline:
-                some = [(i, self.followers[i].tries, self.followers[i].code, self.followers[i].frames[-2:]) for i in left[:3]]
-                raise AssertionError(f"not within {seconds} s: {what}: {len(left)} clients; number, tries, code, frames: {some}")
-            time.sleep(LOOK_S)
+        def all_do():
+            left = [i for i, f in enumerate(self.followers) if not condition(f)]
+            some = [(i, self.followers[i].tries, self.followers[i].code, self.followers[i].frames[-2:]) for i in left[:3]]
+            assert not left, f"{len(left)} clients do not; number, tries, code, frames: {some}"
+            return True
+
+        poll(all_do, seconds, what, LOOK_S)
 
     def begin(self):
         for poster in self.posters:
@@ -159,11 +160,9 @@ class Crowd:
         hidden = self.channels[2]["id"]
         wanted = {who.id: {c: ids for c, ids in truth.items() if ids and (c != hidden or who in self.staff)}
                   for who in self.people}
-        deadline = time.monotonic() + seconds
-        for follower in self.followers:
-            while (sum(map(len, follower.messages().values())) < sum(map(len, wanted[follower.who.id].values()))
-                   and time.monotonic() < deadline):  # it is told below what is missing then
-                time.sleep(LOOK_S)
+        with contextlib.suppress(AssertionError):  # it is told below what is missing then
+            poll(lambda: all(sum(map(len, f.messages().values())) >= sum(map(len, wanted[f.who.id].values()))
+                             for f in self.followers), seconds, "all messages", LOOK_S)
         wrong = [f"client {i}: {self.differs(f.messages(), wanted[f.who.id])}"
                  for i, f in enumerate(self.followers) if f.messages() != wanted[f.who.id]]
         wrong += [f"client {i}: {len(f.of('READY'))} READY" for i, f in enumerate(self.followers) if len(f.of("READY")) != 1]
